@@ -1,0 +1,1 @@
+"""Getting model weights in and out of GGUF."""

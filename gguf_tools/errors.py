@@ -1,0 +1,111 @@
+"""Every error the package raises on purpose.
+
+All of them subclass ``ValueError`` and say *where* (file, key or tensor, byte offset) and *what*
+(found, expected), so that a caller can print one line and be understood.
+"""
+
+from __future__ import annotations
+
+import os
+
+__all__ = [
+    "ArchitectureError",
+    "CheckpointError",
+    "FormatError",
+    "GGUFToolsError",
+    "NonFiniteError",
+    "OutputError",
+    "QuantizationError",
+    "TokenizerError",
+    "UnsupportedError",
+]
+
+
+class GGUFToolsError(ValueError):
+    """Base of all errors of this package.
+
+    The keyword arguments are kept as attributes for programs; ``str(error)`` joins them into one line
+    for people: ``model.gguf: tensor 'x': at byte 120: what went wrong (found 7, expected 4)``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        key: str | None = None,
+        tensor: str | None = None,
+        offset: int | None = None,
+        found: object = None,
+        expected: object = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = None if path is None else os.fspath(path)
+        self.key = key
+        self.tensor = tensor
+        self.offset = offset
+        self.found = found
+        self.expected = expected
+
+    def __str__(self) -> str:
+        place = []
+        if self.path is not None:
+            place.append(self.path)
+        if self.key is not None:
+            place.append(f"key {_quoted(self.key)}")
+        if self.tensor is not None:
+            place.append(f"tensor {_quoted(self.tensor)}")
+        if self.offset is not None:
+            place.append(f"at byte {self.offset}")
+        facts = []
+        if self.found is not None:
+            facts.append(f"found {_shown(self.found)}")
+        if self.expected is not None:
+            facts.append(f"expected {_shown(self.expected)}")
+        text = ": ".join([*place, self.message])
+        return f"{text} ({', '.join(facts)})" if facts else text
+
+
+class FormatError(GGUFToolsError):
+    """A GGUF file is not well formed: bad magic, truncated, absurd counts, overlapping tensors."""
+
+
+class UnsupportedError(GGUFToolsError):
+    """Well formed, but of a version, type or feature this package cannot handle."""
+
+
+class CheckpointError(GGUFToolsError):
+    """A Hugging Face checkpoint directory or safetensors file is missing a part or not well formed."""
+
+
+class TokenizerError(GGUFToolsError):
+    """Tokenizer files are missing, inconsistent, or of a kind that is not recognised."""
+
+
+class ArchitectureError(GGUFToolsError):
+    """The model's architecture is unsupported, or its tensors or config do not match the table."""
+
+
+class QuantizationError(GGUFToolsError):
+    """Data cannot be encoded or decoded as asked: unknown type, row length, buffer size."""
+
+
+class NonFiniteError(QuantizationError):
+    """A NaN or infinity was met where a block quantizer needs finite values."""
+
+
+class OutputError(GGUFToolsError):
+    """The output exists already, or cannot be written."""
+
+
+_LONGEST_SHOWN = 120  # a hostile file may carry a "key" of many megabytes; a line must stay a line
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…")
+
+
+def _shown(value: object) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
