@@ -1,0 +1,53 @@
+# `make demo` and `make test` do everything on a fresh machine with Python 3.11+; `make help` lists the rest.
+
+PYTHON ?= python3
+VENV   := .venv
+PARITY := .venv-parity
+BIN    := $(VENV)/bin
+MODEL  ?= fixtures/demo
+TYPE   ?= Q4_K_M
+PROMPT ?=
+
+.PHONY: help demo test test-parity lint types bench goldens clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+# The environments. A stamp keeps them as they are until pyproject.toml changes.
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+$(PARITY)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(PARITY)
+	$(PARITY)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(PARITY)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(PARITY)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev,parity]'
+	@touch $@
+
+demo: $(VENV)/.installed  ## Convert MODEL (default: the one in fixtures/) to TYPE, inspect it, run it in llama.cpp
+	$(BIN)/python fixtures/demo.py --model '$(MODEL)' --type '$(TYPE)' --prompt '$(PROMPT)'
+
+test: $(VENV)/.installed  ## Unit, contract, golden and end-to-end tests
+	$(BIN)/python -m pytest -n auto -m 'not parity'
+
+test-parity: $(PARITY)/.installed  ## Logits, tokenizers and exported checkpoints against torch + transformers
+	$(PARITY)/bin/python -m pytest -m parity
+
+lint: $(VENV)/.installed  ## Style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed  ## Static types, strict
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed  ## Side-by-side ratios against ggml's C, the gguf package and llama.cpp
+	$(BIN)/python -m bench
+
+goldens: $(PARITY)/.installed  ## Record again what llama.cpp's own converter and quantizer make of the tiny checkpoints
+	$(PARITY)/bin/python -m tests.goldens.record
+
+clean:  ## Remove the environments and caches
+	rm -rf $(VENV) $(PARITY) build dist demo-out .pytest_cache .mypy_cache .ruff_cache *.egg-info
