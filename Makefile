@@ -28,7 +28,7 @@ $(PARITY)/.installed: pyproject.toml
 	@touch $@
 
 demo: $(VENV)/.installed  ## Convert MODEL (default: the one in fixtures/) to TYPE, inspect it, run it in llama.cpp
-	$(BIN)/python fixtures/demo.py --model '$(MODEL)' --type '$(TYPE)' --prompt '$(PROMPT)'
+	$(BIN)/python -m tests.demo --model '$(MODEL)' --type '$(TYPE)' --prompt '$(PROMPT)'
 
 test: $(VENV)/.installed  ## Unit, contract, golden and end-to-end tests
 	$(BIN)/python -m pytest -n auto -m 'not parity'

@@ -1,1 +1,88 @@
-"""Getting model weights in and out of GGUF."""
+"""Getting model weights in and out of GGUF.
+
+>>> import gguf_tools
+>>> gguf_tools.convert("SmolLM2-135M", "smollm2.gguf", type="Q4_K_M")        # doctest: +SKIP
+>>> with gguf_tools.open("smollm2.gguf") as file:                            # doctest: +SKIP
+...     print(file.metadata["general.architecture"])
+...     weights = file.tensors["blk.0.attn_q.weight"].dequantize()           # float32
+...     some = file.tensors["token_embd.weight"].rows(100, 108)
+>>> blocks = gguf_tools.quantize(weights, "Q4_K")                            # uint8 (rows, row bytes)
+>>> again = gguf_tools.dequantize(blocks, "Q4_K", weights.shape)
+>>> gguf_tools.export("smollm2.gguf", "SmolLM2-again", dtype="bf16")         # doctest: +SKIP
+
+Importing this package is instant: each name is imported when it is first used, and numba only when a
+block format is encoded or decoded.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .analysis.summary import summarize
+    from .analysis.verify import verify
+    from .container.metadata import Array, Metadata
+    from .container.reader import GGUFFile, Tensor
+    from .container.writer import write_gguf as write
+    from .conversion.opening import open_decoding as open
+    from .conversion.requantize import requantize
+    from .conversion.to_gguf import convert
+    from .conversion.to_hf import export
+    from .errors import GGUFToolsError
+    from .quants import dequantize, quantize
+    from .spec import FileType, GGMLType, ValueType
+
+__all__ = [
+    "Array",
+    "FileType",
+    "GGMLType",
+    "GGUFFile",
+    "GGUFToolsError",
+    "Metadata",
+    "Tensor",
+    "ValueType",
+    "convert",
+    "dequantize",
+    "export",
+    "open",
+    "quantize",
+    "requantize",
+    "summarize",
+    "verify",
+    "write",
+]
+
+_WHERE = {
+    "Array": ("container.metadata", "Array"),
+    "FileType": ("spec", "FileType"),
+    "GGMLType": ("spec", "GGMLType"),
+    "GGUFFile": ("container.reader", "GGUFFile"),
+    "GGUFToolsError": ("errors", "GGUFToolsError"),
+    "Metadata": ("container.metadata", "Metadata"),
+    "Tensor": ("container.reader", "Tensor"),
+    "ValueType": ("spec", "ValueType"),
+    "convert": ("conversion.to_gguf", "convert"),
+    "dequantize": ("quants", "dequantize"),
+    "export": ("conversion.to_hf", "export"),
+    "open": ("conversion.opening", "open_decoding"),
+    "quantize": ("quants", "quantize"),
+    "requantize": ("conversion.requantize", "requantize"),
+    "summarize": ("analysis.summary", "summarize"),
+    "verify": ("analysis.verify", "verify"),
+    "write": ("container.writer", "write_gguf"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module, attribute = _WHERE[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    value = getattr(import_module(f".{module}", __name__), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,1 +1,76 @@
+"""The ``gguf-tools`` command. One module per command, each imported only when it runs.
 
+``--help`` must be instant, so the list of commands and their one-line summaries is data here, and
+numba or the ``gguf`` package are imported by none of these modules at their top.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any, Final
+
+import click
+
+from ..errors import GGUFToolsError
+
+__all__ = ["main"]
+
+COMMANDS: Final[dict[str, str]] = {
+    "convert": "Hugging Face checkpoint → GGUF, quantized in the same pass.",
+    "quantize": "GGUF → GGUF of another type.",
+    "export": "GGUF → Hugging Face checkpoint (safetensors).",
+    "inspect": "Show what a GGUF file holds.",
+    "verify": "Check a GGUF file for faults; exit status 1 if it has any.",
+}
+
+FAILURE: Final = 1
+
+
+class _Commands(click.Group):
+    """Commands by name from ``COMMANDS``; typed errors become one line on stderr."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f".{cmd_name}", __name__)
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except GGUFToolsError as error:
+            _fail(str(error))
+        except BrokenPipeError:
+            raise  # click ends quietly when the reader of a pipe has gone
+        except OSError as error:
+            _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        except MemoryError:
+            _fail("out of memory; fewer --threads need less")
+
+
+def _fail(message: str) -> None:
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {' '.join(message.split())}", err=True)
+    sys.exit(FAILURE)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="\b\nExamples:\n"
+    "  gguf-tools convert ./SmolLM2-135M smollm2-q4_k_m.gguf --type Q4_K_M\n"
+    "  gguf-tools inspect smollm2-q4_k_m.gguf --tensors\n"
+    "  gguf-tools export smollm2-q4_k_m.gguf ./smollm2-bf16 --dtype bf16",
+)
+@click.version_option(package_name="gguf-tools")
+def main() -> None:
+    """Get model weights in and out of GGUF: convert, quantize, export, inspect, verify."""

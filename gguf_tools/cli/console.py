@@ -1,0 +1,153 @@
+"""What the commands share for talking to people: sizes, tables, progress. Machines get ``--json``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+Progress = Callable[[int, int, str], None]
+"""Called with bytes done, bytes in all, and the tensor at hand."""
+
+PIPED_WIDTH = 100
+"""Columns where there is no terminal to ask."""
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A rich console that drops colours where they cannot be shown (pipes, NO_COLOR, dumb terminals)."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else PIPED_WIDTH
+    return Console(stderr=stderr, highlight=False, width=width, soft_wrap=False)
+
+
+def table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:
+    """A borderless table; the columns named in ``right`` are aligned to the right."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for name in columns:
+        made.add_column(name, justify="right" if name in right else "left", no_wrap=name in right)
+    return made
+
+
+def facts(rows: Mapping[str, str]) -> Table:
+    """Two columns, name and value, without a heading."""
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    made.add_column(style="dim", no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, value in rows.items():
+        made.add_row(name, Text(printable(value)))
+    return made
+
+
+def size(count: int) -> str:
+    """Bytes in decimal units, as disks and downloads count them: ``98.7 MB``."""
+    if count < 1000:
+        return f"{count} B"
+    value = float(count)
+    for unit in ("kB", "MB", "GB", "TB", "PB"):
+        value /= 1000
+        if value < 999.95:
+            return f"{value:.1f} {unit}"
+    return f"{value:.1f} EB"
+
+
+def number(count: int) -> str:
+    """A count of parameters, short: ``134.5 M``, ``1.10 B``."""
+    for unit, scale in (("T", 10**12), ("B", 10**9), ("M", 10**6), ("k", 10**3)):
+        if count >= scale:
+            value = count / scale
+            return f"{value:.2f} {unit}" if value < 10 else f"{value:.1f} {unit}"
+    return str(count)
+
+
+def shape(dimensions: tuple[int, ...]) -> str:
+    """``2048 × 5632``, in numpy's order; ``scalar`` for no dimensions."""
+    return " × ".join(map(str, dimensions)) or "scalar"
+
+
+def printable(text: str) -> str:
+    """Text from a file made safe for a terminal: control characters and stray bytes are escaped."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def seconds(value: float) -> str:
+    """``0.42 s``, ``12.3 s``, ``3 min 20 s``."""
+    if value >= 100:
+        return f"{int(value) // 60} min {int(value) % 60} s"
+    return f"{value:.2f} s" if value < 10 else f"{value:.1f} s"
+
+
+def print_json(value: object) -> None:
+    """One JSON document on stdout. Bytes that are not UTF-8 appear as lone surrogate escapes."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=True, allow_nan=True))
+
+
+@contextmanager
+def progress(action: str, *, quiet: bool) -> Iterator[Progress | None]:
+    """A progress bar on stderr if that is a terminal; otherwise yields None."""
+    out = console(stderr=True)
+    if quiet or not out.is_terminal:
+        yield None
+        return
+    from rich import progress as rich_progress
+
+    bar = rich_progress.Progress(
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(bar_width=24),
+        rich_progress.TaskProgressColumn(),
+        rich_progress.TransferSpeedColumn(),
+        rich_progress.TimeRemainingColumn(compact=True),
+        rich_progress.TextColumn("[dim]{task.fields[tensor]}", table_column=None),
+        console=out,
+        transient=True,
+    )
+    lock = threading.Lock()
+    furthest = 0
+    with bar:
+        task = bar.add_task(action, total=None, tensor="")
+
+        def report(done: int, total: int, tensor: str) -> None:
+            nonlocal furthest
+            with lock:  # workers report out of order; the bar never goes back
+                furthest = max(furthest, done)
+                bar.update(task, completed=furthest, total=total, tensor=tensor)
+
+        yield report
+
+
+def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--threads``, ``--force``, ``--quiet`` and ``--json``, which every writing command has."""
+    for option in reversed(
+        (
+            click.option(
+                "--threads",
+                type=click.IntRange(min=1),
+                metavar="N",
+                help="Worker threads; default: all available cores.",
+            ),
+            click.option("--force", is_flag=True, help="Replace the output if it exists."),
+            click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary."),
+            json_option,
+        )
+    ):
+        function = option(function)
+    return function
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")

@@ -1,0 +1,1 @@
+"""Jobs: a pure plan first, then one engine that executes any plan."""

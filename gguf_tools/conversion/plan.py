@@ -1,0 +1,183 @@
+"""What a job will write, to the byte, before it writes anything.
+
+A ``Plan`` is pure data: files with their header bytes and, for every tensor, its place, its type and the
+``Source`` its rows come from. All three jobs (safetensors → GGUF, GGUF → GGUF, GGUF → safetensors) are
+plans; ``--dry-run`` prints one and ``engine.execute`` carries one out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from ..source import Source
+from ..spec import GGMLType
+
+__all__ = ["Plan", "PlannedFile", "PlannedTensor", "TypeShare", "type_shares"]
+
+
+@dataclass(frozen=True, slots=True)
+class TypeShare:
+    """How much of a model is of one tensor type. ``bytes`` is None for a type of unknown block size."""
+
+    type: str
+    tensors: int
+    parameters: int
+    bytes: int | None
+
+    @property
+    def bits_per_weight(self) -> float | None:
+        """Stored bits per parameter."""
+        return None if self.bytes is None or not self.parameters else 8 * self.bytes / self.parameters
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "type": self.type,
+            "tensors": self.tensors,
+            "parameters": self.parameters,
+            "bytes": self.bytes,
+            "bits_per_weight": self.bits_per_weight,
+        }
+
+
+def type_shares(tensors: Iterable[tuple[str, tuple[int, ...], int | None]]) -> list[TypeShare]:
+    """Group (type name, shape, bytes) triples by type, the type with the most parameters first."""
+    groups: dict[str, TypeShare] = {}
+    for name, shape, size in tensors:
+        seen = groups.get(name, TypeShare(name, 0, 0, 0))
+        total = None if seen.bytes is None or size is None else seen.bytes + size
+        groups[name] = TypeShare(name, seen.tensors + 1, seen.parameters + prod(shape), total)
+    return sorted(groups.values(), key=lambda share: (-share.parameters, share.type))
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTensor:
+    """One tensor of the output.
+
+    ``offset`` is in bytes from the start of the file, ``nbytes`` without padding. ``wanted`` is the
+    type the recipe asked for; it differs from ``type`` where the row does not divide into blocks and
+    the tensor falls back. ``rule`` says in words why it got this type.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    type: GGMLType
+    source: Source
+    offset: int
+    nbytes: int
+    wanted: GGMLType
+    rule: str = ""
+
+    @property
+    def parameters(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def fell_back(self) -> bool:
+        return self.type != self.wanted
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "name": self.name,
+            "shape": list(self.shape),
+            "type": self.type.name,
+            "wanted": self.wanted.name,
+            "rule": self.rule,
+            "offset": self.offset,
+            "bytes": self.nbytes,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """One binary file: its header at byte 0, then the tensors; gaps between them are zeros.
+
+    ``name`` is relative to the output directory, or empty where the output is this one file.
+    """
+
+    name: str
+    header: bytes
+    tensors: tuple[PlannedTensor, ...]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole job. ``sidecars`` are small files (name → contents) that go beside the binary ones."""
+
+    kind: str
+    source: str
+    architecture: str
+    recipe: str
+    files: tuple[PlannedFile, ...]
+    sidecars: Mapping[str, bytes] = field(default_factory=dict)
+    dropped: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether the output is a directory of files and not a single one."""
+        return any(file.name for file in self.files)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together, exactly."""
+        return sum(file.size for file in self.files) + sum(map(len, self.sidecars.values()))
+
+    def tensors(self) -> Iterator[PlannedTensor]:
+        """All tensors, in file order."""
+        for file in self.files:
+            yield from file.tensors
+
+    @property
+    def tensor_bytes(self) -> int:
+        return sum(tensor.nbytes for tensor in self.tensors())
+
+    @property
+    def parameters(self) -> int:
+        return sum(tensor.parameters for tensor in self.tensors())
+
+    @property
+    def bits_per_weight(self) -> float | None:
+        """Tensor bits over parameters, without header and padding."""
+        return 8 * self.tensor_bytes / self.parameters if self.parameters else None
+
+    @property
+    def fallbacks(self) -> list[PlannedTensor]:
+        """Tensors whose rows do not divide into the blocks of the type the recipe wanted."""
+        return [tensor for tensor in self.tensors() if tensor.fell_back]
+
+    def types(self) -> list[TypeShare]:
+        """Tensors, parameters and bytes per type."""
+        return type_shares((t.type.name, t.shape, t.nbytes) for t in self.tensors())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for ``--json``; the key names are stable."""
+        fallbacks = self.fallbacks
+        return {
+            "kind": self.kind,
+            "source": self.source,
+            "architecture": self.architecture,
+            "type": self.recipe,
+            "size": self.size,
+            "parameters": self.parameters,
+            "tensor_bytes": self.tensor_bytes,
+            "bits_per_weight": self.bits_per_weight,
+            "types": [share.to_dict() for share in self.types()],
+            "fallbacks": {
+                "tensors": len(fallbacks),
+                "parameters": sum(tensor.parameters for tensor in fallbacks),
+                "names": [tensor.name for tensor in fallbacks],
+            },
+            "dropped": [{"name": name, "reason": reason} for name, reason in self.dropped],
+            "notes": list(self.notes),
+            "files": [
+                {"name": file.name, "size": file.size, "tensors": [t.to_dict() for t in file.tensors]}
+                for file in self.files
+            ],
+            "sidecars": {name: len(contents) for name, contents in self.sidecars.items()},
+        }
