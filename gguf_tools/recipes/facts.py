@@ -1,0 +1,65 @@
+"""What a recipe is told, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..spec import GGMLType
+
+__all__ = ["Choice", "ModelFacts", "TensorFacts"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What rules ask about a model; the names are those of GGUF metadata.
+
+    Attributes:
+        architecture: ``general.architecture``, such as ``llama``.
+        layers: ``block_count``.
+        heads: ``attention.head_count`` (of the first layer, where layers differ).
+        kv_heads: ``attention.head_count_kv``, or ``heads`` where a file does not say.
+        experts: ``expert_count``, 0 for a dense model.
+    """
+
+    architecture: str
+    layers: int
+    heads: int = 0
+    kv_heads: int = 0
+    experts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TensorFacts:
+    """A tensor as the rules see it.
+
+    Attributes:
+        name: its name in GGUF, such as ``blk.0.attn_v.weight``.
+        shape: dimensions in numpy's order; the last one is the row.
+        type: what it is stored as in a GGUF file that is quantized again; None for a checkpoint's
+            tensor, which has first to become what llama.cpp's converter would write.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    type: GGMLType | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The type a tensor gets.
+
+    Attributes:
+        type: what it will be stored as.
+        wanted: what the recipe would have liked; another than ``type`` where its rows do not fit that
+            type's blocks (see ``fell_back``).
+        rule: why, in words.
+    """
+
+    type: GGMLType
+    wanted: GGMLType
+    rule: str
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether the rows did not fit the wanted type's blocks."""
+        return self.type is not self.wanted
