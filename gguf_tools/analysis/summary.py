@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ..container.metadata import Array
+from ..conversion.plan import TypeShare, type_shares
 from ..spec import FileType
 
 if TYPE_CHECKING:
@@ -14,22 +14,7 @@ if TYPE_CHECKING:
 
     from ..container.reader import GGUFFile
 
-__all__ = ["Summary", "TypeShare", "summarize"]
-
-
-@dataclass(frozen=True, slots=True)
-class TypeShare:
-    """How much of a file is of one tensor type. ``bytes`` is None for a type of unknown block size."""
-
-    type: str
-    tensors: int
-    parameters: int
-    bytes: int | None
-
-    @property
-    def bits_per_weight(self) -> float | None:
-        """Stored bits per parameter."""
-        return None if self.bytes is None or not self.parameters else 8 * self.bytes / self.parameters
+__all__ = ["Summary", "summarize"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +56,13 @@ class Summary:
         """Plain values for JSON; the key names are stable."""
         result = asdict(self)
         result["bits_per_weight"] = self.bits_per_weight
-        for share, plain in zip(self.types, result["types"], strict=True):
-            plain["bits_per_weight"] = share.bits_per_weight
+        result["types"] = [share.to_dict() for share in self.types]
         return result
 
 
 def summarize(file: GGUFFile) -> Summary:
     """Gather the facts of an open file. Values of unexpected types count as not said."""
-    types: dict[str, list[int | None]] = {}
-    for tensor in file.tensors.values():
-        share = types.setdefault(tensor.type_name, [0, 0, 0])
-        share[0] = (share[0] or 0) + 1
-        share[1] = (share[1] or 0) + prod(tensor.shape)
-        share[2] = None if share[2] is None or tensor.nbytes is None else share[2] + tensor.nbytes
-    shares = [TypeShare(name, t or 0, p or 0, b) for name, (t, p, b) in types.items()]
-    shares.sort(key=lambda share: (-share.parameters, share.type))
-
+    shares = type_shares((t.type_name, t.shape, t.nbytes) for t in file.tensors.values())
     known = _Reader(file.metadata)
     architecture = known.text("general.architecture")
     tokens = file.metadata.get("tokenizer.ggml.tokens")

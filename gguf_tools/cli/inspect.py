@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .console import console, facts, json_option, number, print_json, printable, shape, size, table
+from .report import print_types
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,28 +58,7 @@ def command(file: str, tensors: bool, metadata: bool, as_json: bool) -> None:
 
 def _print_summary(out: Console, summary: Summary) -> None:
     out.print(facts(_facts(summary)))
-    if not summary.types:
-        return
-    listing = table(
-        "type",
-        "tensors",
-        "parameters",
-        "share",
-        "size",
-        "bits/weight",
-        right=("tensors", "parameters", "share", "size", "bits/weight"),
-    )
-    for share in summary.types:
-        bits = share.bits_per_weight
-        listing.add_row(
-            share.type,
-            f"{share.tensors:,}",
-            f"{share.parameters:,}",
-            f"{share.parameters / summary.parameters:.1%}" if summary.parameters else "–",
-            "?" if share.bytes is None else size(share.bytes),
-            "?" if bits is None else f"{bits:.4g}",
-        )
-    out.print(listing)
+    print_types(out, summary.types, summary.parameters)
 
 
 def _facts(summary: Summary) -> dict[str, str]:

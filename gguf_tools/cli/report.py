@@ -1,0 +1,105 @@
+"""What ``convert``, ``quantize`` and ``export`` have in common: plan, then show or execute, then report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .console import console, facts, number, print_json, printable, progress, seconds, size, table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..conversion.plan import Plan, TypeShare
+
+MAX_NAMES_SHOWN = 8
+"""Tensor names listed after a fallback or drop; ``--json`` has all of them."""
+
+
+def run(
+    make_plan: Callable[[], Plan],
+    destination: str,
+    *,
+    action: str,
+    dry_run: bool,
+    threads: int | None,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Make the plan and carry it out, or with ``dry_run`` only show it."""
+    started = time.monotonic()
+    plan = make_plan()
+    elapsed = None
+    if not dry_run:
+        from ..conversion.engine import execute
+
+        with progress(action, quiet=quiet or as_json) as report:
+            execute(plan, destination, threads=threads, force=force, progress=report)
+        elapsed = time.monotonic() - started
+    if as_json:
+        print_json({**plan.to_dict(), "destination": destination, "written": not dry_run, "seconds": elapsed})
+    elif dry_run or not quiet:
+        _print_plan(console(), plan, destination, elapsed)
+
+
+def _print_plan(out: Console, plan: Plan, destination: str, elapsed: float | None) -> None:
+    bits = plan.bits_per_weight
+    count = sum(1 for _ in plan.tensors())
+    rows = {
+        "from": plan.source,
+        "to": destination + ("  (dry run: nothing written)" if elapsed is None else ""),
+        "architecture": plan.architecture,
+        "type": plan.recipe,
+        "parameters": f"{number(plan.parameters)} in {count:,} tensors",
+        "size": f"{plan.size:,} bytes ({size(plan.size)})" + ("" if bits is None else f", {bits:.3f} bits per weight"),
+    }
+    if elapsed is not None:
+        rows["time"] = f"{seconds(elapsed)}, {size(int(plan.tensor_bytes / max(elapsed, 1e-6)))}/s written"
+    out.print(facts(rows))
+    print_types(out, plan.types(), plan.parameters)
+    _print_fallbacks(out, plan)
+    for name, reason in plan.dropped[:MAX_NAMES_SHOWN]:
+        out.print(f"left out  {printable(name)}: {reason}", style="dim", markup=False)
+    if len(plan.dropped) > MAX_NAMES_SHOWN:
+        out.print(f"left out  {len(plan.dropped) - MAX_NAMES_SHOWN} more", style="dim")
+    for note in plan.notes:
+        out.print(f"note      {printable(note)}", markup=False)
+
+
+def print_types(out: Console, shares: list[TypeShare], parameters: int) -> None:
+    """The table of tensor types: how many tensors and parameters, what share, what size."""
+    if not shares:
+        return
+    numbers = ("tensors", "parameters", "share", "size", "bits/weight")
+    listing = table("type", *numbers, right=numbers)
+    for share in shares:
+        bits = share.bits_per_weight
+        listing.add_row(
+            share.type,
+            f"{share.tensors:,}",
+            f"{share.parameters:,}",
+            f"{share.parameters / parameters:.1%}" if parameters else "–",
+            "?" if share.bytes is None else size(share.bytes),
+            "?" if bits is None else f"{bits:.4g}",
+        )
+    out.print(listing)
+
+
+def _print_fallbacks(out: Console, plan: Plan) -> None:
+    """A fallback is never silent: what fell back, from which type to which, and how much it is."""
+    fallbacks = plan.fallbacks
+    if not fallbacks:
+        return
+    parameters = sum(tensor.parameters for tensor in fallbacks)
+    share = f" ({parameters / plan.parameters:.1%})" if plan.parameters else ""
+    out.print(
+        f"{len(fallbacks)} tensors, {number(parameters)} parameters{share}, fell back: "
+        "their rows do not divide into blocks of the wanted type",
+        style="yellow",
+    )
+    for tensor in fallbacks[:MAX_NAMES_SHOWN]:
+        out.print(f"  {printable(tensor.name)}: {tensor.wanted.name} → {tensor.type.name}", markup=False)
+    if len(fallbacks) > MAX_NAMES_SHOWN:
+        out.print(f"  and {len(fallbacks) - MAX_NAMES_SHOWN} more; --json lists all")

@@ -1,0 +1,79 @@
+"""From metadata, sources and a recipe to the plan of a GGUF file: what conversion and requantization share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .. import recipes
+from ..container.metadata import Array, Metadata
+from ..container.writer import TensorInfo, header_bytes
+from ..source import Source
+from ..spec import QUANTIZATION_VERSION, ValueType
+from .plan import Plan, PlannedFile, PlannedTensor
+
+__all__ = ["assemble_gguf", "model_facts"]
+
+
+def assemble_gguf(
+    metadata: Metadata,
+    tensors: Sequence[tuple[str, Source]],
+    choices: Sequence[recipes.Choice],
+    recipe: recipes.Recipe,
+    *,
+    source: str,
+    dropped: Sequence[tuple[str, str]] = (),
+    notes: Sequence[str] = (),
+) -> Plan:
+    """Lay out a GGUF file of these tensors in these types.
+
+    ``general.file_type`` and ``general.quantization_version`` are set to say what the recipe makes.
+
+    Args:
+        metadata: all other keys; changed in place.
+        tensors: GGUF name and source of each, in file order.
+        choices: the type of each tensor, in the same order.
+        recipe: what the choices were made by.
+        source: where it all comes from, in words.
+        dropped: what is left out and why.
+        notes: what the user should know.
+    """
+    metadata.set("general.quantization_version", QUANTIZATION_VERSION, ValueType.UINT32)
+    metadata.set("general.file_type", int(recipe.file_type), ValueType.UINT32)
+    infos = [
+        TensorInfo(name, tuple(rows.shape), choice.type)
+        for (name, rows), choice in zip(tensors, choices, strict=True)
+    ]
+    layout = header_bytes(metadata, infos)
+    planned = tuple(
+        PlannedTensor(name, tuple(rows.shape), choice.type, rows, offset, size, choice.wanted, choice.rule)
+        for (name, rows), choice, offset, size in zip(tensors, choices, layout.offsets, layout.sizes, strict=True)
+    )
+    return Plan(
+        kind="gguf",
+        source=source,
+        architecture=str(metadata.get("general.architecture", "")),
+        recipe=recipe.name,
+        files=(PlannedFile("", layout.header, planned, layout.total_size),),
+        dropped=tuple(dropped),
+        notes=tuple(notes),
+    )
+
+
+def model_facts(metadata: Metadata) -> recipes.ModelFacts:
+    """What recipes ask about a model, read from its metadata; what is missing counts as 0."""
+    architecture = str(metadata.get("general.architecture", ""))
+
+    def number(key: str, default: int = 0) -> int:
+        value = metadata.get(f"{architecture}.{key}")
+        if isinstance(value, Array):
+            value = value[0] if len(value) else None
+        return value if isinstance(value, int) else default
+
+    heads = number("attention.head_count")
+    return recipes.ModelFacts(
+        architecture=architecture,
+        layers=number("block_count"),
+        heads=heads,
+        kv_heads=number("attention.head_count_kv", heads),
+        experts=number("expert_count"),
+    )

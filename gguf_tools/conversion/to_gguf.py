@@ -1,0 +1,88 @@
+"""Hugging Face checkpoint → GGUF."""
+
+from __future__ import annotations
+
+import os
+from .. import architectures, recipes, tokenizers
+from ..checkpoint import open_checkpoint
+from ..container.metadata import Metadata
+from .assemble import assemble_gguf, model_facts
+from .engine import Progress, execute
+from .plan import Plan
+
+__all__ = ["convert", "plan_conversion"]
+
+
+def convert(
+    src: str | os.PathLike[str],
+    dst: str | os.PathLike[str],
+    *,
+    type: str = "Q4_K_M",  # noqa: A002 - the field's word
+    threads: int | None = None,
+    pre: str | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Plan:
+    """Convert a checkpoint directory to a GGUF file in one pass.
+
+    Args:
+        src: directory with safetensors, config.json and tokenizer files.
+        dst: the GGUF file to write; it appears complete or not at all.
+        type: a recipe's name, such as ``"Q4_K_M"`` or ``"BF16"``.
+        threads: workers; default all available cores.
+        pre: pre-tokenizer name, instead of recognising it.
+        force: replace an existing file.
+        progress: called with bytes done, bytes in all, and a tensor's name.
+
+    Returns:
+        The plan that was carried out: types, sizes, fallbacks, what was left out.
+
+    Raises:
+        CheckpointError: the checkpoint is incomplete or malformed.
+        ArchitectureError: the architecture is unsupported or its tensors do not match its table.
+        TokenizerError: the tokenizer's files are missing or not recognised.
+        NonFiniteError: a weight is NaN or infinite and its type cannot hold that.
+        OutputError: the output exists or cannot be written.
+    """
+    plan = plan_conversion(src, type=type, pre=pre)
+    execute(plan, dst, threads=threads, force=force, progress=progress)
+    return plan
+
+
+def plan_conversion(
+    src: str | os.PathLike[str],
+    *,
+    type: str = "Q4_K_M",  # noqa: A002
+    pre: str | None = None,
+) -> Plan:
+    """Plan the conversion without reading any weight; see ``convert`` for arguments and errors."""
+    recipe = recipes.find_recipe(type)
+    checkpoint = open_checkpoint(src)
+    architecture = architectures.find(checkpoint.config)
+    side = architecture.to_gguf(checkpoint.config, checkpoint.tensors)
+    metadata = Metadata()
+    for key, value_type, value in architectures.general_metadata(
+        checkpoint.path, checkpoint.config, architecture=architecture, tensors=side.tensors
+    ):
+        metadata.set(key, value, value_type)
+    for key, value_type, value in side.metadata:
+        metadata.set(key, value, value_type)
+    vocabulary = tokenizers.load(
+        checkpoint.path,
+        checkpoint.config,
+        kinds=architecture.tokenizer_kinds,
+        architecture=architecture.name,
+        pre=pre,
+    )
+    for key in vocabulary:
+        metadata.set(key, vocabulary[key], vocabulary.type_of(key))
+    facts = [recipes.TensorFacts(name, tuple(tensor.shape)) for name, tensor in side.tensors]
+    return assemble_gguf(
+        metadata,
+        side.tensors,
+        recipes.choose(recipe.name, facts, model_facts(metadata)),
+        recipe,
+        source=os.fspath(src),
+        dropped=side.dropped,
+    )
+
