@@ -1,0 +1,267 @@
+"""Walking the bytes of a GGUF header without decoding them.
+
+A vocabulary of 262,144 tokens is 262,144 length-prefixed strings: to find what comes after it, every
+length must be visited, but no string need be made. `Wire` holds a header's bytes together with the facts
+needed to step through them (byte order, width of lengths) and checks every count and length against the
+bytes that are left before believing it.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+
+from ..errors import FormatError
+from ..spec import MAX_ARRAY_DEPTH, ValueType
+
+if TYPE_CHECKING:
+    from mmap import mmap
+
+    from numpy.typing import NDArray
+
+__all__ = ["SCALAR_FORMATS", "ByteOrder", "Wire", "scalar_dtype"]
+
+ByteOrder = Literal["little", "big"]
+
+SCALAR_FORMATS: Final[dict[ValueType, str]] = {
+    ValueType.UINT8: "B",
+    ValueType.INT8: "b",
+    ValueType.UINT16: "H",
+    ValueType.INT16: "h",
+    ValueType.UINT32: "I",
+    ValueType.INT32: "i",
+    ValueType.FLOAT32: "f",
+    ValueType.BOOL: "B",
+    ValueType.UINT64: "Q",
+    ValueType.INT64: "q",
+    ValueType.FLOAT64: "d",
+}
+"""`struct` codes of the value types of fixed size. A bool is a byte of which any bit may be set."""
+
+_SCALAR_SIZES: Final = {kind: struct.calcsize("<" + code) for kind, code in SCALAR_FORMATS.items()}
+
+_WINDOW: Final = 1 << 17
+"""Bytes of packed strings searched at once: fits the cache, yet makes numpy's overhead small."""
+
+_TAIL: Final = 1 << 11
+"""A walk that came this close to a window's end got all the window had to give."""
+
+
+def scalar_dtype(kind: ValueType, prefix: str = "<") -> np.dtype[Any]:
+    """The numpy dtype of a fixed-size value type in byte order ``prefix`` (``<`` or ``>``)."""
+    code = SCALAR_FORMATS[kind]
+    letter = "f" if code in "fd" else "i" if code.islower() else "u"
+    return np.dtype(f"{prefix}{letter}{_SCALAR_SIZES[kind]}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wire:
+    """The bytes of one file and how its numbers are written.
+
+    Attributes:
+        buffer: the whole file.
+        order: byte order of every multi-byte value.
+        width: bytes of a length, count or dimension: 4 in version 1, 8 since.
+        path: the file's name, for errors.
+        size: bytes in all.
+    """
+
+    buffer: mmap | bytes
+    order: ByteOrder = "little"
+    width: Literal[4, 8] = 8
+    path: str | None = None
+    size: int = field(init=False)
+    _length: struct.Struct = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", len(self.buffer))
+        object.__setattr__(self, "_length", struct.Struct(self.prefix + ("Q" if self.width == 8 else "I")))
+
+    @property
+    def prefix(self) -> Literal["<", ">"]:
+        """The byte order as `struct` and numpy write it."""
+        return "<" if self.order == "little" else ">"
+
+    @property
+    def canonical(self) -> bool:
+        """Whether strings and arrays stand here byte for byte as a version 3 little-endian file has them."""
+        return self.order == "little" and self.width == 8
+
+    def fault(self, message: str, offset: int, **facts: Any) -> FormatError:
+        """An error placed in this file."""
+        return FormatError(message, path=self.path, offset=offset, **facts)
+
+    def need(self, position: int, count: int, what: str) -> None:
+        """Check that ``count`` more bytes follow ``position``.
+
+        Raises:
+            FormatError: they do not.
+        """
+        left = self.size - position
+        if count > left:
+            raise self.fault(
+                f"the file ends inside {what}",
+                position,
+                found=f"{max(left, 0)} bytes",
+                expected=f"{count} bytes",
+            )
+
+    def number(self, position: int, code: str, what: str) -> Any:
+        """One number of `struct` code ``code``, checked to be inside the file."""
+        self.need(position, struct.calcsize("<" + code), what)
+        return struct.unpack_from(self.prefix + code, self.buffer, position)[0]
+
+    def length(self, position: int, what: str) -> int:
+        """A length, count or dimension."""
+        self.need(position, self.width, what)
+        return int(self._length.unpack_from(self.buffer, position)[0])
+
+    def string(self, position: int, what: str) -> tuple[int, int]:
+        """Where the bytes of a length-prefixed string start and end."""
+        count = self.length(position, f"the length of {what}")
+        start = position + self.width
+        left = self.size - start
+        if count > left:
+            raise self.fault(
+                f"the length of {what} goes past the end of the file",
+                position,
+                found=count,
+                expected=f"at most {left}",
+            )
+        return start, start + count
+
+    def array(self, position: int) -> tuple[ValueType, int, int]:
+        """Element type and count of an array, and where its elements start.
+
+        The count is checked against the bytes left, each element taking at least its smallest size.
+        """
+        kind = self.value_type(position, "the element type of an array")
+        count = self.length(position + 4, "the count of an array")
+        start = position + 4 + self.width
+        smallest = _SCALAR_SIZES.get(kind) or (self.width if kind is ValueType.STRING else 4 + self.width)
+        left = self.size - start
+        if count * smallest > left:
+            raise self.fault(
+                f"an array of {kind.name} is longer than the rest of the file",
+                position + 4,
+                found=f"{count} elements",
+                expected=f"at most {left // smallest}",
+            )
+        return kind, count, start
+
+    def value_type(self, position: int, what: str) -> ValueType:
+        """A value type id, checked to be known: what follows an unknown one cannot be located."""
+        number = self.number(position, "I", what)
+        try:
+            return ValueType(number)
+        except ValueError:
+            raise self.fault(f"{what} is unknown", position, found=number, expected="0 to 12") from None
+
+    def skip(self, position: int, kind: ValueType, depth: int = 0) -> int:
+        """Where a value of type ``kind`` ends.
+
+        Raises:
+            FormatError: it does not end inside the file, or arrays are nested deeper than `MAX_ARRAY_DEPTH`.
+        """
+        size = _SCALAR_SIZES.get(kind)
+        if size is not None:
+            self.need(position, size, f"a value of type {kind.name}")
+            return position + size
+        if kind is ValueType.STRING:
+            return self.string(position, "a string")[1]
+        if depth == MAX_ARRAY_DEPTH:
+            raise self.fault(
+                "arrays are nested too deeply", position, expected=f"at most {MAX_ARRAY_DEPTH} levels"
+            )
+        element, count, start = self.array(position)
+        return self.skip_elements(start, element, count, depth)
+
+    def skip_elements(self, start: int, kind: ValueType, count: int, depth: int = 0) -> int:
+        """Where ``count`` packed elements of type ``kind`` end."""
+        size = _SCALAR_SIZES.get(kind)
+        if size is not None:
+            return start + count * size
+        if kind is ValueType.STRING:
+            return self.walk_strings(start, count)
+        for _ in range(count):
+            start = self.skip(start, kind, depth + 1)
+        return start
+
+    def walk_strings(self, start: int, count: int, places: NDArray[np.int64] | None = None) -> int:
+        """Step over ``count`` packed strings; where given, note each one's position in ``places``.
+
+        Most strings of a vocabulary are shorter than 256 bytes, so that their prefix is one byte and a run
+        of zeros: such runs are found for a whole window at once, and the chain they form is checked to
+        link up from one string to the next. Where it does not (a long, empty or NUL-bearing string), the
+        rest of the window is stepped through one by one.
+
+        Raises:
+            FormatError: a string does not end inside the file.
+        """
+        position, done = start, 0
+        while done < count:
+            until = min(position + _WINDOW, self.size)
+            found = self._chain(position)[: count - done]
+            if len(found):
+                if places is not None:
+                    places[done : done + len(found)] = found
+                done += len(found)
+                position = self._after(int(found[-1]), start, done - 1)
+            if (done < count and position < until - _TAIL) or not len(found):
+                # Up to this window's end, so that windows never cost more than the bytes they cover; at
+                # least one step, so that the walk always advances or fails.
+                position, done = self._steps(position, max(until, position + 1), start, done, count, places)
+        return position
+
+    def _steps(
+        self, position: int, until: int, start: int, done: int, count: int, places: NDArray[np.int64] | None
+    ) -> tuple[int, int]:
+        """Step over strings one by one until ``until`` is reached or ``count`` are done."""
+        unpack, width, buffer = self._length.unpack_from, self.width, self.buffer
+        before, steps = position, []
+        try:
+            while done < count and position < until:
+                before = position
+                steps.append(position)
+                position += width + unpack(buffer, position)[0]
+                done += 1
+        except (struct.error, OverflowError):
+            self._after(before, start, done)
+            raise
+        if position > self.size:
+            self._after(before, start, done - 1)
+        if places is not None:
+            places[done - len(steps) : done] = steps
+        return position, done
+
+    def _after(self, position: int, start: int, index: int) -> int:
+        """Where the string at ``position`` ends, with its index in the error if it does not."""
+        return self.string(position, f"string {index} of the array at byte {start}")[1]
+
+    def _chain(self, start: int) -> NDArray[np.int64]:
+        """Positions of strings shorter than 256 bytes that follow each other from ``start`` in one window."""
+        window = np.frombuffer(self.buffer, np.uint8, min(_WINDOW, self.size - start), start)
+        width = self.width
+        if len(window) < 2 * width:
+            return np.empty(0, np.int64)
+        zero = window == 0
+        pairs = zero[:-1] & zero[1:]
+        if width == 8:
+            fours = pairs[:-2] & pairs[2:]
+            runs = fours[:-3] & fours[3:]
+        else:
+            runs = pairs[:-1] & pairs[1:]
+        if self.order == "little":
+            prefixes = np.flatnonzero(runs[1:])
+            lengths = window[prefixes]
+        else:
+            prefixes = np.flatnonzero(runs[: len(window) - width + 1])
+            lengths = window[prefixes + (width - 1)]
+        if not len(prefixes) or prefixes[0] != 0:
+            return np.empty(0, np.int64)
+        linked = prefixes[1:] == prefixes[:-1] + lengths[:-1] + width
+        good = len(prefixes) if linked.all() else int(linked.argmin()) + 1
+        return prefixes[:good].astype(np.int64) + start

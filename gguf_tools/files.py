@@ -1,0 +1,302 @@
+"""Output that appears whole or not at all.
+
+Both classes write to a hidden sibling of the target, ``.NAME.<pid>-<random>.partial``, and rename it at
+the end. A run that fails leaves the old target untouched; a run that is killed leaves at most the hidden
+sibling, never half a file under the final name.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+import stat
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, cast
+
+from .errors import OutputError
+
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+    from numpy.typing import NDArray
+
+__all__ = ["AtomicDirectory", "AtomicFile"]
+
+_NO_PREALLOCATION = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
+_NO_HARD_LINKS = frozenset(
+    {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+)
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class AtomicFile:
+    """A file that is written at known offsets and gets its name only when it is complete.
+
+    >>> with AtomicFile("model.gguf", size=total) as out:                     # doctest: +SKIP
+    ...     out.write_at(0, header)
+
+    Args:
+        path: the final name.
+        size: bytes to reserve beforehand, so that a full disk shows before the work and not after it.
+        force: replace an existing file.
+
+    Raises:
+        OutputError: the target exists (without ``force``), is a directory or device, its parent is
+            missing or not writable, or the disk is full.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, size: int | None = None, force: bool = False) -> None:
+        self.path = Path(path)
+        self._size = size
+        self._force = force
+        self._partial = _partial_name(self.path)
+        self._fd = -1
+
+    @property
+    def fd(self) -> int:
+        """The open file descriptor of the partial file."""
+        return self._fd
+
+    def __enter__(self) -> Self:
+        _check_target(self.path, self._force, directory=False)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            self._fd = os.open(self._partial, flags, 0o666)
+        except OSError as error:
+            raise self._failure("cannot create the output", error) from error
+        try:
+            if self._size:
+                self._reserve(self._size)
+        except BaseException:
+            self._discard()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self._discard()
+            return
+        try:
+            os.fsync(self._fd)
+            self._publish()
+        except OSError as failure:
+            self._discard()
+            raise self._failure("cannot complete the output", failure) from failure
+        except BaseException:
+            self._discard()
+            raise
+        os.close(self._fd)
+        self._fd = -1
+        _sync_directory(self.path.parent)
+
+    def write_at(self, offset: int, buffer: bytes | bytearray | memoryview | NDArray[Any]) -> None:
+        """Write all of a C-contiguous buffer at a byte offset. May be called from many threads.
+
+        Raises:
+            OutputError: the disk is full or the write failed.
+        """
+        view = memoryview(cast("memoryview", buffer))
+        if view.nbytes == 0:
+            return
+        view = view.cast("B")
+        try:
+            while view.nbytes:
+                written = os.pwrite(self._fd, view, offset)
+                view = view[written:]
+                offset += written
+        except OSError as error:
+            raise self._failure("cannot write", error, offset=offset) from error
+
+    def _reserve(self, size: int) -> None:
+        # Asking first keeps posix_fallocate from filling the disk to the brim before it fails.
+        free = _free_bytes(self.path.parent)
+        if free is not None and size > free:
+            raise _disk_full(self.path, size, free)
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(self._fd, 0, size)
+            else:
+                os.ftruncate(self._fd, size)
+        except OSError as error:
+            if error.errno not in _NO_PREALLOCATION:
+                raise self._failure(f"cannot reserve {size} bytes", error) from error
+            os.ftruncate(self._fd, size)
+
+    def _publish(self) -> None:
+        if self._force:
+            os.replace(self._partial, self.path)
+            return
+        try:
+            # A hard link fails when the name is taken, so nothing that appeared meanwhile is overwritten.
+            os.link(self._partial, self.path)
+        except FileExistsError as error:
+            raise _exists(self.path) from error
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            if os.path.lexists(self.path):
+                raise _exists(self.path) from error
+            os.rename(self._partial, self.path)
+            return
+        os.unlink(self._partial)
+
+    def _discard(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        self._partial.unlink(missing_ok=True)
+
+    def _failure(self, doing: str, error: OSError, offset: int | None = None) -> OutputError:
+        if error.errno in _FULL:
+            return _disk_full(self.path, self._size, _free_bytes(self.path.parent))
+        return OutputError(f"{doing}: {error.strerror}", path=self.path, offset=offset)
+
+
+class AtomicDirectory:
+    """A directory that is filled under a hidden name and gets its own when everything is in it.
+
+    >>> with AtomicDirectory("checkpoint") as folder:                         # doctest: +SKIP
+    ...     (folder / "config.json").write_text("{}")
+
+    Args:
+        path: the final name.
+        force: replace an existing directory with all its contents.
+
+    Raises:
+        OutputError: the target exists (without ``force``), is not a directory, is or contains the
+            working directory, or its parent is missing or not writable.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
+        self.path = Path(path)
+        self._force = force
+        self._partial = _partial_name(self.path)
+
+    def __enter__(self) -> Path:
+        _check_target(self.path, self._force, directory=True)
+        try:
+            self._partial.mkdir()
+        except OSError as error:
+            raise OutputError(f"cannot create the output: {error.strerror}", path=self.path) from error
+        return self._partial
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            shutil.rmtree(self._partial, ignore_errors=True)
+            return
+        try:
+            _sync_tree(self._partial)
+            self._publish()
+        except OSError as failure:
+            shutil.rmtree(self._partial, ignore_errors=True)
+            raise OutputError(f"cannot complete the output: {failure.strerror}", path=self.path) from failure
+        except BaseException:
+            shutil.rmtree(self._partial, ignore_errors=True)
+            raise
+        _sync_directory(self.path.parent)
+
+    def _publish(self) -> None:
+        if not os.path.lexists(self.path):
+            os.rename(self._partial, self.path)
+            return
+        if not self._force:
+            raise _exists(self.path)
+        old = self._partial.with_suffix(".old")
+        os.rename(self.path, old)
+        try:
+            os.rename(self._partial, self.path)
+        except OSError:
+            os.rename(old, self.path)
+            raise
+        if old.is_symlink():
+            old.unlink()
+        else:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _partial_name(path: Path) -> Path:
+    # A name near the limit of 255 bytes leaves no room for the suffix: keep the start of it.
+    stem = os.fsdecode(os.fsencode(path.name)[:200])
+    return path.parent / f".{stem}.{os.getpid()}-{secrets.token_hex(4)}.partial"
+
+
+def _check_target(path: Path, force: bool, *, directory: bool) -> None:
+    """Refuse, before any work, a target that could not be written at the end."""
+    if not path.name:
+        raise OutputError("is not a usable output name", path=path)
+    parent = path.parent
+    if not parent.is_dir():
+        raise OutputError("the directory to write into does not exist", path=path, found=str(parent))
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise OutputError("the directory to write into is not writable", path=path, found=str(parent))
+    if not os.path.lexists(path):
+        return
+    if directory:
+        if not path.is_dir():
+            raise OutputError("exists and is not a directory", path=path)
+        if force and Path.cwd().is_relative_to(path.resolve()):
+            raise OutputError("is or contains the working directory; it will not be replaced", path=path)
+    elif path.is_dir():
+        raise OutputError("is a directory, expected the name of a file", path=path)
+    elif path.exists() and not stat.S_ISREG(path.stat().st_mode):
+        raise OutputError("exists and is not a regular file", path=path)
+    if not force:
+        raise _exists(path)
+
+
+def _exists(path: Path) -> OutputError:
+    return OutputError("exists already; pass --force to replace it", path=path)
+
+
+def _disk_full(path: Path, size: int | None, free: int | None) -> OutputError:
+    need = "" if size is None else f" needs {size} bytes,"
+    left = "" if free is None else f" {free} free"
+    return OutputError(f"disk full:{need}{left}".rstrip(":,"), path=path)
+
+
+def _free_bytes(directory: Path) -> int | None:
+    try:
+        return shutil.disk_usage(directory).free
+    except OSError:
+        return None
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make a rename durable. Some file systems refuse to sync a directory; the rename stands anyway."""
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        os.fsync(fd)
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
+
+
+def _sync_tree(directory: Path) -> None:
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            file = Path(folder, name)
+            if file.is_symlink():
+                continue
+            fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        _sync_directory(Path(folder))
