@@ -1,0 +1,399 @@
+"""Recipes against llama.cpp's own quantizer, and the rules it is too old or too strict to show."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gguf_tools.errors import QuantizationError
+from gguf_tools.recipes import RECIPES, Choice, ModelFacts, TensorFacts, choose, find_recipe, visiting_order
+from gguf_tools.recipes.choose import fallback
+from gguf_tools.spec import BLOCK_SIZES, FileType, GGMLType
+
+from .quantizer import model_keys, oracle_quantize, random_weights, write_model
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def dense(layers: int, *, tied: bool = False, row: int = 256, rows: int = 2) -> Shapes:
+    """A llama-like model; rows are as short as the block formats allow, since only types matter."""
+    shapes: Shapes = {"token_embd.weight": (4, row), "output_norm.weight": (row,), "rope_freqs.weight": (32,)}
+    if not tied:
+        shapes["output.weight"] = (4, row)
+    for i in range(layers):
+        for part in ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"):
+            shapes[f"blk.{i}.{part}.weight"] = (rows, row)
+        shapes[f"blk.{i}.attn_norm.weight"] = (row,)
+        shapes[f"blk.{i}.attn_q.bias"] = (rows,)
+    return shapes
+
+
+def experts(layers: int, count: int, *, dense_layers: int = 0) -> Shapes:
+    """Mixtral-like: stacked experts; the first ``dense_layers`` have none, and every layer has a shared one."""
+    shapes: Shapes = {"token_embd.weight": (4, 256), "output.weight": (4, 256), "output_norm.weight": (256,)}
+    for i in range(layers):
+        for part in ("attn_q", "attn_k", "attn_v", "attn_output"):
+            shapes[f"blk.{i}.{part}.weight"] = (2, 256)
+        for part in ("ffn_gate", "ffn_up", "ffn_down"):
+            if i < dense_layers:
+                shapes[f"blk.{i}.{part}.weight"] = (2, 256)
+            else:
+                shapes[f"blk.{i}.{part}_exps.weight"] = (count, 2, 256)
+                shapes[f"blk.{i}.{part}_shexp.weight"] = (2, 256)
+        shapes[f"blk.{i}.ffn_gate_inp.weight"] = (count, 256)
+        shapes[f"blk.{i}.ffn_gate_inp_shexp.weight"] = (3, 256)
+    return shapes
+
+
+def fused(layers: int, *, falcon: bool = True) -> Shapes:
+    """Falcon-like: one matrix for query, key and value."""
+    shapes: Shapes = {"token_embd.weight": (4, 256), "output.weight": (4, 256), "output_norm.bias": (256,)}
+    for i in range(layers):
+        for part in ("attn_qkv", "attn_output", "ffn_up", "ffn_down"):
+            shapes[f"blk.{i}.{part}.weight"] = (2, 256)
+    return shapes if falcon else {**shapes, "blk.0.attn_kv_b.weight": (2, 256)}
+
+
+def bert(layers: int) -> Shapes:
+    shapes = dense(layers, tied=True, row=384)
+    shapes |= {
+        "position_embd.weight": (8, 384),
+        "token_types.weight": (2, 384),
+        "token_embd_norm.weight": (384,),
+        "cls.weight": (2, 384),
+        "cls.output.weight": (1, 384),  # one row: a vector to ggml
+    }
+    return shapes
+
+
+def uneven() -> Shapes:
+    """Rows of many lengths, no length where even the fallback does not divide the row."""
+    shapes = dense(9)
+    for i in range(9):
+        shapes[f"blk.{i}.attn_v.weight"] = (2, 256 if i % 2 else 288)
+        shapes[f"blk.{i}.ffn_down.weight"] = (2, 32 * (i + 1))
+        shapes[f"blk.{i}.attn_q.weight"] = (2, 96)
+    shapes["output.weight"] = (4, 288)
+    return shapes
+
+
+ODD: Shapes = {
+    "token_embd.weight": (4, 256),
+    "per_layer_token_embd.weight": (4, 256),
+    "per_layer_model_proj.weight": (4, 256),
+    "output.weight": (4, 256),
+    "output.weight_scale": (4, 256),
+    "my_output.weight": (4, 256),
+    "blob5": (4, 256),  # five bytes: a weight to llama.cpp
+    "blob66": (4, 256),
+    "a_norm.weight": (4, 256),
+    "weight": (4, 256),
+    "altup_proj.weight": (4, 256),
+    "blk.0.laurel_l.weight": (4, 256),
+    "blk.0.altup_router.weight": (4, 256),
+    "blk.0.ssm_conv1d.weight": (4, 256),
+    "blk.0.shortconv.conv.weight": (4, 256),
+    "blk.0.attn_rel_b.weight": (4, 256),
+    "blk.1.attn_v.weight": (2, 3, 256),
+    "blk.10.attn_v.weight": (4, 256),
+    "blk.2.attn_v.weight": (4, 256),
+    "blk.2x.attn_v.weight": (4, 256),
+    "blk.x.attn_v.weight": (4, 256),
+    "enc.blk.3.attn_v.weight": (4, 256),
+    "dec.blk.0.cross_attn_v.weight": (4, 256),
+    "blk.3.attn_v.weight.lora_a": (4, 256),
+    "blk.3.attn_kv_b.weight": (4, 256),
+    "blk.4.attn_qkv.weight": (4, 256),
+    "blk.4.ffn_down.weight.weight": (4, 256),
+    "blk.4.ffn_downweight": (4, 256),
+    "blk.5.ffn_down.weight": (1, 256),
+    "blk.6.ffn_down.weight": (1, 1, 256),
+    "blk.7.ffn_down.weight": (3, 1, 256),
+    **{
+        f"blk.{i}.time_mix_{part}.weight": (4, 256)
+        for i, part in enumerate(("w0", "w1", "first", "decay_w1", "g2"))
+    },
+    "blk.0.time_mix_key.weight": (4, 256),
+    "blk.0.time_mix_lerp_fused.weight": (5, 1, 1, 256),
+}
+
+MODELS: dict[str, tuple[ModelFacts, Shapes]] = {
+    "two layers, tied": (ModelFacts("llama", 2, 4, 4), dense(2, tied=True)),
+    **{f"llama of {n}": (ModelFacts("llama", n, 8, 2), dense(n)) for n in (1, 7, 16, 22, 40)},
+    "llama 70B": (ModelFacts("llama", 80, 64, 8), dense(80)),
+    "llama 65B, all heads": (ModelFacts("llama", 80, 64, 64), dense(80)),
+    "qwen2 72B": (ModelFacts("qwen2", 80, 64, 64), dense(80, tied=True)),
+    "qwen3": (ModelFacts("qwen3", 28, 16, 8), dense(28, tied=True)),
+    "gemma3": (ModelFacts("gemma3", 18, 4, 1), dense(18, tied=True, row=640)),
+    "8 experts": (ModelFacts("llama", 32, 32, 8, experts=8), experts(32, 8)),
+    "4 experts": (ModelFacts("llama", 12, 32, 8, experts=4), experts(12, 4, dense_layers=3)),
+    "falcon": (ModelFacts("falcon", 32, 71, 1), fused(32)),
+    "falcon with 8 experts": (ModelFacts("falcon", 16, 8, 8, experts=8), {**fused(16), **experts(16, 8)}),
+    "starcoder2 with kv_b": (ModelFacts("llama", 17, 8, 8), fused(17, falcon=False)),
+    "bert": (ModelFacts("bert", 6, 12, 12), bert(6)),
+    "uneven rows": (ModelFacts("llama", 9, 8, 8), uneven()),
+    "uneven rows, tied falcon": (
+        ModelFacts("falcon", 9, 8, 8),
+        {name: shape for name, shape in uneven().items() if name != "output.weight"},
+    ),
+    "odd names": (ModelFacts("llama", 12, 8, 8), ODD),
+}
+
+
+@cache
+def source_file(directory: Path, model: str) -> Path:
+    facts, shapes = MODELS[model]
+    path = directory / f"{model}.gguf"
+    write_model(path, facts.architecture, model_keys(facts), random_weights(shapes))
+    return path
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("recipes")
+
+
+def types_of(path: Path) -> dict[str, GGMLType]:
+    """Tensor types in file order, read by the ``gguf`` package."""
+    import gguf
+
+    return {t.name: GGMLType(t.tensor_type) for t in gguf.GGUFReader(path).tensors}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("model", MODELS)
+def test_types_and_order_are_llama_cpp_s(model: str, recipe: str, directory: Path, tmp_path: Path) -> None:
+    facts, shapes = MODELS[model]
+    target = tmp_path / "quantized.gguf"
+    oracle_quantize(source_file(directory, model), target, recipe)
+    theirs = types_of(target)
+    tensors = [TensorFacts(name, shape, GGMLType.F32) for name, shape in shapes.items()]
+    ours = dict(zip(shapes, choose(recipe, tensors, facts), strict=True))
+    assert {name: choice.type.name for name, choice in ours.items()} == {n: t.name for n, t in theirs.items()}
+    assert visiting_order(shapes) == list(theirs)
+    assert all(choice.rule for choice in ours.values())
+    for name, choice in ours.items():
+        fits = shapes[name][-1] % BLOCK_SIZES[choice.wanted].elements == 0
+        assert choice.fell_back == (not fits)
+
+
+@pytest.mark.parametrize("recipe", ["F32", "F16", "BF16", "Q4_K_M", "Q8_0"])
+def test_a_source_of_many_types_becomes_what_llama_cpp_makes_of_it(recipe: str, tmp_path: Path) -> None:
+    import gguf
+
+    stored = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"]
+    facts = ModelFacts("llama", len(stored), 8, 8)
+    names = [
+        f"blk.{i}.{part}" for i in range(len(stored)) for part in ("attn_q.weight", "attn_q_norm.weight")
+    ]
+    rng = np.random.default_rng(1)
+    tensors: list[tuple[str, Any, Any]] = []
+    for name in names:
+        kind = GGMLType[stored[int(name.split(".")[1])]]
+        if kind is GGMLType.F32:
+            data: Any = rng.normal(size=(2, 256)).astype(np.float32)
+        else:  # zero blocks are valid blocks of every type
+            block = BLOCK_SIZES[kind]
+            data = np.zeros((2, 256 // block.elements * block.bytes), np.uint8)
+        tensors.append((name, data, gguf.GGMLQuantizationType(kind)))
+    write_model(tmp_path / "a.gguf", "llama", model_keys(facts), tensors)
+    oracle_quantize(tmp_path / "a.gguf", tmp_path / "b.gguf", recipe, requantize=True)
+    given = [TensorFacts(name, (2, 256), GGMLType(raw)) for name, _, raw in tensors]
+    ours = {t.name: c.type.name for t, c in zip(given, choose(recipe, given, facts), strict=True)}
+    assert ours == {name: t.name for name, t in types_of(tmp_path / "b.gguf").items()}
+
+
+@pytest.mark.parametrize("recipe", ["Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M", "Q6_K"])
+def test_rows_even_the_fallback_does_not_divide(recipe: str, tmp_path: Path) -> None:
+    facts = ModelFacts("llama", 2, 8, 8)
+    names = ("attn_q", "attn_v", "ffn_down")
+    shapes = {f"blk.{i}.{name}.weight": (4, row) for i, row in enumerate((40, 1)) for name in names}
+    write_model(tmp_path / "a.gguf", "llama", model_keys(facts), random_weights(shapes))
+    oracle_quantize(tmp_path / "a.gguf", tmp_path / "b.gguf", recipe)
+    given = [TensorFacts(name, shape, GGMLType.F32) for name, shape in shapes.items()]
+    ours = {t.name: c.type for t, c in zip(given, choose(recipe, given, facts), strict=True)}
+    assert ours == types_of(tmp_path / "b.gguf") == dict.fromkeys(visiting_order(shapes), GGMLType.F16)
+
+
+# What b11434's source says and the packaged quantizer (b9190) does not do yet.
+
+
+@pytest.mark.parametrize("recipe", ["Q8_0", "Q4_0", "Q5_1", "Q4_K_M", "Q6_K"])
+@pytest.mark.parametrize("name", ["blk.0.attn_q.weight", "output.weight", "blk.0.attn_v.weight"])
+def test_rows_no_block_divides_become_f16(recipe: str, name: str) -> None:
+    (choice,) = choose(recipe, [TensorFacts(name, (8, 40), GGMLType.F32)], ModelFacts("llama", 1))
+    assert choice.type is GGMLType.F16
+    assert choice.fell_back
+    assert "40" in choice.rule
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "blk.0.ffn_gate_tid2eid.weight",
+        "blk.0.indexer.k_proj.weight",
+        "blk.0.indexer.q_proj.weight",
+        "v.position_embd.weight",
+        "v.patch_embd.weight",
+        "v.patch_merger.weight",
+        "v.sam.pos_embd.weight",
+        "v.sam.neck.0.weight",
+        "v.sam.net_2.weight",
+        "v.blk.0.attn.rel_pos_h.weight",
+        "a.rvq.codebook.0.weight",
+        "mm.a.code_embd.weight",
+    ],
+)
+def test_newer_exceptions_stay_as_they_are(name: str) -> None:
+    (choice,) = choose("Q4_K_M", [TensorFacts(name, (8, 256), GGMLType.F16)], ModelFacts("llama", 1))
+    assert choice.type is choice.wanted is GGMLType.F16
+    assert choice.rule.startswith("kept as it is")
+
+
+def test_glm5_next_has_its_own_exceptions() -> None:
+    names = [
+        "blk.0.attn_q_a.weight",
+        "blk.0.nextn.eh_proj.weight",
+        "blk.0.attn_k_b.weight",
+        "blk.0.ffn_up.weight",
+    ]
+    tensors = [TensorFacts(name, (8, 256), GGMLType.BF16) for name in names]
+    found = [c.type.name for c in choose("Q4_K_M", tensors, ModelFacts("glm5-next", 1))]
+    assert found == ["Q8_0", "Q8_0", "BF16", "Q4_K"]
+    other = [c.type.name for c in choose("Q4_K_M", tensors, ModelFacts("llama", 1))]
+    assert other == ["Q4_K"] * 4
+
+
+def test_integers_stay() -> None:
+    (choice,) = choose("Q4_K_M", [TensorFacts("ids.weight", (8, 256), GGMLType.I32)], ModelFacts("llama", 1))
+    assert choice == Choice(GGMLType.I32, GGMLType.I32, "kept as it is: holds integers")
+
+
+def test_a_feed_forward_tensor_outside_the_layers_of_an_expert_model_is_refused() -> None:
+    facts = ModelFacts("llama", 4, 8, 8, experts=8)
+    for name, found in (("ffn_down.weight", "no layer"), ("blk.4.ffn_down.weight", 4)):
+        with pytest.raises(QuantizationError, match="in one of its layers") as caught:
+            choose("Q4_K_M", [TensorFacts(name, (8, 256), GGMLType.F32)], facts)
+        assert caught.value.tensor == name
+        assert caught.value.found == found
+
+
+# A checkpoint's tensors: as llama.cpp's converter writes them, then quantized.
+
+CONVERTED = {
+    "token_embd.weight": ((8, 256), None),
+    "blk.0.attn_q.weight": ((8, 256), None),
+    "blk.0.attn_q.bias": ((8,), "F32"),
+    "blk.0.attn_norm.weight": ((256,), "F32"),
+    "blk.0.odd_norm.weight": ((8, 256), "F32"),
+    "blk.0.attn_q.scale": ((8, 256), "F32"),
+    "blk.0.ffn_gate_inp.weight": ((8, 256), "F32"),
+    "blk.0.ffn_gate_inp_shexp.weight": ((8, 256), "F32"),
+    "blk.0.ssm_conv1d.weight": ((8, 256), "F32"),
+    "position_embd.weight": ((8, 256), "F32"),
+    "token_types.weight": ((2, 256), "F32"),
+    "cls.output.weight": ((1, 256), None),
+    "blk.0.laurel_l.weight": ((8, 256), None),
+}
+
+
+@pytest.mark.parametrize("recipe", ["F32", "F16", "BF16"])
+def test_float_recipes_follow_the_converter(recipe: str) -> None:
+    tensors = [TensorFacts(name, shape) for name, (shape, _) in CONVERTED.items()]
+    found = {t.name: c for t, c in zip(tensors, choose(recipe, tensors, ModelFacts("llama", 1)), strict=True)}
+    assert {n: c.type.name for n, c in found.items()} == {n: t or recipe for n, (_, t) in CONVERTED.items()}
+    assert not any(choice.fell_back for choice in found.values())
+
+
+def test_a_quantizing_recipe_starts_from_what_the_converter_would_write() -> None:
+    tensors = [TensorFacts(name, shape) for name, (shape, _) in CONVERTED.items()]
+    chosen = choose("Q4_K_M", tensors, ModelFacts("llama", 1), intermediate=GGMLType.F16)
+    found = {t.name: c.type.name for t, c in zip(tensors, chosen, strict=True)}
+    assert found == {
+        **{name: "F32" for name, (_, kind) in CONVERTED.items() if kind},
+        "token_embd.weight": "Q6_K",
+        "blk.0.attn_q.weight": "Q4_K",
+        "blk.0.ffn_gate_inp_shexp.weight": "Q4_K",  # F32 to the converter, an ordinary weight to the quantizer
+        "cls.output.weight": "F16",  # one row: a matrix to the converter, a vector to the quantizer
+        "blk.0.laurel_l.weight": "F16",
+    }
+
+
+def test_choices_come_in_the_order_given_and_do_not_depend_on_it() -> None:
+    facts, shapes = MODELS["llama of 22"]
+    tensors = [TensorFacts(name, shape, GGMLType.F32) for name, shape in shapes.items()]
+    forwards = choose("Q4_K_M", tensors, facts)
+    assert choose("Q4_K_M", tensors[::-1], facts) == forwards[::-1]
+
+
+def test_rules_are_told_in_words() -> None:
+    facts, shapes = MODELS["llama of 16"]
+    tensors = [TensorFacts(name, shape, GGMLType.F32) for name, shape in shapes.items()]
+    rules = {t.name: c.rule for t, c in zip(tensors, choose("Q4_K_M", tensors, facts), strict=True)}
+    assert (
+        rules["blk.0.attn_v.weight"]
+        == "attn_v: more bits in the first and last eighth and every third between"
+    )
+    assert rules["blk.2.attn_v.weight"] == "everything else: Q4_K"
+    assert rules["output.weight"] == "output: Q6_K"
+    assert rules["output_norm.weight"] == "kept as it is: has one dimension"
+    assert rules["blk.0.attn_q.bias"] == "kept as it is: has one dimension"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "row", "found"),
+    [
+        ("Q4_K", 512, "Q4_K"),
+        ("Q4_K", 288, "Q5_0"),
+        ("Q5_K", 288, "Q5_1"),
+        ("Q6_K", 288, "Q8_0"),
+        ("Q2_K", 288, "Q4_0"),
+        ("Q3_K", 288, "Q4_0"),
+        ("IQ4_XS", 288, "IQ4_NL"),
+        ("TQ1_0", 288, "Q4_0"),
+        ("Q4_K", 257, "F16"),
+        ("Q4_0", 257, "F16"),
+        ("F16", 257, "F16"),
+    ],
+)
+def test_fallback(wanted: str, row: int, found: str) -> None:
+    kind, why = fallback(GGMLType[wanted], row)
+    assert kind is GGMLType[found]
+    assert (why is None) == (kind is GGMLType[wanted])
+
+
+# Looking recipes up.
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("q4_k_m", "Q4_K_M"), ("Q4_K", "Q4_K_M"), ("q5_k", "Q5_K_M"), ("bf16", "BF16"), (" F16 ", "F16")],
+)
+def test_names_in_any_case_and_aliases(typed: str, meant: str) -> None:
+    assert find_recipe(typed).name == meant
+
+
+def test_every_recipe_has_llama_cpp_s_file_type() -> None:
+    assert {name: recipe.file_type for name, recipe in RECIPES.items()} == {n: FileType[n] for n in RECIPES}
+
+
+@pytest.mark.parametrize(
+    ("typed", "near"),
+    [("Q4_KM", "Q4_K_M"), ("q4-k-m", "Q4_K_M"), ("fp16", "F16"), ("Q8", "Q8_0"), ("Q6K", "Q6_K")],
+)
+def test_an_unknown_name_lists_all_and_suggests_the_nearest(typed: str, near: str) -> None:
+    with pytest.raises(QuantizationError) as caught:
+        find_recipe(typed)
+    assert f"did you mean {near}?" in str(caught.value)
+    assert typed in str(caught.value)
+    assert all(name in str(caught.value) for name in RECIPES)
+
+
+def test_an_unknown_name_far_from_all_has_no_suggestion() -> None:
+    with pytest.raises(QuantizationError) as caught:
+        find_recipe("gibberish")
+    assert "mean" not in str(caught.value)
