@@ -33,7 +33,7 @@ def dense(layers: int, *, tied: bool = False, row: int = 256, rows: int = 2) -> 
 
 
 def experts(layers: int, count: int, *, dense_layers: int = 0) -> Shapes:
-    """Mixtral-like: stacked experts; the first ``dense_layers`` have none, and every layer has a shared one."""
+    """Mixtral-like: stacked experts; the first ``dense_layers`` have none, and all others a shared one."""
     shapes: Shapes = {"token_embd.weight": (4, 256), "output.weight": (4, 256), "output_norm.weight": (256,)}
     for i in range(layers):
         for part in ("attn_q", "attn_k", "attn_v", "attn_output"):
@@ -317,7 +317,7 @@ def test_a_quantizing_recipe_starts_from_what_the_converter_would_write() -> Non
         **{name: "F32" for name, (_, kind) in CONVERTED.items() if kind},
         "token_embd.weight": "Q6_K",
         "blk.0.attn_q.weight": "Q4_K",
-        "blk.0.ffn_gate_inp_shexp.weight": "Q4_K",  # F32 to the converter, an ordinary weight to the quantizer
+        "blk.0.ffn_gate_inp_shexp.weight": "Q4_K",  # F32 to the converter, a weight to the quantizer
         "cls.output.weight": "F16",  # one row: a matrix to the converter, a vector to the quantizer
         "blk.0.laurel_l.weight": "F16",
     }
