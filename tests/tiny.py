@@ -504,7 +504,7 @@ NAMES = tuple(MODELS)
 
 
 def build(name: str, directory: Path) -> Path:
-    """Write the checkpoint ``name`` to ``directory/tiny-<name>``, replacing what is there; return that path."""
+    """Write the checkpoint ``name`` to ``directory/tiny-<name>`` afresh and return that path."""
     model = MODELS[name]
     target = directory / f"tiny-{name}"
     if target.exists():
