@@ -1,0 +1,185 @@
+"""Record what llama.cpp's own converter and quantizer make of the tiny checkpoints: ``make goldens``.
+
+Runs in the parity environment (torch, and the transformers release b11434's converter pins). One file
+per checkpoint, ``fixtures/goldens/<name>.json``:
+
+- ``tensors``: shape of each GGUF tensor and the SHA-256 of its bytes, by tensor type;
+- ``metadata``: the keys that are the same in every file;
+- ``files``: for each kind of file, the keys that are not, and each tensor's type;
+- ``refused``: kinds llama.cpp fails to make (it has no fallback for rows its older formats do not divide).
+
+Kinds of files: ``F32``, ``F16``, ``BF16`` and ``converter-Q8_0`` come from ``convert_hf_to_gguf.py``; the
+others from ``llama_model_quantize`` applied to the F32 one (``quantizer-F16`` and such where the two
+overlap).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests import oracles, tiny
+
+GOLDENS = Path(__file__).resolve().parent.parent.parent / "fixtures" / "goldens"
+
+CONVERTER = {"F32": "f32", "F16": "f16", "BF16": "bf16", "converter-Q8_0": "q8_0"}
+"""Kind of file to the converter's ``--outtype``."""
+
+QUANTIZER = {
+    "quantizer-F16": "F16",
+    "quantizer-BF16": "BF16",
+    **{
+        name: name
+        for name in (
+            "Q8_0",
+            "Q4_0",
+            "Q4_1",
+            "Q5_0",
+            "Q5_1",
+            "Q4_K_S",
+            "Q4_K_M",
+            "Q5_K_S",
+            "Q5_K_M",
+            "Q6_K",
+        )
+    },
+}
+"""Kind of file to llama.cpp's file type."""
+
+KINDS = (*CONVERTER, *QUANTIZER)
+
+
+def record(name: str, scratch: Path) -> dict[str, Any]:
+    """The golden of one tiny checkpoint, as JSON values."""
+    from tests import llama
+    from tests.goldens.describe import describe
+
+    checkpoint = tiny.build(name, scratch)
+    base = scratch / f"{name}-F32.gguf"
+    described = {}
+    for kind, outtype in CONVERTER.items():
+        path = scratch / f"{name}-{kind}.gguf"
+        convert(checkpoint, path, outtype, tiny.MODELS[name].pre)
+        described[kind] = describe(path)
+    refused = []
+    for kind, file_type in QUANTIZER.items():
+        path = scratch / f"{name}-{kind}.gguf"
+        try:
+            llama.quantize(base, path, file_type)
+        except RuntimeError:
+            refused.append(kind)
+        else:
+            described[kind] = describe(path)
+        path.unlink(missing_ok=True)
+
+    first = described["F32"]
+    common = {
+        key: value
+        for key, value in first.metadata.items()
+        if all(other.metadata.get(key) == value for other in described.values())
+    }
+    tensors: dict[str, Any] = {
+        tensor: {"shape": list(facts.shape), "sha256": {}} for tensor, facts in first.tensors.items()
+    }
+    files = {}
+    for kind, description in described.items():
+        types = {}
+        for tensor, facts in sorted(description.tensors.items()):
+            known = tensors[tensor]
+            if list(facts.shape) != known["shape"]:
+                raise SystemExit(f"{name} {kind}: {tensor} has shape {facts.shape}, not {known['shape']}")
+            if known["sha256"].setdefault(facts.type, facts.sha256) != facts.sha256:
+                raise SystemExit(f"{name} {kind}: {tensor} as {facts.type} has two encodings")
+            types[tensor] = facts.type
+        own = {key: value for key, value in description.metadata.items() if key not in common}
+        files[kind] = {"metadata": own, "types": types}
+    return {"metadata": common, "tensors": tensors, "files": files, "refused": refused}
+
+
+def convert(checkpoint: Path, target: Path, outtype: str, pre: str) -> None:
+    """Run ``convert_hf_to_gguf.py`` of b11434 on a checkpoint.
+
+    The converter names a pre-tokenizer by a checksum of what it makes of one string, which no invented
+    vocabulary matches: ``pre`` is what it is told instead.
+    """
+    module = _converter()
+    from conversion.base import TextModel
+
+    original, arguments = TextModel.get_vocab_base_pre, sys.argv
+    TextModel.get_vocab_base_pre = lambda self, tokenizer: pre
+    sys.argv = ["convert_hf_to_gguf.py", str(checkpoint), "--outfile", str(target), "--outtype", outtype]
+    try:
+        with _quiet():
+            module.main()
+    finally:
+        TextModel.get_vocab_base_pre, sys.argv = original, arguments
+
+
+def _converter() -> Any:
+    root = str(oracles.llama_cpp())
+    if root not in sys.path:
+        sys.path.insert(0, root)
+        sys.path.insert(0, str(Path(root) / "gguf-py"))
+    import convert_hf_to_gguf
+
+    return convert_hf_to_gguf
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The converter logs a line per tensor."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def dump(golden: dict[str, Any]) -> str:
+    """JSON with one line per key or tensor, so that a change shows as a change of lines."""
+    lines = ["{"]
+    lines.append('"metadata": {')
+    lines.append(_rows(golden["metadata"]) + "},")
+    lines.append('"tensors": {')
+    lines.append(_rows(golden["tensors"]) + "},")
+    lines.append('"files": {')
+    lines.append(_rows(golden["files"]) + "},")
+    lines.append(f'"refused": {json.dumps(golden["refused"])}')
+    lines.append("}")
+    return "\n".join(lines) + "\n"
+
+
+def _rows(table: dict[str, Any]) -> str:
+    return ",\n".join(
+        f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}"
+        for key, value in table.items()
+    )
+
+
+def load(name: str) -> dict[str, Any]:
+    """The committed golden of a tiny checkpoint; a missing one is an error."""
+    golden = json.loads((GOLDENS / f"{name}.json").read_text(encoding="utf-8"))
+    assert isinstance(golden, dict)
+    return golden
+
+
+def main() -> None:
+    """Record all of them, or those named on the command line."""
+    GOLDENS.mkdir(parents=True, exist_ok=True)
+    for name in sys.argv[1:] or tiny.NAMES:
+        with tempfile.TemporaryDirectory() as scratch:
+            text = dump(record(name, Path(scratch)))
+        path = GOLDENS / f"{name}.json"
+        changed = not path.exists() or path.read_text(encoding="utf-8") != text
+        path.write_text(text, encoding="utf-8")
+        print(f"{path.name}: {'written' if changed else 'unchanged'}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
