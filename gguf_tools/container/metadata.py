@@ -29,6 +29,9 @@ T = TypeVar("T")
 
 _FLOATS: Final = frozenset({ValueType.FLOAT32, ValueType.FLOAT64})
 
+_TEXTS: Final = 4096
+"""Strings decoded from one piece of a file when iterating: few enough that the piece stays in the cache."""
+
 
 def decode_text(data: bytes) -> str:
     """Text of bytes that should be UTF-8 but, in vocabularies, sometimes are not.
@@ -138,6 +141,8 @@ class Array(Sequence[Any]):
     def __iter__(self) -> Iterator[Any]:
         items = self._items
         if isinstance(items, _Packed):
+            if self.element_type is ValueType.STRING:
+                return self._texts(items)
             return (self._unpack(items, position) for position in self._positions(items).tolist())
         return iter(self.numpy().tolist() if isinstance(items, np.ndarray) else items)
 
@@ -202,6 +207,18 @@ class Array(Sequence[Any]):
                     position = items.wire.skip(position, ValueType.ARRAY, items.depth + 1)
             self._places = places
         return self._places
+
+    def _texts(self, items: _Packed) -> Iterator[str]:
+        """All packed strings, several times faster than one by one: each ends where the next one starts."""
+        places = self._positions(items)
+        for first in range(0, items.count, _TEXTS):
+            starts = places[first : first + _TEXTS].tolist()
+            after = first + _TEXTS
+            end = int(places[after]) if after < items.count else items.end
+            base, width = starts[0], items.wire.width
+            data = items.wire.buffer[base:end]
+            for start, stop in zip(starts, [*starts[1:], end], strict=True):
+                yield data[start - base + width : stop - base].decode("utf-8", "surrogateescape")
 
     def _unpack(self, items: _Packed, position: int) -> str | Array:
         if self.element_type is ValueType.ARRAY:

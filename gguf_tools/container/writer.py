@@ -121,7 +121,7 @@ def header_bytes(
     """The header of a file and the place of every tensor in it.
 
     Tensors lie in the given order, each padded to the alignment, the last one too: as llama.cpp and the
-    ``gguf`` package write them.
+    ``gguf`` package write them. Without tensors nothing is padded, as in the package's vocabulary files.
 
     Args:
         metadata: written in its order, types kept.
@@ -152,7 +152,8 @@ def header_bytes(
         sizes.append(size)
         position = align(position + size, stated)
     header = b"".join(parts)
-    header += b"\0" * (align(len(header), stated) - len(header))
+    if tensors:
+        header += bytes(align(len(header), stated) - len(header))
     return Layout(header, [len(header) + offset for offset in relative], sizes, len(header) + position)
 
 

@@ -1,0 +1,401 @@
+"""Reading GGUF files lazily.
+
+`open_gguf` maps the file and walks its header: a few milliseconds even for a vocabulary of 262,144
+tokens, because nothing is decoded until it is asked for. Tensor data is read chunk by chunk with
+``pread``: memory stays bounded by what is in flight (pages of a mapping would count as the process's
+own), the GIL is free while the disk works, and a file that shrinks meanwhile is an error, not a crash.
+
+Files of versions 1 to 3 are read, of both byte orders, and models split over several files.
+
+A dimension of 0 makes an empty tensor of no bytes and no dimensions at all a scalar, as in llama.cpp. An
+unknown tensor type fails only when that tensor is decoded. The other policies are in the docstring of
+`gguf_tools.container.header`.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+from collections.abc import Callable
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ..errors import FormatError, QuantizationError, UnsupportedError
+from ..source import row_count, row_length
+from ..spec import GGMLType, row_bytes
+from .blocks import swap_blocks
+from .header import Header, layout_faults, parse_header
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+    from .metadata import Metadata
+    from .wire import ByteOrder
+
+__all__ = ["Decoder", "GGUFFile", "Tensor", "open_gguf", "type_name"]
+
+Decoder = Callable[["NDArray[np.uint8]", GGMLType, int], "NDArray[np.float32]"]
+"""Decodes little-endian blocks: uint8 (rows, row bytes), their type, and the elements of a row; returns
+float32 (rows, elements)."""
+
+_CHUNK_BYTES: Final = 1 << 24
+"""`Tensor.dequantize` decodes this much float32 at once, so that its peak is little more than its result."""
+
+_NUMBERS: Final[dict[GGMLType, np.dtype[Any]]] = {
+    GGMLType.F32: np.dtype("<f4"),
+    GGMLType.F16: np.dtype("<f2"),
+    GGMLType.F64: np.dtype("<f8"),
+    GGMLType.I8: np.dtype("i1"),
+    GGMLType.I16: np.dtype("<i2"),
+    GGMLType.I32: np.dtype("<i4"),
+    GGMLType.I64: np.dtype("<i8"),
+}
+
+_REMOVED: Final = {
+    4: "Q4_2",
+    5: "Q4_3",
+    31: "Q4_0_4_4",
+    32: "Q4_0_4_8",
+    33: "Q4_0_8_8",
+    36: "IQ4_NL_4_4",
+    37: "IQ4_NL_4_8",
+    38: "IQ4_NL_8_8",
+}
+"""Types ggml once had; their ids are never used again."""
+
+
+def type_name(tensor_type: GGMLType | int) -> str:
+    """A tensor type's name: ``Q4_K``; ``removed Q4_2 (4)`` or ``unknown (99)`` for ids without a decoder."""
+    if isinstance(tensor_type, GGMLType):
+        return tensor_type.name
+    if tensor_type in _REMOVED:
+        return f"removed {_REMOVED[tensor_type]} ({tensor_type})"
+    return f"unknown ({tensor_type})"
+
+
+class _File:
+    """An open file: positioned reads from any thread, closed with its last user at the latest."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            # Not blocking: opening a named pipe would otherwise wait for a writer.
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            self._fd = -1
+            raise FormatError(f"cannot open the file: {error.strerror}", path=path) from error
+        status = os.fstat(self._fd)
+        self.size = status.st_size
+        if not stat.S_ISREG(status.st_mode):
+            what = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise FormatError(f"is {what}, expected a GGUF file", path=path)
+
+    def map(self) -> mmap.mmap | bytes:
+        """The whole file as memory, of which only what is touched is read."""
+        if not self.size:
+            return b""
+        try:
+            return mmap.mmap(self._fd, self.size, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:
+            raise FormatError(f"cannot map the file: {error}", path=self.path) from error
+
+    def read(self, offset: int, count: int, tensor: str) -> NDArray[np.uint8]:
+        """``count`` bytes from ``offset``.
+
+        Raises:
+            FormatError: the file is closed, cannot be read, or ends before.
+        """
+        data = np.empty(count, np.uint8)
+        view, done = data.data, 0
+        if self._fd < 0:
+            raise FormatError("the file has been closed", path=self.path, tensor=tensor)
+        try:
+            while done < count:
+                got = os.preadv(self._fd, [view[done:]], offset + done)
+                if not got:
+                    raise FormatError(
+                        "the file ends inside the tensor's data",
+                        path=self.path,
+                        tensor=tensor,
+                        offset=offset + done,
+                        found=f"{done} bytes",
+                        expected=f"{count} bytes",
+                    )
+                done += got
+        except (OSError, OverflowError) as error:
+            raise FormatError(
+                f"cannot read the file: {error}", path=self.path, tensor=tensor, offset=offset
+            ) from error
+        return data
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class Tensor:
+    """One tensor of an open file; a `gguf_tools.source.Source`.
+
+    Attributes:
+        name: as stored.
+        shape: numpy's order (slowest dimension first); ``()`` for a scalar.
+        type: the stored type, or its number where it is unknown.
+        offset: of its data from the start of its file, in bytes.
+        nbytes: its data's size, or None where the type is unknown.
+        path: the file it is in, which for a split model may not be the one that was opened.
+        byte_order: of that file.
+    """
+
+    __slots__ = ("_decoder", "_file", "byte_order", "name", "nbytes", "offset", "shape", "type")
+
+    def __init__(
+        self,
+        file: _File,
+        name: str,
+        shape: tuple[int, ...],
+        tensor_type: GGMLType | int,
+        offset: int,
+        nbytes: int | None,
+        byte_order: ByteOrder,
+        decoder: Decoder | None,
+    ) -> None:
+        self._file = file
+        self._decoder = decoder
+        self.name = name
+        self.shape = shape
+        self.type = tensor_type
+        self.offset = offset
+        self.nbytes = nbytes
+        self.byte_order = byte_order
+
+    def __repr__(self) -> str:
+        return f"Tensor({self.name!r}, {self.shape}, {self.type_name})"
+
+    @property
+    def path(self) -> Path:
+        return Path(self._file.path)
+
+    @property
+    def type_name(self) -> str:
+        """The type's name; see `type_name`."""
+        return type_name(self.type)
+
+    @property
+    def storage(self) -> GGMLType | None:
+        """The stored type, or None where it is unknown."""
+        return self.type if isinstance(self.type, GGMLType) else None
+
+    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Rows ``start`` to ``stop`` as stored: uint8 of shape (rows, row bytes).
+
+        Those of a big-endian file are turned around, so that the result is little endian for every file.
+
+        Raises:
+            UnsupportedError: the tensor's type is unknown.
+            QuantizationError: there are no such rows.
+            FormatError: the file ends before, or has been closed.
+        """
+        kind = self._known()
+        rows = row_count(self.shape)
+        if not 0 <= start <= stop <= rows:
+            raise QuantizationError(
+                "no such rows",
+                path=self._file.path,
+                tensor=self.name,
+                found=f"{start} to {stop}",
+                expected=f"0 to {rows}",
+            )
+        try:
+            size = row_bytes(kind, row_length(self.shape))
+        except ValueError as error:
+            raise FormatError(str(error), path=self._file.path, tensor=self.name) from error
+        data = self._file.read(self.offset + start * size, (stop - start) * size, self.name)
+        data = data.reshape(stop - start, size)
+        return swap_blocks(data, kind) if self.byte_order == "big" and size else data
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Rows ``start`` to ``stop`` decoded to float32, shape (rows, row length).
+
+        Raises:
+            UnsupportedError: the type is unknown, or needs a decoder and the file was opened without one.
+            QuantizationError: there are no such rows.
+            FormatError: the file ends before, or has been closed.
+        """
+        kind = self._known()
+        data = self.raw(start, stop)
+        length = row_length(self.shape)
+        if not data.size:
+            return np.empty((stop - start, length), np.float32)
+        if kind in _NUMBERS:
+            return np.asarray(data.view(_NUMBERS[kind]), np.float32)
+        if kind is GGMLType.BF16:
+            return np.asarray(np.left_shift(data.view("<u2"), 16, dtype=np.uint32).view(np.float32))
+        if self._decoder is None:
+            raise UnsupportedError(
+                f"{kind.name} needs a decoder: open the file with gguf_tools.open",
+                path=self._file.path,
+                tensor=self.name,
+            )
+        return self._decoder(data, kind, length)
+
+    def dequantize(self) -> NDArray[np.float32]:
+        """The whole tensor as float32 of its shape. Raises as `rows` does."""
+        self._known()
+        if prod(self.shape) and self.nbytes is not None and self.offset + self.nbytes > self._file.size:
+            # Before an array is allocated for data that is not there.
+            raise FormatError(
+                "the tensor's data goes past the end of the file",
+                path=self._file.path,
+                tensor=self.name,
+                offset=self.offset,
+                found=f"{self._file.size} bytes in the file",
+                expected=f"at least {self.offset + self.nbytes}",
+            )
+        rows, length = row_count(self.shape), row_length(self.shape)
+        result = np.empty((rows, length), np.float32)
+        step = max(1, _CHUNK_BYTES // max(4 * length, 1))
+        for start in range(0, rows, step):
+            stop = min(start + step, rows)
+            result[start:stop] = self.rows(start, stop)
+        return result.reshape(self.shape)
+
+    def _known(self) -> GGMLType:
+        if not isinstance(self.type, GGMLType):
+            raise UnsupportedError(
+                f"the tensor's type is {self.type_name}; its data cannot be decoded",
+                path=self._file.path,
+                tensor=self.name,
+            )
+        return self.type
+
+
+class GGUFFile:
+    """An open GGUF file, or all files of a split model as one.
+
+    A context manager. Closing ends reading of tensors; metadata stays usable.
+
+    Attributes:
+        path: what was opened.
+        version: of the format, 1 to 3.
+        byte_order: "little" or "big".
+        alignment: of tensor data, in bytes.
+        metadata: the key-value pairs (of a split model: the first shard's, without its ``split.*`` keys).
+        tensors: by name, in the file's order.
+        data_offset: where tensor data starts (in the first shard).
+        file_size: in bytes (of all shards together).
+        shards: the files of a split model in order, each opened by itself; empty otherwise.
+        header: the parsed header (of the first shard).
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        header: Header,
+        metadata: Metadata,
+        tensors: dict[str, Tensor],
+        file: _File | None,
+        shards: tuple[GGUFFile, ...] = (),
+    ) -> None:
+        self.path = path
+        self.header = header
+        self.metadata = metadata
+        self.tensors = tensors
+        self.shards = shards
+        self._file = file
+        self.version = header.version
+        self.byte_order: ByteOrder = header.wire.order
+        self.alignment = header.alignment
+        self.data_offset = header.data_offset
+        self.file_size: int = sum(shard.file_size for shard in shards) if shards else header.wire.size
+
+    def __repr__(self) -> str:
+        return f"GGUFFile({str(self.path)!r}, {len(self.metadata)} keys, {len(self.tensors)} tensors)"
+
+    def close(self) -> None:
+        """Close the file or files; reading tensors fails afterwards."""
+        if self._file is not None:
+            self._file.close()
+        for shard in self.shards:
+            shard.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_gguf(
+    path: str | os.PathLike[str], *, decoder: Decoder | None = None, check: bool = True, whole: bool = True
+) -> GGUFFile:
+    """Open a GGUF file; of a split model, given any of its files, all of them as one.
+
+    Args:
+        path: the file.
+        decoder: decodes block formats; without one, only F32, F16, BF16, F64 and integers are decoded.
+        check: refuse a file whose tensors do not lie as its header promises (truncated data, overlaps,
+            gaps, misalignment, names that occur twice). Without it such a file opens, and reading a
+            tensor fails where its bytes are not there; of tensors of one name the first is kept.
+        whole: open all files of a split model; False opens just this one.
+
+    Raises:
+        FormatError: the file is missing, is not GGUF (says what it looks like) or is not well formed; or
+            shards are missing or do not belong together.
+        UnsupportedError: a version this package does not read.
+    """
+    file = open_one(path, decoder=decoder, check=check)
+    if whole and is_split(file):
+        from .shards import open_shards
+
+        try:
+            return open_shards(file, decoder=decoder, check=check)
+        except BaseException:
+            file.close()
+            raise
+    return file
+
+
+def open_one(
+    path: str | os.PathLike[str], *, decoder: Decoder | None, check: bool, alignment: int | None = None
+) -> GGUFFile:
+    """Open one file, by itself. ``alignment`` is what applies where the file does not say."""
+    name = os.fspath(path)
+    file = _File(name)
+    try:
+        header = parse_header(file.map(), name, alignment=alignment)
+        if check:
+            for fault in layout_faults(header):
+                raise fault.error
+    except BaseException:
+        file.close()
+        raise
+    tensors: dict[str, Tensor] = {}
+    for entry in header.entries:
+        offset = header.data_offset + entry.relative
+        tensor = Tensor(
+            file, entry.name, entry.shape, entry.type, offset, entry.nbytes, header.wire.order, decoder
+        )
+        tensors.setdefault(entry.name, tensor)
+    return GGUFFile(Path(name), header, header.metadata, tensors, file)
+
+
+def is_split(file: GGUFFile) -> bool:
+    """Whether the file says it is one of several. (llama.cpp's merge leaves a count of 0.)"""
+    count: Any = file.metadata.get("split.count")
+    return isinstance(count, int) and not isinstance(count, bool) and count > 1

@@ -1,0 +1,178 @@
+"""Models split over several files, ``NAME-00001-of-00003.gguf`` and so on.
+
+As llama.cpp's ``gguf-split`` and the ``gguf`` package write them: file names count from 1, ``split.no``
+from 0; every shard has ``split.count`` (its number of shards) and ``split.tensors.count`` (tensors of
+the whole model); all other metadata is in the first.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ..errors import FormatError
+from ..spec import DEFAULT_ALIGNMENT
+from .header import layout_faults
+from .reader import GGUFFile, is_split, open_one
+from .writer import ALIGNMENT_KEY
+
+if TYPE_CHECKING:
+    from .reader import Decoder, Tensor
+
+__all__ = ["SPLIT_KEYS", "open_shards", "shard_name", "shard_paths"]
+
+SPLIT_KEYS: Final = ("split.no", "split.count", "split.tensors.count")
+
+_NAME: Final = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardName:
+    """A shard's file name taken apart; ``number`` counts from 1."""
+
+    stem: str
+    number: int
+    count: int
+
+
+def shard_name(stem: str, number: int, count: int) -> str:
+    """The file name of shard ``number`` (from 1) of ``count``."""
+    return f"{stem}-{number:05}-of-{count:05}.gguf"
+
+
+def parse_shard_name(name: str) -> ShardName | None:
+    """The parts of a shard's file name, or None where it is not one."""
+    match = _NAME.fullmatch(name)
+    return ShardName(match["stem"], int(match["number"]), int(match["count"])) if match else None
+
+
+def shard_paths(file: GGUFFile) -> list[Path]:
+    """The paths of all shards of the model one of whose files is given.
+
+    Raises:
+        FormatError: the file is not named as a shard, its name contradicts its metadata, or shards are
+            missing (the message names them).
+    """
+    path, count = file.path, _number(file, "split.count")
+    parts = parse_shard_name(path.name)
+    if parts is None:
+        raise FormatError(
+            f"one of {count} files of a split model, but its name does not say which",
+            path=path,
+            found=path.name,
+            expected=shard_name("NAME", _number(file, "split.no") + 1, count),
+        )
+    if parts.count != count:
+        raise FormatError(
+            "the file's name and its metadata disagree on the number of shards",
+            path=path,
+            key="split.count",
+            found=count,
+            expected=parts.count,
+        )
+    names = [shard_name(parts.stem, number, count) for number in range(1, count + 1)]
+    # One listing instead of a look at each: a hostile file may claim 65,535 shards.
+    present = set(os.listdir(path.parent))
+    missing = [name for name in names if name not in present]
+    if missing:
+        shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        raise FormatError(
+            f"{len(missing)} of the model's {count} files are missing beside it: {shown}", path=path
+        )
+    return [path.parent / name for name in names]
+
+
+def open_shards(file: GGUFFile, *, decoder: Decoder | None, check: bool) -> GGUFFile:
+    """The whole model of which ``file`` is one shard. On errors, shards opened here are closed.
+
+    Raises:
+        FormatError: shards are missing, do not belong together, or one is not well formed.
+        UnsupportedError: one is of a version this package does not read.
+    """
+    paths = shard_paths(file)
+    with ExitStack() as undo:
+        shards: list[GGUFFile] = []
+        for number, path in enumerate(paths):
+            if path.name == file.path.name and (number == 0 or shards[0].alignment == DEFAULT_ALIGNMENT):
+                shard = file
+            else:
+                shard = undo.enter_context(_open_shard(path, shards[0] if shards else None, decoder, check))
+            _check_member(shard, number, len(paths), file)
+            shards.append(shard)
+        tensors = _joined(shards)
+        undo.pop_all()
+    metadata = shards[0].metadata.copy()
+    for key in SPLIT_KEYS:
+        if key in metadata:
+            del metadata[key]
+    return GGUFFile(file.path, shards[0].header, metadata, tensors, file._file, tuple(shards))
+
+
+def _open_shard(path: Path, first: GGUFFile | None, decoder: Decoder | None, check: bool) -> GGUFFile:
+    """Open one shard, with the alignment its data turns out to have.
+
+    Only the first shard may say what the alignment is: the ``gguf`` package applies it to all of them,
+    while llama.cpp's splitter uses 32 for the others. The offsets tell which.
+    """
+    if first is not None and first.alignment != DEFAULT_ALIGNMENT:
+        shard = open_one(path, decoder=decoder, check=False, alignment=first.alignment)
+        if ALIGNMENT_KEY in shard.metadata or next(layout_faults(shard.header), None) is None:
+            if check:
+                for fault in layout_faults(shard.header):
+                    shard.close()
+                    raise fault.error
+            return shard
+        shard.close()
+    return open_one(path, decoder=decoder, check=check)
+
+
+def _check_member(shard: GGUFFile, number: int, count: int, opened: GGUFFile) -> None:
+    """Check that a file is shard ``number`` (from 0) of ``count`` and of the model that was opened."""
+    if not is_split(shard):
+        raise FormatError(
+            f"named as a shard of {opened.path.name}'s model, but not one", path=shard.path, key="split.count"
+        )
+    for key, expected in (
+        ("split.count", count),
+        ("split.no", number),
+        ("split.tensors.count", _number(opened, "split.tensors.count")),
+    ):
+        found = _number(shard, key)
+        if found != expected:
+            raise FormatError(
+                "the shard does not belong here or to the same model",
+                path=shard.path,
+                key=key,
+                found=found,
+                expected=expected,
+            )
+
+
+def _joined(shards: list[GGUFFile]) -> dict[str, Tensor]:
+    """All tensors in order of the shards."""
+    tensors: dict[str, Tensor] = {}
+    for shard in shards:
+        for name, tensor in shard.tensors.items():
+            if name in tensors:
+                raise FormatError(
+                    f"the tensor is also in {tensors[name].path.name}", path=shard.path, tensor=name
+                )
+            tensors[name] = tensor
+    expected = _number(shards[0], "split.tensors.count")
+    if len(tensors) != expected:
+        raise FormatError(
+            "the shards do not hold as many tensors as the model has",
+            path=shards[0].path,
+            key="split.tensors.count",
+            found=len(tensors),
+            expected=expected,
+        )
+    return tensors
+
+
+def _number(file: GGUFFile, key: str) -> int:
+    return file.metadata.require(key, int)
