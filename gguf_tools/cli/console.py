@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
@@ -18,8 +19,25 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int, str], None]
 """Called with bytes done, bytes in all, and the tensor at hand."""
 
-PIPED_WIDTH = 100
-"""Columns where there is no terminal to ask."""
+PIPED_WIDTH = 200
+"""Columns where there is no terminal to ask: room for a tensor's line, so that ``grep`` sees it whole."""
+
+
+class _Trimmed:
+    """A text stream without the blanks that rich pads table cells with, for pipes and files."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(re.sub(r" +$", "", text, flags=re.MULTILINE))
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return False
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -27,18 +45,21 @@ def console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else PIPED_WIDTH
-    return Console(stderr=stderr, highlight=False, width=width, soft_wrap=False)
+    if stream.isatty():
+        return Console(stderr=stderr, highlight=False)
+    return Console(file=cast("TextIO", _Trimmed(stream)), highlight=False, width=PIPED_WIDTH)
 
 
-def table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:
-    """A borderless table; the columns named in ``right`` are aligned to the right."""
+def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """A table with a line under its heading; the columns named in ``right`` are aligned to the right."""
     from rich import box
     from rich.table import Table
 
-    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in columns:
-        made.add_column(name, justify="right" if name in right else "left", no_wrap=name in right)
+        made.add_column(
+            name, justify="right" if name in right else "left", no_wrap=name in right, overflow="fold"
+        )
     return made
 
 
@@ -83,7 +104,10 @@ def shape(dimensions: tuple[int, ...]) -> str:
 
 def printable(text: str) -> str:
     """Text from a file made safe for a terminal: control characters and stray bytes are escaped."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape", "surrogatepass").decode()
+        for c in text
+    )
 
 
 def seconds(value: float) -> str:
@@ -150,4 +174,6 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document instead of tables."
+)

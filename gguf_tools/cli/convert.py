@@ -17,8 +17,12 @@ from .report import run
 )
 @click.argument("src", type=click.Path())
 @click.argument("dst", type=click.Path())
-@click.option("--type", "-t", "recipe", default="Q4_K_M", show_default=True, metavar="TYPE", help="What to quantize to.")
-@click.option("--pre", metavar="NAME", help="Pre-tokenizer name, instead of recognising it from tokenizer.json.")
+@click.option(
+    "--type", "-t", "recipe", default="Q4_K_M", show_default=True, metavar="TYPE", help="What to quantize to."
+)
+@click.option(
+    "--pre", metavar="NAME", help="Pre-tokenizer name, instead of recognising it from tokenizer.json."
+)
 @click.option("--dry-run", is_flag=True, help="Show the plan, with the exact output size; write nothing.")
 @common_options
 def command(

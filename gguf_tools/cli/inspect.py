@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 
 from .console import console, facts, json_option, number, print_json, printable, shape, size, table
 from .report import print_types
@@ -106,10 +107,18 @@ def _counted(value: int | list[int] | None, prefix: str) -> str | None:
 def _print_metadata(out: Console, metadata: Metadata) -> None:
     from rich.text import Text
 
+    from ..spec import ValueType
+
     listing = table("key", "type", "value")
     for key in metadata:
-        listing.add_row(Text(printable(key)), _type_name(metadata, key), Text(_folded(metadata[key]), overflow="fold"))
+        single = metadata.type_of(key) is ValueType.FLOAT32
+        listing.add_row(
+            Text(printable(key)),
+            _type_name(metadata, key),
+            Text(_shortest(metadata[key]) if single else _folded(metadata[key])),
+        )
     out.print(listing)
+    out.print()
 
 
 def _print_tensors(out: Console, gguf: GGUFFile) -> None:
@@ -119,7 +128,7 @@ def _print_tensors(out: Console, gguf: GGUFFile) -> None:
     for tensor in gguf.tensors.values():
         stored = "?" if tensor.nbytes is None else size(tensor.nbytes)
         listing.add_row(
-            Text(printable(tensor.name), overflow="fold"), shape(tensor.shape), tensor.type_name, stored, str(tensor.offset)
+            Text(printable(tensor.name)), shape(tensor.shape), tensor.type_name, stored, str(tensor.offset)
         )
     out.print(listing)
 
@@ -130,11 +139,18 @@ def _type_name(metadata: Metadata, key: str) -> str:
     return f"{value.element_type.name.lower()}[{len(value):,}]" if hasattr(value, "element_type") else name
 
 
+def _shortest(value: Any) -> str:
+    """The fewest digits that round to the same float32: 1e-06, not 9.999999974752427e-07."""
+    return str(np.float32(value))
+
+
 def _folded(value: Any) -> str:
     """A value on one line, long ones cut with their length told."""
     if isinstance(value, str):
         line = printable(value).replace("\n", "⏎")
-        return line if len(line) <= MAX_TEXT_SHOWN else f"{line[:MAX_TEXT_SHOWN]}… ({len(value):,} characters)"
+        return (
+            line if len(line) <= MAX_TEXT_SHOWN else f"{line[:MAX_TEXT_SHOWN]}… ({len(value):,} characters)"
+        )
     if hasattr(value, "element_type"):
         shown = ", ".join(printable(repr(item)) for item in value[:MAX_ITEMS_SHOWN])
         return f"[{shown}{', …' if len(value) > MAX_ITEMS_SHOWN else ''}]"

@@ -53,7 +53,8 @@ def _print_plan(out: Console, plan: Plan, destination: str, elapsed: float | Non
         "architecture": plan.architecture,
         "type": plan.recipe,
         "parameters": f"{number(plan.parameters)} in {count:,} tensors",
-        "size": f"{plan.size:,} bytes ({size(plan.size)})" + ("" if bits is None else f", {bits:.3f} bits per weight"),
+        "size": f"{plan.size:,} bytes ({size(plan.size)})"
+        + ("" if bits is None else f", {bits:.3f} bits per weight"),
     }
     if elapsed is not None:
         rows["time"] = f"{seconds(elapsed)}, {size(int(plan.tensor_bytes / max(elapsed, 1e-6)))}/s written"
@@ -84,7 +85,9 @@ def print_types(out: Console, shares: list[TypeShare], parameters: int) -> None:
             "?" if share.bytes is None else size(share.bytes),
             "?" if bits is None else f"{bits:.4g}",
         )
+    out.print()
     out.print(listing)
+    out.print()
 
 
 def _print_fallbacks(out: Console, plan: Plan) -> None:

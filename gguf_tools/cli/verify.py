@@ -10,7 +10,9 @@ from .console import console, json_option, print_json, printable, progress, tabl
 
 
 @click.command(
-    epilog="\b\nExamples:\n  gguf-tools verify model.gguf\n  gguf-tools verify model-00001-of-00003.gguf --json",
+    epilog="\b\nExamples:\n"
+    "  gguf-tools verify model.gguf\n"
+    "  gguf-tools verify model-00001-of-00003.gguf --json",
 )
 @click.argument("file", type=click.Path())
 @click.option("--quiet", "-q", is_flag=True, help="Only the exit status: 0 sound, 1 faulty.")

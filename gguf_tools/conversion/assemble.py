@@ -1,4 +1,4 @@
-"""From metadata, sources and a recipe to the plan of a GGUF file: what conversion and requantization share."""
+"""From metadata, sources and a recipe to the plan of a GGUF file, for whatever job makes one."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def assemble_gguf(
     layout = header_bytes(metadata, infos)
     planned = tuple(
         PlannedTensor(name, tuple(rows.shape), choice.type, rows, offset, size, choice.wanted, choice.rule)
-        for (name, rows), choice, offset, size in zip(tensors, choices, layout.offsets, layout.sizes, strict=True)
+        for (name, rows), choice, offset, size in zip(
+            tensors, choices, layout.offsets, layout.sizes, strict=True
+        )
     )
     return Plan(
         kind="gguf",

@@ -75,7 +75,8 @@ def execute(
                 with AtomicFile(folder / name, size=len(contents)) as sidecar:
                     sidecar.write_at(0, contents)
             outputs = [
-                (file, stack.enter_context(AtomicFile(folder / file.name, size=file.size))) for file in plan.files
+                (file, stack.enter_context(AtomicFile(folder / file.name, size=file.size)))
+                for file in plan.files
             ]
         else:
             (file,) = plan.files

@@ -85,4 +85,3 @@ def plan_conversion(
         source=os.fspath(src),
         dropped=side.dropped,
     )
-
