@@ -194,6 +194,13 @@ class Array(Sequence[Any]):
             return head + b"".join(_prefixed(items.wire.buffer[start:end]) for start, end in spans)
         return head + b"".join(_prefixed(encode_text(item)) for item in items)
 
+    def has_odd_bools(self) -> bool:
+        """Whether this is an array of bools read from a file with a byte that is neither 0 nor 1."""
+        items = self._items
+        if self.element_type is not ValueType.BOOL or not isinstance(items, np.ndarray):
+            return False
+        return bool(np.any(items > 1))
+
     def _positions(self, items: _Packed) -> NDArray[np.int64]:
         """Where each packed item starts; found by one walk, the first time somebody asks."""
         if self._places is None:
@@ -267,14 +274,19 @@ class Metadata(Mapping[str, Value]):
     Args:
         entries: triples of key, type and value, as `entries` yields them.
         path: the file they come from, for errors.
+
+    Attributes:
+        odd_bools: keys read from a file whose bool bytes are neither 0 nor 1; such a byte reads as true
+            and is written as 1.
     """
 
-    __slots__ = ("_entries", "path")
+    __slots__ = ("_entries", "odd_bools", "path")
 
     def __init__(
         self, entries: Iterable[tuple[str, ValueType, Value]] = (), *, path: str | None = None
     ) -> None:
         self._entries: dict[str, _Entry] = {}
+        self.odd_bools: list[str] = []
         self.path = path
         self.extend(entries)
 
@@ -412,16 +424,22 @@ class Metadata(Mapping[str, Value]):
             kind = wire.value_type(position, "the type of the value")
             position += 4
             stored: Any
+            odd = False
             if kind is ValueType.ARRAY:
                 stored, end = Array.at(wire, position)
+                odd = stored.has_odd_bools()
             elif kind is ValueType.STRING:
                 start, end = wire.string(position, "a string")
                 stored = _StoredText(wire, start, end)
             else:
                 end = wire.skip(position, kind)
                 stored = np.frombuffer(wire.buffer, scalar_dtype(kind, wire.prefix), 1, position)[0]
-                if kind not in _FLOATS:
-                    stored = bool(stored) if kind is ValueType.BOOL else stored.item()
+                if kind is ValueType.BOOL:
+                    stored, odd = bool(stored), stored > 1
+                elif kind not in _FLOATS:
+                    stored = stored.item()
+            if odd:
+                self.odd_bools.append(key)
             self._entries[key] = _Entry(kind, stored)
         except FormatError as error:
             error.key = key

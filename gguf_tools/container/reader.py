@@ -26,7 +26,7 @@ import numpy as np
 
 from ..errors import FormatError, QuantizationError, UnsupportedError
 from ..source import row_count, row_length
-from ..spec import GGMLType, row_bytes
+from ..spec import BLOCK_SIZES, GGMLType, row_bytes
 from .blocks import swap_blocks
 from .header import Header, layout_faults, parse_header
 
@@ -209,20 +209,38 @@ class Tensor:
         kind = self._known()
         rows = row_count(self.shape)
         if not 0 <= start <= stop <= rows:
-            raise QuantizationError(
-                "no such rows",
-                path=self._file.path,
-                tensor=self.name,
-                found=f"{start} to {stop}",
-                expected=f"0 to {rows}",
-            )
+            raise self._no_such("rows", start, stop, rows)
         try:
             size = row_bytes(kind, row_length(self.shape))
         except ValueError as error:
             raise FormatError(str(error), path=self._file.path, tensor=self.name) from error
-        data = self._file.read(self.offset + start * size, (stop - start) * size, self.name)
-        data = data.reshape(stop - start, size)
-        return swap_blocks(data, kind) if self.byte_order == "big" and size else data
+        return self._stored(kind, start * size, stop * size).reshape(stop - start, size)
+
+    def blocks(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Blocks ``start`` to ``stop`` of the whole tensor, as `raw` has them: uint8 (blocks, block bytes).
+
+        Raises as `raw` does.
+        """
+        kind = self._known()
+        size = BLOCK_SIZES[kind].bytes
+        count = (self.nbytes or 0) // size
+        if not 0 <= start <= stop <= count:
+            raise self._no_such("blocks", start, stop, count)
+        return self._stored(kind, start * size, stop * size).reshape(stop - start, size)
+
+    def _stored(self, kind: GGMLType, start: int, stop: int) -> NDArray[np.uint8]:
+        """Bytes ``start`` to ``stop`` of the data, whole blocks, as little endian."""
+        data = self._file.read(self.offset + start, stop - start, self.name)
+        return swap_blocks(data, kind) if self.byte_order == "big" else data
+
+    def _no_such(self, what: str, start: int, stop: int, count: int) -> QuantizationError:
+        return QuantizationError(
+            f"no such {what}",
+            path=self._file.path,
+            tensor=self.name,
+            found=f"{start} to {stop}",
+            expected=f"0 to {count}",
+        )
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         """Rows ``start`` to ``stop`` decoded to float32, shape (rows, row length).

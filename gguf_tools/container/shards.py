@@ -23,7 +23,7 @@ from .writer import ALIGNMENT_KEY
 if TYPE_CHECKING:
     from .reader import Decoder, Tensor
 
-__all__ = ["SPLIT_KEYS", "open_shards", "shard_name", "shard_paths"]
+__all__ = ["SPLIT_KEYS", "check_member", "open_shard", "open_shards", "shard_name", "shard_paths"]
 
 SPLIT_KEYS: Final = ("split.no", "split.count", "split.tensors.count")
 
@@ -100,8 +100,8 @@ def open_shards(file: GGUFFile, *, decoder: Decoder | None, check: bool) -> GGUF
             if path.name == file.path.name and (number == 0 or shards[0].alignment == DEFAULT_ALIGNMENT):
                 shard = file
             else:
-                shard = undo.enter_context(_open_shard(path, shards[0] if shards else None, decoder, check))
-            _check_member(shard, number, len(paths), file)
+                shard = undo.enter_context(open_shard(path, shards[0] if shards else None, decoder, check))
+            check_member(shard, number, len(paths), file)
             shards.append(shard)
         tensors = _joined(shards)
         undo.pop_all()
@@ -112,7 +112,7 @@ def open_shards(file: GGUFFile, *, decoder: Decoder | None, check: bool) -> GGUF
     return GGUFFile(file.path, shards[0].header, metadata, tensors, file._file, tuple(shards))
 
 
-def _open_shard(path: Path, first: GGUFFile | None, decoder: Decoder | None, check: bool) -> GGUFFile:
+def open_shard(path: Path, first: GGUFFile | None, decoder: Decoder | None, check: bool) -> GGUFFile:
     """Open one shard, with the alignment its data turns out to have.
 
     Only the first shard may say what the alignment is: the ``gguf`` package applies it to all of them,
@@ -130,7 +130,7 @@ def _open_shard(path: Path, first: GGUFFile | None, decoder: Decoder | None, che
     return open_one(path, decoder=decoder, check=check)
 
 
-def _check_member(shard: GGUFFile, number: int, count: int, opened: GGUFFile) -> None:
+def check_member(shard: GGUFFile, number: int, count: int, opened: GGUFFile) -> None:
     """Check that a file is shard ``number`` (from 0) of ``count`` and of the model that was opened."""
     if not is_split(shard):
         raise FormatError(
