@@ -29,13 +29,6 @@ REFUSED = [(name, recipe) for name in tiny.NAMES for recipe in RECIPES if recipe
 QUANTIZED = [(name, kind) for name in tiny.NAMES for kind in QUANTIZER if kind in GOLDENS[name]["files"]]
 
 
-@pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Every tiny checkpoint, by name."""
-    root = tmp_path_factory.mktemp("tiny")
-    return {name: tiny.build(name, root) for name in tiny.NAMES}
-
-
 def unmeant(name: str, kind: str, path: Path) -> list[str]:
     """Differences between a file and its golden that no entry of the table covers, a line each."""
     return [
@@ -47,49 +40,49 @@ def unmeant(name: str, kind: str, path: Path) -> list[str]:
 
 @pytest.mark.parametrize(("name", "recipe"), COVERED)
 def test_convert_equals_the_golden(
-    name: str, recipe: str, checkpoints: dict[str, Path], tmp_path: Path
+    name: str, recipe: str, tiny_checkpoints: dict[str, Path], tmp_path: Path
 ) -> None:
     path = tmp_path / "out.gguf"
-    gguf_tools.convert(checkpoints[name], path, type=recipe)
+    gguf_tools.convert(tiny_checkpoints[name], path, type=recipe)
     assert unmeant(name, recipe, path) == []
 
 
 @pytest.mark.parametrize("name", tiny.NAMES)
 def test_convert_to_q8_0_also_equals_the_converters_own(
-    name: str, checkpoints: dict[str, Path], tmp_path: Path
+    name: str, tiny_checkpoints: dict[str, Path], tmp_path: Path
 ) -> None:
     """llama.cpp reaches Q8_0 by two roads; they agree wherever both work."""
     path = tmp_path / "out.gguf"
-    gguf_tools.convert(checkpoints[name], path, type="Q8_0")
+    gguf_tools.convert(tiny_checkpoints[name], path, type="Q8_0")
     assert unmeant(name, "converter-Q8_0", path) == []
 
 
 def test_a_given_pre_tokenizer_replaces_the_recognised_one(
-    checkpoints: dict[str, Path], tmp_path: Path
+    tiny_checkpoints: dict[str, Path], tmp_path: Path
 ) -> None:
     path = tmp_path / "out.gguf"
-    gguf_tools.convert(checkpoints["llama"], path, type="Q4_K_M", pre="smaug-bpe")
+    gguf_tools.convert(tiny_checkpoints["llama"], path, type="Q4_K_M", pre="smaug-bpe")
     found = differences(describe(path), GOLDENS["llama"], "Q4_K_M")
     assert found == [("key tokenizer.ggml.pre", ["STRING", "smaug-bpe"], ["STRING", "llama-bpe"])]
 
 
 @pytest.mark.parametrize(("name", "kind"), QUANTIZED)
 def test_requantize_equals_the_golden(
-    name: str, kind: str, checkpoints: dict[str, Path], tmp_path: Path
+    name: str, kind: str, tiny_checkpoints: dict[str, Path], tmp_path: Path
 ) -> None:
     base, path = tmp_path / "f32.gguf", tmp_path / "out.gguf"
-    gguf_tools.convert(checkpoints[name], base, type="F32")
+    gguf_tools.convert(tiny_checkpoints[name], base, type="F32")
     gguf_tools.requantize(base, path, type=QUANTIZER[kind])
     assert unmeant(name, kind, path) == []
 
 
 @pytest.mark.parametrize(("name", "recipe"), REFUSED)
 def test_rows_that_llama_cpp_refuses_fall_back_to_f16(
-    name: str, recipe: str, checkpoints: dict[str, Path], tmp_path: Path
+    name: str, recipe: str, tiny_checkpoints: dict[str, Path], tmp_path: Path
 ) -> None:
     """The older formats have no fallback there; the converter's own Q8_0 takes F16, and so do we."""
     path = tmp_path / "out.gguf"
-    gguf_tools.convert(checkpoints[name], path, type=recipe)
+    gguf_tools.convert(tiny_checkpoints[name], path, type=recipe)
     found = describe(path).tensors
     indivisible = {tensor for tensor, facts in found.items() if facts.shape[-1] % 32}
     assert indivisible
@@ -101,19 +94,19 @@ def test_rows_that_llama_cpp_refuses_fall_back_to_f16(
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_the_bytes_do_not_depend_on_the_number_of_threads(
-    threads: int, checkpoints: dict[str, Path], tmp_path: Path
+    threads: int, tiny_checkpoints: dict[str, Path], tmp_path: Path
 ) -> None:
     first, second = tmp_path / "first.gguf", tmp_path / "second.gguf"
-    gguf_tools.convert(checkpoints["qwen3"], first, type="Q4_K_M", threads=2)
-    gguf_tools.convert(checkpoints["qwen3"], second, type="Q4_K_M", threads=threads)
+    gguf_tools.convert(tiny_checkpoints["qwen3"], first, type="Q4_K_M", threads=2)
+    gguf_tools.convert(tiny_checkpoints["qwen3"], second, type="Q4_K_M", threads=threads)
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_every_deliberate_difference_still_occurs(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+def test_every_deliberate_difference_still_occurs(tiny_checkpoints: dict[str, Path], tmp_path: Path) -> None:
     used = set()
     for name, recipe in COVERED:
         path = tmp_path / f"{name}-{recipe}.gguf"
-        gguf_tools.convert(checkpoints[name], path, type=recipe)
+        gguf_tools.convert(tiny_checkpoints[name], path, type=recipe)
         for difference in differences(describe(path), GOLDENS[name], recipe):
             used |= {entry for entry in DELIBERATE_DIFFERENCES if entry.covers(name, recipe, difference)}
         path.unlink()
