@@ -65,7 +65,10 @@ def write_model(
 
     writer = gguf.GGUFWriter(path, architecture)
     for key, (kind, value) in keys.items():
-        getattr(writer, f"add_{kind}")(key, value)
+        if key == "general.alignment":  # the writer has to know, and adds the key itself
+            writer.add_custom_alignment(value)
+        else:
+            getattr(writer, f"add_{kind}")(key, value)
     triples = ((n, a, None) for n, a in tensors.items()) if isinstance(tensors, Mapping) else tensors
     for name, array, raw in triples:
         writer.add_tensor(name, array, raw_dtype=raw)
@@ -75,13 +78,15 @@ def write_model(
     writer.close()
 
 
-def oracle_quantize(source: Path, target: Path, recipe: str, *, requantize: bool = False) -> None:
+def oracle_quantize(
+    source: Path, target: Path, recipe: str, *, requantize: bool = False, threads: int = 1
+) -> None:
     """Run ``llama_model_quantize``; raises RuntimeError where it refuses."""
     from cyllama.llama import llama_cpp
 
     parameters = llama_cpp.LlamaModelQuantizeParams()
     parameters.ftype = int(find_recipe(recipe).file_type)
-    parameters.nthread = 1
+    parameters.nthread = threads
     parameters.allow_requantize = requantize
     with _silent():
         llama_cpp.model_quantize(str(source), str(target), parameters)

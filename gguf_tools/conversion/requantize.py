@@ -1,0 +1,147 @@
+"""GGUF → GGUF in another type, as ``llama_model_quantize`` of llama.cpp b11434 does it.
+
+The output has the tensors in the order llama.cpp writes them (by layer, then name), the metadata in the
+source's order with ``general.quantization_version`` and ``general.file_type`` renewed at the end, and no
+``split.*`` keys: it is one file, byte for byte the one llama.cpp makes. Where llama.cpp goes wrong this
+does not: ``general.alignment`` is honoured, strings keep their NULs, tensors of four dimensions are
+quantized whole, and matrices of integers are copied.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from ..errors import UnsupportedError
+from ..recipes import TensorFacts, choose, find_recipe, visiting_order
+from ..spec import BLOCK_SIZES, GGMLType
+from .assemble import assemble_gguf, model_facts
+from .engine import Progress, execute
+from .opening import open_decoding
+from .plan import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..container.metadata import Metadata
+    from ..container.reader import GGUFFile, Tensor
+    from ..recipes import Choice
+
+__all__ = ["plan_requantization", "requantize"]
+
+_RENEWED_KEYS: Final = (
+    *("split.no", "split.count", "split.tensors.count"),
+    *("general.quantization_version", "general.file_type"),
+)
+
+
+def requantize(
+    src: str | os.PathLike[str],
+    dst: str | os.PathLike[str],
+    *,
+    type: str,  # noqa: A002 - the field's word
+    threads: int | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Plan:
+    """Write the GGUF file ``src`` again as ``dst``, quantized by the recipe called ``type``.
+
+    Args:
+        src: a GGUF file, or the first shard of a split one.
+        dst: the file to write; it appears complete or not at all.
+        type: a recipe, such as ``"Q4_K_M"`` or ``"F16"``.
+        threads: workers; default all available cores.
+        force: replace an existing file.
+        progress: called with bytes done, bytes in all, and a tensor's name.
+
+    Returns:
+        The plan that was carried out: types, sizes, fallbacks.
+
+    Raises:
+        FormatError: ``src`` is not well formed, or lacks a key the recipe needs.
+        UnsupportedError: a tensor is of a type that cannot be read.
+        QuantizationError: unknown ``type``, or values that cannot be encoded.
+        OutputError: ``dst`` exists or cannot be written.
+    """
+    plan = plan_requantization(src, type=type)
+    execute(plan, dst, threads=threads, force=force, progress=progress)
+    return plan
+
+
+def plan_requantization(src: str | os.PathLike[str], *, type: str) -> Plan:  # noqa: A002
+    """Plan the quantization without reading any weight; see ``requantize`` for arguments and errors.
+
+    The plan's sources keep the file mapped.
+    """
+    recipe = find_recipe(type)
+    file = open_decoding(src)
+    if recipe.rules:
+        _require_model(file.metadata)
+    tensors = [file.tensors[name] for name in visiting_order(file.tensors)]
+    facts = [TensorFacts(tensor.name, tensor.shape, _known_type(tensor, file)) for tensor in tensors]
+    choices = choose(recipe.name, facts, model_facts(file.metadata))
+    _check_decodable(tensors, choices, file)
+
+    metadata = file.metadata.copy()
+    for key in _RENEWED_KEYS:  # removed here and set again by `assemble_gguf`: at the end, as llama.cpp does
+        if key in metadata:
+            del metadata[key]
+    return assemble_gguf(
+        metadata,
+        [(tensor.name, tensor) for tensor in tensors],
+        choices,
+        recipe,
+        source=os.fspath(src),
+        notes=_notes(file, tensors, choices),
+    )
+
+
+def _require_model(metadata: Metadata) -> None:
+    """Rules count layers; without their number they would quietly give every layer the most bits.
+
+    Raises:
+        FormatError: the file does not say its architecture or number of layers.
+    """
+    architecture = metadata.require("general.architecture", str)
+    if architecture != "clip":  # the encoder beside a multimodal model has no such key; llama.cpp takes 0
+        metadata.require(f"{architecture}.block_count", int)
+
+
+def _known_type(tensor: Tensor, file: GGUFFile) -> GGMLType:
+    if isinstance(tensor.type, GGMLType):
+        return tensor.type
+    raise UnsupportedError(
+        "the tensor is of an unknown type, which can be neither decoded nor copied",
+        path=file.path,
+        tensor=tensor.name,
+        found=tensor.type_name,
+    )
+
+
+def _check_decodable(tensors: Sequence[Tensor], choices: Sequence[Choice], file: GGUFFile) -> None:
+    """Say before any work that a tensor to be changed cannot be read."""
+    from ..quants import can_encode  # every codec that encodes decodes too
+
+    for tensor, choice in zip(tensors, choices, strict=True):
+        kind = GGMLType(tensor.type)
+        if kind is not choice.type and kind is not GGMLType.F64 and not can_encode(kind):
+            raise UnsupportedError(
+                f"cannot decode {tensor.type_name}, so the tensor cannot become {choice.type.name}",
+                path=file.path,
+                tensor=tensor.name,
+            )
+
+
+def _notes(file: GGUFFile, tensors: Sequence[Tensor], choices: Sequence[Choice]) -> list[str]:
+    """What the user should know before trusting the output."""
+    notes = []
+    quantized: dict[str, int] = {}
+    for tensor, choice in zip(tensors, choices, strict=True):
+        if tensor.type is not choice.type and BLOCK_SIZES[GGMLType(tensor.type)].elements > 1:
+            quantized[tensor.type_name] = quantized.get(tensor.type_name, 0) + 1
+    if quantized:
+        counts = ", ".join(f"{count} in {name}" for name, count in quantized.items())
+        notes.append(f"the source is quantized already (tensors: {counts}); what that lost stays lost")
+    if file.shards:
+        notes.append(f"the source is split into {len(file.shards)} files; the output is one")
+    return notes
