@@ -1,0 +1,265 @@
+"""Rules between config.json and GGUF keys, each readable in both directions.
+
+A key rule yields GGUF entries from a config (`forward`) and puts HF keys into a config from GGUF facts
+(`inverse`). Keys are written without the architecture's name. `inverse` need not check that what it found
+can be expressed: an export recomputes the GGUF keys from the new config and compares (see `table`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..errors import ArchitectureError, FormatError
+from ..spec import ValueType
+from .config import GGUFFacts, HFConfig
+
+__all__ = [
+    "CAUSAL",
+    "HEAD_DIM",
+    "KV_HEADS",
+    "RMS_EPS",
+    "SIZES",
+    "Assumed",
+    "Computed",
+    "Entry",
+    "HeadDim",
+    "Key",
+    "KeyRule",
+    "Noted",
+    "Present",
+    "RowsOf",
+    "head_size",
+]
+
+Entry = tuple[str, ValueType, Any]
+"""A GGUF key without the architecture's name, its type and its value."""
+
+
+class KeyRule(Protocol):
+    """One row of an architecture's key table."""
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        """GGUF entries of this config. ArchitectureError names the config key at fault."""
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        """Put the HF keys into ``config``. FormatError names the GGUF key at fault."""
+
+
+class Key:
+    """One HF key ↔ one GGUF key of type UINT32, FLOAT32 or BOOL.
+
+    Args:
+        gguf: the GGUF key.
+        hf: the HF key and its aliases; an export writes the first.
+        type: the GGUF type.
+        optional: nothing is written when the HF key is missing or null.
+        absent: what an export writes when the GGUF key is absent: a value, or a function of the config
+            made so far. Without it an absent key is an error, or left out when ``optional``.
+    """
+
+    def __init__(
+        self,
+        gguf: str,
+        *hf: str,
+        type: ValueType = ValueType.UINT32,  # noqa: A002
+        optional: bool = False,
+        absent: Any = None,
+    ) -> None:
+        self.gguf, self.hf, self.type, self.optional, self.absent = gguf, hf, type, optional, absent
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        if self.optional and config.find(*self.hf) is None:
+            return
+        value: Any
+        if self.type is ValueType.FLOAT32:
+            value = config.number(*self.hf)
+        elif self.type is ValueType.BOOL:
+            value = config.flag(*self.hf)
+        else:
+            value = config.integer(*self.hf)
+        yield self.gguf, self.type, value
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        value: Any
+        if self.type is ValueType.BOOL:
+            value = facts.find(self.gguf)
+        elif self.type is ValueType.FLOAT32:
+            value = facts.number(self.gguf)
+        else:
+            value = facts.integer(self.gguf)
+        if value is None:
+            value = self.absent(config) if callable(self.absent) else self.absent
+        if value is not None:
+            config[self.hf[0]] = value
+        elif not self.optional:
+            raise FormatError("the key is missing", key=facts.key(self.gguf))
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A GGUF key that follows from other HF keys; an export leaves it to the comparison."""
+
+    gguf: str
+    type: ValueType
+    value: Callable[[HFConfig], Any]
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        value = self.value(config)
+        if value is not None:
+            yield self.gguf, self.type, value
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        return
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """An HF key GGUF has no place for, because llama.cpp takes it for granted.
+
+    A checkpoint that says otherwise gets a note; an export writes the first expected value.
+
+    Attributes:
+        hf: the HF key.
+        expected: the values llama.cpp acts on, or a function of the config that gives them.
+        export: whether an export states the key.
+    """
+
+    hf: str
+    expected: tuple[Any, ...] | Callable[[HFConfig], tuple[Any, ...]]
+    export: bool = True
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        found, expected = config.find(self.hf), self._expected(config)
+        if found is not None and found not in expected:
+            config.notes.append(
+                f"config.json says {self.hf} = {_brief(found)}; GGUF cannot carry it, llama.cpp will act on "
+                f"{_brief(expected[0])}"
+            )
+        yield from ()
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        if self.export:
+            config[self.hf] = self._expected(HFConfig(config))[0]
+
+    def _expected(self, config: HFConfig) -> tuple[Any, ...]:
+        return self.expected(config) if callable(self.expected) else self.expected
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:80] + "…"
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A note for checkpoints of which something holds that llama.cpp does not honour."""
+
+    holds: Callable[[HFConfig], bool]
+    text: str
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        if self.holds(config):
+            config.notes.append(self.text)
+        yield from ()
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        return
+
+
+@dataclass(frozen=True)
+class Present:
+    """An HF flag that GGUF tells by a tensor being there (or, with ``absent``, not being there)."""
+
+    hf: str
+    tensor: str
+    absent: bool = False
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        config.flag(self.hf)
+        yield from ()
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        config[self.hf] = facts.has(self.tensor) is not self.absent
+
+
+@dataclass(frozen=True)
+class RowsOf:
+    """An HF size that GGUF tells by the rows of a tensor."""
+
+    hf: str
+    tensor: str
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        if config.find(self.hf) is not None:
+            config.integer(self.hf)
+        yield from ()
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        rows = facts.rows_of(self.tensor)
+        if rows is not None:
+            config[self.hf] = rows
+
+
+@dataclass(frozen=True)
+class HeadDim:
+    """``head_dim`` ↔ key and value length, which HF's families here keep equal.
+
+    ``always``: an export states it even where the file does not.
+    """
+
+    always: bool = True
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        if config.find("head_dim") is not None:
+            size = config.integer("head_dim")
+            yield "attention.key_length", ValueType.UINT32, size
+            yield "attention.value_length", ValueType.UINT32, size
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        size = facts.integer("attention.key_length")
+        if size is not None:
+            config["head_dim"] = size
+        elif self.always:
+            config["head_dim"] = head_size(HFConfig(config))
+
+
+def head_size(config: HFConfig) -> int:
+    """``head_dim``, or the width divided by the heads where the config does not say."""
+    if config.find("head_dim") is not None:
+        return config.integer("head_dim")
+    width, heads = config.integer("hidden_size"), config.integer("num_attention_heads")
+    if width % heads:
+        raise ArchitectureError(
+            "the width is not a multiple of the heads, and there is no head_dim",
+            path="config.json",
+            key="num_attention_heads",
+            found=heads,
+            expected=f"a divisor of hidden_size {width}",
+        )
+    return width // heads
+
+
+SIZES: tuple[KeyRule, ...] = (
+    Key("block_count", "num_hidden_layers", "n_layers", "n_layer", "num_layers"),
+    Key("context_length", "max_position_embeddings", "n_ctx", "n_positions"),
+    Key("embedding_length", "hidden_size", "n_embd", "dim"),
+    Key("feed_forward_length", "intermediate_size", "n_inner", "hidden_dim"),
+    Key("attention.head_count", "num_attention_heads", "n_head", "n_heads"),
+)
+"""What every transformer has."""
+
+KV_HEADS = Key(
+    "attention.head_count_kv",
+    "num_key_value_heads",
+    "n_kv_heads",
+    absent=lambda config: config["num_attention_heads"],
+)
+CAUSAL = Computed(
+    "attention.causal",
+    ValueType.BOOL,
+    lambda config: False if config.find("is_causal") is False else None,
+)
+RMS_EPS = Key("attention.layer_norm_rms_epsilon", "rms_norm_eps", "norm_eps", type=ValueType.FLOAT32)
+HEAD_DIM = HeadDim()

@@ -1,0 +1,251 @@
+"""Rotary position embeddings: base, scaling, and the frequency factors of Llama 3.
+
+HF has spelled them in three ways: ``rope_theta`` beside ``rope_scaling``; ``rope_parameters`` with
+everything inside; ``rope_parameters`` split into ``full_attention`` and ``sliding_attention``. They are
+merged as llama.cpp's converter does. Exports use the first, which old and new transformers both read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ..errors import ArchitectureError, FormatError
+from ..source import ArraySource, Source
+from ..spec import ValueType
+from .config import GGUFFacts, HFConfig, real, shortest, whole
+from .keys import Entry, head_size
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Llama3Factors", "Rope", "fit_llama3", "llama3_factors"]
+
+_YARN: Final = (  # GGUF key after rope.scaling., names in HF
+    ("yarn_ext_factor", ("extrapolation_factor",)),
+    ("yarn_attn_factor", ("attention_factor", "attn_factor")),
+    ("yarn_beta_fast", ("beta_fast",)),
+    ("yarn_beta_slow", ("beta_slow",)),
+)
+
+
+def _parameters(config: HFConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parameters of the global layers and of the sliding-window layers."""
+    # The first key that is there counts, even when it is null.
+    given = config["rope_parameters"] if "rope_parameters" in config else config.find("rope_scaling")
+    if given is not None and not isinstance(given, Mapping):
+        raise ArchitectureError("not an object", path="config.json", key="rope_scaling", found=given)
+    rope = dict(given or {})
+    if "full_attention" not in rope and "sliding_attention" not in rope:
+        local = config.find("local_rope_theta", "rope_local_base_freq")
+        if local is not None:
+            rope["sliding_attention"] = {"rope_theta": local}
+        rope.setdefault("rope_theta", config.find("rope_theta"))
+        rope.setdefault("rope_type", rope.get("type"))
+        rope.setdefault("original_max_position_embeddings", config.find("original_max_position_embeddings"))
+    everywhere, sliding = rope.get("full_attention", rope), rope.get("sliding_attention") or {}
+    if not isinstance(everywhere, Mapping) or not isinstance(sliding, Mapping):
+        raise ArchitectureError("not an object", path="config.json", key="rope_parameters", found=given)
+    return dict(everywhere), dict(sliding)
+
+
+def _kind(parameters: Mapping[str, Any], supported: tuple[str, ...]) -> str:
+    kind = parameters.get("rope_type") or "default"
+    if isinstance(kind, str) and kind.lower() in ("default", *supported):
+        return kind.lower()
+    raise ArchitectureError(
+        "RoPE scaling of a kind that GGUF cannot carry for this architecture",
+        path="config.json",
+        key="rope_scaling",
+        found=kind,
+        expected=", ".join(("default", *supported)),
+    )
+
+
+@dataclass(frozen=True)
+class Rope:
+    """The ``rope.*`` keys.
+
+    Attributes:
+        kinds: kinds of scaling the family can express besides none; others are errors.
+        local: the HF key of the sliding-window layers' base, where a family has one.
+        theta: the base of the global layers where neither side states one.
+    """
+
+    kinds: tuple[str, ...] = ("linear", "yarn")
+    local: str | None = None
+    theta: float = 10000.0
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        rope, sliding = _parameters(config)
+        kind = _kind(rope, self.kinds)
+        if kind in ("linear", "yarn"):
+            yield "rope.scaling.type", ValueType.STRING, kind
+            yield "rope.scaling.factor", ValueType.FLOAT32, real(rope.get("factor"), "rope_scaling.factor")
+        if kind == "yarn":
+            original = rope.get("original_max_position_embeddings")
+            at = "rope_scaling.original_max_position_embeddings"
+            yield "rope.scaling.original_context_length", ValueType.UINT32, whole(original, at)
+            for key, names in _YARN:
+                name = next((name for name in names if rope.get(name) is not None), None)
+                if name is not None:
+                    number = real(rope[name], f"rope_scaling.{name}", least=0)
+                    yield f"rope.scaling.{key}", ValueType.FLOAT32, number
+        theta = rope.get("rope_theta")
+        theta = self.theta if theta is None else theta
+        yield "rope.freq_base", ValueType.FLOAT32, real(theta, "rope_theta")
+        if sliding.get("rope_theta") is not None:
+            name = self.local or "rope_parameters.sliding_attention.rope_theta"
+            yield "rope.freq_base_swa", ValueType.FLOAT32, real(sliding["rope_theta"], name)
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        config["rope_theta"] = facts.number("rope.freq_base") or self.theta
+        local = facts.number("rope.freq_base_swa")
+        if self.local is not None:
+            config[self.local] = local or 10000.0
+        config["rope_scaling"] = None
+        kind = facts.find("rope.scaling.type")
+        if kind in (None, "none"):
+            return
+        if kind not in self.kinds or kind not in ("linear", "yarn"):
+            raise FormatError(
+                "RoPE scaling of a kind that has no counterpart in config.json here",
+                key=facts.key("rope.scaling.type"),
+                found=kind,
+                expected="none, " + ", ".join(self.kinds),
+            )
+        scaling: dict[str, Any] = {"rope_type": kind, "factor": facts.number("rope.scaling.factor")}
+        if kind == "yarn":
+            original = facts.integer("rope.scaling.original_context_length")
+            scaling["original_max_position_embeddings"] = original
+            for key, names in _YARN:
+                value = facts.number(f"rope.scaling.{key}")
+                if value is not None:
+                    scaling[names[0]] = value
+        config["rope_scaling"] = scaling
+
+
+@dataclass(frozen=True)
+class Llama3Factors:
+    """``rope_scaling`` of type llama3 ↔ ``rope_freqs.weight``: what each frequency is divided by."""
+
+    name: str = "rope_freqs.weight"
+
+    def forward(self, config: HFConfig) -> Source | None:
+        rope, _ = _parameters(config)
+        if rope.get("rope_type") is None or _kind(rope, ("linear", "yarn", "llama3")) != "llama3":
+            return None
+        base = rope.get("rope_theta")
+        factors = llama3_factors(
+            real(10000.0 if base is None else base, "rope_theta"),
+            head_size(config),
+            real(rope.get("factor", 8.0), "rope_scaling.factor"),
+            real(rope.get("low_freq_factor", 1.0), "rope_scaling.low_freq_factor"),
+            real(rope.get("high_freq_factor", 4.0), "rope_scaling.high_freq_factor"),
+            whole(
+                rope.get("original_max_position_embeddings", 8192),
+                "rope_scaling.original_max_position_embeddings",
+            ),
+        )
+        return ArraySource(factors)
+
+    def inverse(self, source: Source, config: dict[str, Any], notes: list[str]) -> None:
+        size = head_size(HFConfig(config))
+        if source.shape != (size // 2,):
+            raise ArchitectureError(
+                "one factor per pair of a head's values is needed",
+                tensor=self.name,
+                found=source.shape,
+                expected=(size // 2,),
+            )
+        factors = source.rows(0, 1)[0]
+        if np.all(factors == 1):
+            notes.append(f"{self.name} holds only ones: it changes nothing and is left out")
+            return
+        config["rope_scaling"] = fit_llama3(factors, config["rope_theta"], size)
+        notes.append(f"rope_scaling was derived from {self.name}; other numbers give the same frequencies")
+
+
+def llama3_factors(
+    base: float, size: int, factor: float, low: float, high: float, original: int
+) -> NDArray[np.float32]:
+    """What each of the ``size // 2`` rotary frequencies is divided by, float32.
+
+    High frequencies stay (1), low ones are divided by ``factor``, those between go over smoothly, by the
+    wavelength's place between ``original / high`` and ``original / low`` positions. The steps are float32
+    in the order torch takes them in llama.cpp's converter (x / tensor is a reciprocal, then a product).
+    The power is rounded correctly, torch's sometimes is not: factors of the smooth part may differ from
+    the converter's in the last bits where the head size is no power of two.
+    """
+    one, f32 = np.float32(1), np.float32
+    exponents = np.arange(0, size, 2, dtype=f32) / f32(size)
+    frequencies = one / (np.float64(f32(base)) ** exponents.astype(np.float64)).astype(f32)
+    wavelengths = one / frequencies * f32(2 * np.pi)
+    with np.errstate(divide="ignore", invalid="ignore"):  # low = high: the smooth part is empty
+        smooth = (one / wavelengths * f32(original) - f32(low)) / f32(high - low)
+        between = one / ((one - smooth) / f32(factor) + smooth)
+    factors = np.where(wavelengths > f32(original / low), f32(factor), between)
+    return np.where(wavelengths < f32(original / high), one, factors).astype(f32)
+
+
+_TOLERANCE: Final = 4e-6
+"""Relative. Factors computed with another library's power function differ in their last bits."""
+
+_LOWS: Final = (1.0, 2.0, 0.5)
+_HIGHS: Final = (4.0, 2.0, 8.0, 16.0)
+_ORIGINALS: Final = (8192, *(2**n for n in range(7, 21)))
+"""Parameters in the wild; Llama 3.1 to 3.3 all use 1, 4 and 8192."""
+
+
+def fit_llama3(factors: NDArray[np.float32], base: float, size: int) -> dict[str, Any]:
+    """The ``rope_scaling`` object whose factors these are.
+
+    Scaling the original context and both frequency factors alike changes nothing, so the low factor is
+    taken as 1 first; then common values are tried. Bit-equal candidates win over close ones.
+
+    Raises:
+        ArchitectureError: no parameters give these factors (nothing is invented).
+    """
+    factor = shortest(factors.max())
+    close = None
+    for low, high, original in [*_solved(factors, base, size), *product(_LOWS, _HIGHS, _ORIGINALS)]:
+        if not 0 < low < high or original < 1 or factor <= 1:
+            continue
+        made = llama3_factors(base, size, factor, low, high, original)
+        found = {
+            "rope_type": "llama3",
+            "factor": factor,
+            "low_freq_factor": low,
+            "high_freq_factor": high,
+            "original_max_position_embeddings": original,
+        }
+        if np.array_equal(made, factors):
+            return found
+        if close is None and np.allclose(made, factors, rtol=_TOLERANCE, atol=0):
+            close = found
+    if close is None:
+        raise ArchitectureError(
+            "these frequency factors are not of the llama3 kind, and config.json has no other place for them",
+            tensor="rope_freqs.weight",
+            found=[shortest(x) for x in factors[:8]],
+        )
+    return close
+
+
+def _solved(factors: NDArray[np.float32], base: float, size: int) -> list[tuple[float, float, int]]:
+    """Candidates (low, high, original) from the smooth part, where 1/f is linear in the frequency."""
+    factor = float(factors.max())
+    inside = (factors > 1) & (factors < factor)
+    if np.count_nonzero(inside) < 2 or not np.all(np.isfinite(factors)):
+        return []
+    turns = base ** -(np.arange(0, size, 2) / size)[inside] / (2 * np.pi)  # 1 / wavelength
+    smooth = (1 / factors[inside].astype(np.float64) - 1 / factor) / (1 - 1 / factor)
+    slope, offset = np.polyfit(turns, smooth, 1)  # original / (high − low), −low / (high − low)
+    if slope <= 0 or offset >= 0:
+        return []
+    high = shortest(np.round(1 - 1 / offset, 4))  # for low = 1
+    return [(1.0, high, round(slope * (high - 1)))] if high > 1 else []

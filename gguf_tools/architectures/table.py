@@ -1,0 +1,297 @@
+"""An architecture as a table of rules, and the reading of that table in both directions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..container.metadata import Array
+from ..errors import ArchitectureError, FormatError
+from ..source import Source
+from ..spec import ValueType
+from .config import GGUFFacts, HFConfig
+from .keys import Entry, KeyRule
+from .tensors import COMMON_DROPS, Drop, Rule, dropped, expand, translate
+
+__all__ = ["Architecture", "FromConfig", "GGUFSide", "HFClass", "HFSide"]
+
+
+@dataclass(frozen=True)
+class HFClass:
+    """A transformers model class.
+
+    Attributes:
+        name: what stands in ``architectures`` of config.json.
+        model_type: what stands in ``model_type``.
+        defaults: transformers' values for keys config.json may leave out. Essential sizes are not here:
+            a config without them is an error.
+        nulls: keys that transformers computes when they are null (or left out, with no default above).
+        prefixed: whether its tensors carry the architecture's ``prefix``.
+    """
+
+    name: str
+    model_type: str
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    nulls: Mapping[str, Callable[[HFConfig], Any]] = field(default_factory=dict)
+    prefixed: bool = True
+
+
+class FromConfig(Protocol):
+    """A GGUF tensor that HF states as numbers in config.json."""
+
+    @property
+    def name(self) -> str:
+        """The GGUF tensor's name."""
+
+    def forward(self, config: HFConfig) -> Source | None:
+        """The tensor, or None when this model has none."""
+
+    def inverse(self, source: Source, config: dict[str, Any], notes: list[str]) -> None:
+        """Put the numbers back into ``config``. ArchitectureError when they cannot be derived."""
+
+
+@dataclass(frozen=True)
+class GGUFSide:
+    """What an architecture contributes to a GGUF file.
+
+    Attributes:
+        metadata: the architecture's keys: (full key, type, value), floats already rounded to float32.
+        tensors: (GGUF name, rows), computed tensors first, then in the checkpoint's order.
+        dropped: (HF name, reason) of tensors left out on purpose.
+        notes: what GGUF or llama.cpp will not honour of the config, one sentence each.
+    """
+
+    metadata: list[tuple[str, ValueType, Any]]
+    tensors: list[tuple[str, Source]]
+    dropped: list[tuple[str, str]]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class HFSide:
+    """What an architecture contributes to a Hugging Face checkpoint.
+
+    Attributes:
+        config: config.json.
+        tensors: (HF name, rows), in the GGUF file's order.
+        notes: what the GGUF file did not carry, one sentence each.
+        files: further JSON files by relative path (pooling of sentence-transformers).
+    """
+
+    config: dict[str, Any]
+    tensors: list[tuple[str, Source]]
+    notes: list[str]
+    files: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One model family: everything its conversion needs, as data.
+
+    Attributes:
+        name: ``general.architecture``.
+        classes: the transformers classes it covers; exports use the first unless ``choose`` says other.
+        tokenizer_kinds: which tokenizers to look for, in order.
+        prefix: transformers' ``base_model_prefix`` with its dot. A checkpoint of the bare model lacks it.
+        heads: beginnings of names that never carry the prefix.
+        keys: rules for metadata, in the order in which they are written.
+        tensors: rules for tensors.
+        computed: tensors made from config.json.
+        drops: tensors left out, besides `COMMON_DROPS`.
+        renames: (regular expression, replacement) applied to HF names before anything else.
+        choose: picks the class of an export by name.
+        lost: notes every export carries.
+        extras: further JSON files of an export.
+    """
+
+    name: str
+    classes: tuple[HFClass, ...]
+    tokenizer_kinds: tuple[str, ...]
+    keys: tuple[KeyRule, ...]
+    tensors: tuple[Rule, ...]
+    prefix: str = "model."
+    heads: tuple[str, ...] = ("lm_head.",)
+    computed: tuple[FromConfig, ...] = ()
+    drops: tuple[Drop, ...] = ()
+    renames: tuple[tuple[str, str], ...] = ()
+    choose: Callable[[GGUFFacts], str] | None = None
+    lost: tuple[str, ...] = ()
+    extras: Callable[[GGUFFacts, dict[str, Any]], dict[str, Any]] | None = None
+
+    @property
+    def hf_classes(self) -> tuple[str, ...]:
+        """Names of the transformers classes."""
+        return tuple(entry.name for entry in self.classes)
+
+    def complete(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The config with nested text settings at the root and transformers' defaults filled in.
+
+        Raises:
+            ArchitectureError: it names no class of this architecture.
+        """
+        text = config.get("text_config")
+        values = {**config, **text} if isinstance(text, Mapping) else dict(config)
+        chosen = next((c for c in self.classes if c.name == class_name(config)), None)
+        if chosen is None:
+            raise ArchitectureError(
+                f"not a class of {self.name}",
+                path="config.json",
+                key="architectures",
+                found=class_name(config),
+                expected=", ".join(self.hf_classes),
+            )
+        values = {**chosen.defaults, **values}
+        for key, value in chosen.nulls.items():
+            if values.get(key) is None:
+                values[key] = value(HFConfig(values))
+        return values
+
+    def to_gguf(
+        self,
+        config: Mapping[str, Any],
+        tensors: Mapping[str, Source],
+        *,
+        token_count: int | None = None,
+        read_json: Callable[[str], Any] | None = None,
+    ) -> GGUFSide:
+        """Translate a checkpoint.
+
+        Args:
+            config: config.json as parsed; code it refers to (``auto_map``) is ignored.
+            tensors: the checkpoint's tensors by name.
+            token_count: length of the tokenizer's vocabulary; families that pad their embeddings are cut
+                to it.
+            read_json: reads another JSON file of the checkpoint by relative path (``modules.json``),
+                giving None when there is none. Without it pooling is not written.
+
+        Raises:
+            ArchitectureError: a config value is missing or unusable, tensors are missing or unknown, or a
+                shape does not fit.
+        """
+        facts = HFConfig(self.complete(config), token_count=token_count, read_json=read_json)
+        metadata = [(f"{self.name}.{key}", kind, value) for key, kind, value in self._entries(facts)]
+        sources, original, left_out = self._named(tensors)
+        layers = next(value for key, _, value in metadata if key.endswith(".block_count"))
+        hint = ""
+        quantization = facts.find("quantization_config")
+        if isinstance(quantization, Mapping):
+            method = quantization.get("quant_method")
+            hint = f" (config.json says quant_method {method!r}: is this a packed checkpoint?)"
+        instances = expand(self.tensors, layers, facts)
+        translated = translate(instances, sources, facts, inverse=False, shown=original, hint=hint)
+        extra = [(rule.name, made) for rule in self.computed if (made := rule.forward(facts)) is not None]
+        return GGUFSide(metadata, extra + translated, left_out, facts.notes)
+
+    def to_hf(
+        self, metadata: Mapping[str, Any], tensors: Mapping[str, Source], *, dtype: str | None = None
+    ) -> HFSide:
+        """Translate a GGUF file back.
+
+        Args:
+            metadata: the file's metadata (all of it: token ids come from the tokenizer's keys).
+            tensors: the file's tensors by name.
+            dtype: written as ``torch_dtype``.
+
+        Raises:
+            FormatError: a key is missing or unusable.
+            ArchitectureError: tensors are missing or unknown, or the keys say something config.json
+                cannot.
+        """
+        facts = GGUFFacts(self.name, metadata, tensors)
+        wanted = self.choose(facts) if self.choose else self.classes[0].name
+        chosen = next(entry for entry in self.classes if entry.name == wanted)
+        config: dict[str, Any] = {"architectures": [chosen.name], "model_type": chosen.model_type}
+        for rule in self.keys:
+            rule.inverse(facts, config)
+        config.update(_token_ids(metadata))
+        if dtype is not None:
+            config["torch_dtype"] = dtype
+        notes = list(self.lost)
+        rest = dict(tensors)
+        for extra in self.computed:
+            if (source := rest.pop(extra.name, None)) is not None:
+                extra.inverse(source, config, notes)
+        files = self.extras(facts, config) if self.extras else {}
+        completed = HFConfig(self.complete(config), read_json=files.get)
+        notes += self._compared(completed, facts)
+        instances = expand(self.tensors, facts.integer("block_count") or 0, completed)
+        translated = translate(instances, rest, completed, inverse=True)
+        if not chosen.prefixed:
+            translated = [(name.removeprefix(self.prefix), source) for name, source in translated]
+        return HFSide(config, translated, notes, files)
+
+    def _entries(self, config: HFConfig) -> list[Entry]:
+        return [entry for rule in self.keys for entry in rule.forward(config)]
+
+    def _named(
+        self, tensors: Mapping[str, Source]
+    ) -> tuple[dict[str, Source], dict[str, str], list[tuple[str, str]]]:
+        """Tensors under the names the rules use, their original names, and those dropped with reasons."""
+        sources: dict[str, Source] = {}
+        original: dict[str, str] = {}
+        left_out: list[tuple[str, str]] = []
+        for given, source in tensors.items():
+            name = given
+            for pattern, replacement in self.renames:
+                name = re.sub(pattern, replacement, name)
+            if not name.startswith((self.prefix, *self.heads)):
+                name = self.prefix + name
+            if (reason := dropped((*COMMON_DROPS, *self.drops), name)) is not None:
+                left_out.append((given, reason))
+            elif name in sources:
+                raise ArchitectureError(f"the same tensor as {original[name]!r}", tensor=given)
+            else:
+                sources[name], original[name] = source, given
+        return sources, original, left_out
+
+    def _compared(self, config: HFConfig, facts: GGUFFacts) -> list[str]:
+        """Notes on keys the new config does not give again; the way back must not change any value."""
+        again = {facts.key(key): value for key, _, value in self._entries(config)}
+        for key, value in again.items():
+            if key in facts.metadata and not _same(facts.metadata[key], value):
+                raise FormatError(
+                    "config.json cannot express this value together with the others",
+                    key=key,
+                    found=facts.metadata[key],
+                    expected=value,
+                )
+        unused = [key for key in facts.metadata if key.startswith(f"{self.name}.") and key not in again]
+        return [f"{key} has no counterpart in config.json and was left out" for key in unused] + config.notes
+
+
+def class_name(config: Mapping[str, Any]) -> str:
+    """The transformers class of a config: that of the nested text model where it names one.
+
+    Raises:
+        ArchitectureError: there is none.
+    """
+    text = config.get("text_config")
+    for place in (text if isinstance(text, Mapping) else {}, config):
+        names = place.get("architectures")
+        if isinstance(names, Sequence) and not isinstance(names, str) and names and isinstance(names[0], str):
+            return names[0]
+    raise ArchitectureError(
+        "the model's config does not name its class",
+        path="config.json",
+        key="architectures",
+        found=config.get("architectures"),
+        expected='a list such as ["LlamaForCausalLM"]',
+    )
+
+
+def _same(found: Any, made: Any) -> bool:
+    if isinstance(found, Array) or isinstance(made, Array):
+        return bool(found == made)
+    if isinstance(made, float) and isinstance(found, int | float):
+        return bool(np.float32(found) == np.float32(made))
+    return type(found) is type(made) and bool(found == made)
+
+
+def _token_ids(metadata: Mapping[str, Any]) -> dict[str, int]:
+    ids = {"bos_token_id": "bos", "eos_token_id": "eos", "pad_token_id": "padding"}
+    found = {hf: metadata.get(f"tokenizer.ggml.{name}_token_id") for hf, name in ids.items()}
+    return {hf: token for hf, token in found.items() if type(token) is int}

@@ -1,0 +1,219 @@
+"""Tensor rules: HF name pattern ↔ GGUF name pattern, with a transform, read in either direction."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from ..errors import ArchitectureError
+from ..source import Source
+from .config import HFConfig
+from .transforms import IDENTITY, Transform
+
+__all__ = [
+    "COMMON_DROPS",
+    "MAX_LAYERS",
+    "Drop",
+    "Rule",
+    "always",
+    "expand",
+    "listed",
+    "translate",
+    "weight_and_bias",
+]
+
+MAX_LAYERS: Final = 512
+"""llama.cpp's ``LLAMA_MAX_LAYERS``; also what keeps a hostile block count from being counted through."""
+
+MAX_EXPERTS: Final = 1024
+"""llama.cpp's ``LLAMA_MAX_EXPERTS``."""
+
+_SHOWN: Final = 20
+"""Names an error lists before it only counts."""
+
+Condition = Callable[[HFConfig, int], bool]
+
+
+def always(config: HFConfig, layer: int) -> bool:
+    """The condition that holds everywhere."""
+    return True
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One row of the tensor table.
+
+    Patterns are names with ``{i}`` for the layer and, in HF names, ``{e}`` for the expert: then the rule
+    takes one HF tensor per expert. Several HF or several GGUF patterns make a fusion or a split.
+
+    Attributes:
+        hf: HF name patterns.
+        gguf: GGUF name patterns.
+        transform: what happens to the data.
+        when: where the rule exists at all, by config and layer (0 for a rule without layers).
+        needed: where its tensors must be there; elsewhere they may be.
+        experts: HF config key with the number of experts, for patterns with ``{e}``.
+    """
+
+    hf: tuple[str, ...]
+    gguf: tuple[str, ...]
+    transform: Transform = IDENTITY
+    when: Condition = always
+    needed: Condition = always
+    experts: str = "num_local_experts"
+
+
+@dataclass(frozen=True)
+class Drop:
+    """HF tensors with no place in GGUF: a regular expression for the whole name, and why."""
+
+    pattern: str
+    reason: str
+
+
+COMMON_DROPS: Final = (
+    Drop(r".*\.rotary_emb\.inv_freq", "a buffer: follows from the RoPE base"),
+    Drop(r".*\.attention\.(masked_)?bias", "a buffer: the causal mask"),
+)
+
+
+@dataclass
+class Instance:
+    """A rule for one layer: concrete names on both sides."""
+
+    rule: Rule
+    hf: list[str]
+    gguf: list[str]
+    needed: bool
+    missing: list[str] = field(default_factory=list)
+
+
+def weight_and_bias(
+    hf: str,
+    gguf: str,
+    transform: Transform = IDENTITY,
+    *,
+    bias: Condition = always,
+    when: Condition = always,
+) -> tuple[Rule, Rule]:
+    """Rules for the ``.weight`` and the ``.bias`` of one module; ``bias`` says where the bias must be."""
+    return (
+        Rule((f"{hf}.weight",), (f"{gguf}.weight",), transform, when=when),
+        Rule((f"{hf}.bias",), (f"{gguf}.bias",), transform, when=when, needed=bias),
+    )
+
+
+def expand(rules: Iterable[Rule], layers: int, config: HFConfig) -> list[Instance]:
+    """All instances of the rules for a model of so many layers.
+
+    Raises:
+        ArchitectureError: more layers or experts than llama.cpp can hold.
+    """
+    if layers > MAX_LAYERS:
+        raise ArchitectureError(
+            "more layers than llama.cpp can hold",
+            key="block_count",
+            found=layers,
+            expected=f"at most {MAX_LAYERS}",
+        )
+    instances = []
+    for rule in rules:
+        for layer in range(layers) if "{i}" in rule.gguf[0] else (0,):
+            if rule.when(config, layer):
+                hf = [name for pattern in rule.hf for name in _names(pattern, layer, rule, config)]
+                gguf = [pattern.format(i=layer) for pattern in rule.gguf]
+                instances.append(Instance(rule, hf, gguf, rule.needed(config, layer)))
+    return instances
+
+
+def _names(pattern: str, layer: int, rule: Rule, config: HFConfig) -> list[str]:
+    if "{e}" not in pattern:
+        return [pattern.format(i=layer)]
+    experts = config.integer(rule.experts)
+    if experts > MAX_EXPERTS:
+        raise ArchitectureError(
+            "more experts than llama.cpp can hold",
+            path="config.json",
+            key=rule.experts,
+            found=experts,
+            expected=f"at most {MAX_EXPERTS}",
+        )
+    return [pattern.format(i=layer, e=expert) for expert in range(experts)]
+
+
+def translate(
+    instances: Sequence[Instance],
+    sources: Mapping[str, Source],
+    config: HFConfig,
+    *,
+    inverse: bool,
+    shown: Mapping[str, str] | None = None,
+    hint: str = "",
+) -> list[tuple[str, Source]]:
+    """All tensors under the other side's names, in the order in which the first of each rule is met.
+
+    Args:
+        instances: what `expand` gave.
+        sources: the tensors, under HF names, or GGUF names when ``inverse``.
+        config: given to the transforms.
+        inverse: GGUF → HF instead of HF → GGUF.
+        shown: names to use in errors instead of the keys of ``sources``.
+        hint: appended to the error about names.
+
+    Raises:
+        ArchitectureError: tensors without a rule, or missing (all are counted, the first ones named), or
+            of a shape the transform cannot take.
+    """
+    by_name: dict[str, Instance] = {}
+    missing: list[str] = []
+    for instance in instances:
+        names = instance.gguf if inverse else instance.hf
+        absent = [name for name in names if name not in sources]
+        if absent and (instance.needed or len(absent) < len(names)):
+            missing += absent
+        by_name.update(dict.fromkeys(names, instance))
+    unmapped = [(shown or {}).get(name, name) for name in sources if name not in by_name]
+    if unmapped or missing:
+        parts = [listed("without a rule", unmapped)] if unmapped else []
+        parts += [listed("missing", missing)] if missing else []
+        raise ArchitectureError(f"the tensors do not match the architecture: {'; '.join(parts)}{hint}")
+    done: list[tuple[str, Source]] = []
+    seen: set[int] = set()
+    for name in sources:
+        instance = by_name[name]
+        if id(instance) not in seen:
+            seen.add(id(instance))
+            done += _apply(instance, sources, config, inverse)
+    return done
+
+
+def _apply(
+    instance: Instance, sources: Mapping[str, Source], config: HFConfig, inverse: bool
+) -> list[tuple[str, Source]]:
+    here, there = (instance.gguf, instance.hf) if inverse else (instance.hf, instance.gguf)
+    transform = instance.rule.transform
+    try:
+        made = (transform.inverse if inverse else transform.forward)([sources[name] for name in here], config)
+    except ArchitectureError as error:
+        if error.tensor is None and error.path is None:
+            error.tensor = here[0]
+        raise
+    if len(made) != len(there):
+        raise ArchitectureError(
+            "the number of parts does not fit the model", tensor=here[0], found=len(made), expected=len(there)
+        )
+    return list(zip(there, made, strict=True))
+
+
+def listed(what: str, names: Sequence[str]) -> str:
+    """``3 tensors missing: a, b, c``, with at most `_SHOWN` names."""
+    text = ", ".join(name if len(name) <= 120 else name[:120] + "…" for name in names[:_SHOWN])
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{len(names)} tensor{'s' if len(names) != 1 else ''} {what}: {text}{more}"
+
+
+def dropped(drops: Sequence[Drop], name: str) -> str | None:
+    """Why a tensor is left out, or None when it is not."""
+    return next((drop.reason for drop in drops if re.fullmatch(drop.pattern, name)), None)

@@ -1,0 +1,202 @@
+"""Named, invertible transforms between Hugging Face's tensors and GGUF's.
+
+A transform takes the sources of one rule instance and gives the sources of the other side; `forward` is
+HF → GGUF, `inverse` the way back, and one undoes the other. No transform holds more than the rows asked
+for. Those that only move rows hand the stored bytes on, so a BF16 checkpoint stays the same BF16.
+
+Transforms are frozen data: they name the HF config keys they depend on and read them when applied. In
+the direction GGUF → HF they see the config that was rebuilt from the file, so both directions read the
+same keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from ..errors import ArchitectureError
+from ..source import Source
+from ..spec import GGMLType
+from .views import Gathered, Joined, Mapped, Sliced, by_rows, like
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .config import HFConfig
+
+__all__ = [
+    "IDENTITY",
+    "AddOne",
+    "Identity",
+    "KeepTokens",
+    "PermuteHeads",
+    "Reversed",
+    "SplitRows",
+    "StackExperts",
+    "Transform",
+]
+
+
+class Transform(Protocol):
+    """What a tensor rule does to the data. Raises ArchitectureError when shapes do not fit."""
+
+    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        """HF → GGUF."""
+
+    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        """GGUF → HF."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The tensors as they are."""
+
+    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        return list(sources)
+
+    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        return list(sources)
+
+
+IDENTITY = Identity()
+
+
+@dataclass(frozen=True)
+class Reversed:
+    """Another transform with its directions swapped."""
+
+    of: Transform
+
+    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        return self.of.inverse(sources, config)
+
+    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        return self.of.forward(sources, config)
+
+
+@dataclass(frozen=True)
+class PermuteHeads:
+    """Rows of a query or key projection from HF's rotary layout to ggml's "normal" one.
+
+    HF rotates the first half of a head against the second; ggml's normal RoPE rotates neighbours. Within
+    each head of d rows, row (j, t) of (d/2, 2) is HF's row (t, j) of (2, d/2). Weights and biases alike.
+
+    ``heads`` names the HF config key with the number of heads.
+    """
+
+    heads: str
+
+    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        return self._moved(sources, config, lambda row, half: (row % 2) * half + row // 2)
+
+    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        return self._moved(sources, config, lambda row, half: (row % half) * 2 + row // half)
+
+    def _moved(
+        self,
+        sources: Sequence[Source],
+        config: HFConfig,
+        place: Callable[[NDArray[np.int64], int], NDArray[np.int64]],
+    ) -> list[Source]:
+        (source,) = sources
+        heads = config.integer(self.heads)
+        view = by_rows(source)
+        if len(view.shape) != 2 or view.shape[0] % (2 * heads):
+            raise ArchitectureError(
+                f"the rows cannot be divided into {heads} heads ({self.heads}) of an even size",
+                found=source.shape,
+                expected=f"a multiple of {2 * heads} rows",
+            )
+        size = view.shape[0] // heads
+        return [like(Gathered(view, lambda row: row - row % size + place(row % size, size // 2)), source)]
+
+
+@dataclass(frozen=True)
+class AddOne:
+    """Norm weights of families that store w and multiply by 1 + w; GGUF stores the sum.
+
+    Computed in float32, or in float16 for a float16 checkpoint, as llama.cpp's converter does. The way
+    back is exact where the sum was.
+    """
+
+    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        return [Mapped(source, _plus_one) for source in sources]
+
+    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        return [Mapped(source, lambda x, _: x - np.float32(1)) for source in sources]
+
+
+def _plus_one(x: NDArray[np.float32], storage: GGMLType | None) -> NDArray[np.float32]:
+    if storage is GGMLType.F16:
+        return (x.astype(np.float16) + np.float16(1)).astype(np.float32)
+    return x + np.float32(1)
+
+
+@dataclass(frozen=True)
+class KeepTokens:
+    """Cut embedding rows beyond the tokenizer's vocabulary; on the way back there is nothing to restore."""
+
+    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        (source,) = sources
+        tokens = config.token_count
+        if tokens is None or tokens >= source.shape[0]:
+            return [source]
+        return [Sliced(source, 0, (tokens, *source.shape[1:]))]
+
+    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        return list(sources)
+
+
+@dataclass(frozen=True)
+class StackExperts:
+    """One matrix per expert (``{e}`` in the HF name) ↔ one tensor of shape (experts, rows, columns)."""
+
+    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        shapes = {source.shape for source in sources}
+        if len(shapes) != 1:
+            raise ArchitectureError("the experts differ in shape", found=sorted(shapes))
+        return [Joined(sources, (len(sources), *shapes.pop()))]
+
+    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        (source,) = sources
+        if len(source.shape) < 3:
+            raise ArchitectureError("stacked experts need three dimensions", found=source.shape)
+        experts, shape = source.shape[0], source.shape[1:]
+        rows = int(np.prod(shape[:-1]))
+        return [Sliced(source, expert * rows, shape) for expert in range(experts)]
+
+
+@dataclass(frozen=True)
+class SplitRows:
+    """A fused tensor (HF) ↔ its parts (GGUF), cut along the first dimension; weights and biases alike.
+
+    ``sizes`` gives the number of rows of each part from the config. `Reversed` makes it a fusion.
+    """
+
+    sizes: Callable[[HFConfig], Sequence[int]]
+
+    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        (source,) = sources
+        sizes = self.sizes(config)
+        view = by_rows(source)
+        if len(view.shape) != 2 or view.shape[0] != sum(sizes):
+            raise ArchitectureError(
+                "the fused tensor has the wrong number of rows", found=source.shape, expected=sum(sizes)
+            )
+        starts = np.cumsum([0, *sizes]).tolist()
+        return [
+            like(Sliced(view, start, (size, view.shape[1])), source)
+            for start, size in zip(starts, sizes, strict=False)
+        ]
+
+    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        found = [source.shape[0] if source.shape else 0 for source in sources]
+        if found != list(self.sizes(config)):
+            raise ArchitectureError(
+                "the parts have the wrong number of rows", found=found, expected=list(self.sizes(config))
+            )
+        views = [by_rows(source) for source in sources]
+        return [like(Joined(views, (sum(found), views[0].shape[1])), sources[0])]

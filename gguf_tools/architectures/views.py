@@ -1,0 +1,181 @@
+"""Row sources wrapped around other row sources: the moving parts of the transforms.
+
+All of them work on the first dimension of a tensor and keep the bytes of every row, except `Mapped`,
+which computes. A one-dimensional tensor has a single row, so `by_rows` first presents it as a column of
+one-value rows and `like` turns the result back; everything between only thinks of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..source import Source, row_count, row_length
+from ..spec import BLOCK_SIZES, GGMLType, row_bytes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Column", "Gathered", "Joined", "Mapped", "Row", "Sliced", "by_rows", "like"]
+
+Rows = Callable[[int, int], "NDArray[np.generic]"]
+
+
+class _View:
+    """Base: a shape of its own, the storage of what is underneath."""
+
+    def __init__(self, shape: tuple[int, ...], storage: GGMLType | None) -> None:
+        self._shape = shape
+        self._storage = storage
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._shape
+
+    @property
+    def storage(self) -> GGMLType | None:
+        return self._storage
+
+
+class Sliced(_View):
+    """``shape`` worth of rows of ``base``, from row ``first`` on."""
+
+    def __init__(self, base: Source, first: int, shape: tuple[int, ...]) -> None:
+        super().__init__(shape, base.storage)
+        self._base, self._first = base, first
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        return self._base.rows(self._first + start, self._first + stop)
+
+    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
+        return self._base.raw(self._first + start, self._first + stop)
+
+
+class Joined(_View):
+    """The rows of several sources of equal row length, one source after the other."""
+
+    def __init__(self, parts: Sequence[Source], shape: tuple[int, ...]) -> None:
+        storages = {part.storage for part in parts}
+        super().__init__(shape, storages.pop() if len(storages) == 1 else None)
+        self._parts = list(parts)
+        self._starts = np.cumsum([0, *(row_count(part.shape) for part in parts)]).tolist()
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        pieces = [part.rows(a, b) for part, a, b in self._pieces(start, stop)]
+        empty = np.empty((0, row_length(self.shape)), np.float32)
+        return pieces[0] if len(pieces) == 1 else np.concatenate([empty, *pieces])
+
+    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
+        pieces = [part.raw(a, b) for part, a, b in self._pieces(start, stop)]
+        return pieces[0] if len(pieces) == 1 else np.concatenate([self._parts[0].raw(0, 0), *pieces])
+
+    def _pieces(self, start: int, stop: int) -> list[tuple[Source, int, int]]:
+        first = int(np.searchsorted(self._starts, start, "right")) - 1
+        pieces = []
+        for part, begin, end in zip(
+            self._parts[first:], self._starts[first:-1], self._starts[first + 1 :], strict=True
+        ):
+            if begin >= stop:
+                break
+            a, b = max(start, begin) - begin, min(stop, end) - begin
+            if a < b:
+                pieces.append((part, a, b))
+        return pieces
+
+
+class Gathered(_View):
+    """The rows of ``base`` in another order: row r is ``base``'s row ``place(r)``.
+
+    ``place`` maps an int64 array of wanted rows to the rows they come from. Rows that stand side by side
+    underneath are read together, so a permutation that keeps long runs stays cheap.
+    """
+
+    def __init__(self, base: Source, place: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> None:
+        super().__init__(base.shape, base.storage)
+        self._base, self._place = base, place
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        out = np.empty((stop - start, row_length(self.shape)), np.float32)
+        for where, a, b in self._runs(start, stop):
+            out[where] = self._base.rows(a, b)
+        return out
+
+    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
+        if self.storage is None:
+            raise TypeError("this source has no stored form")
+        out = np.empty((stop - start, row_bytes(self.storage, row_length(self.shape))), np.uint8)
+        for where, a, b in self._runs(start, stop):
+            out[where] = self._base.raw(a, b)
+        return out
+
+    def _runs(self, start: int, stop: int) -> list[tuple[NDArray[np.int64], int, int]]:
+        """For each run of adjacent rows underneath: where they go, and the run's start and stop."""
+        if start >= stop:
+            return []
+        places = self._place(np.arange(start, stop, dtype=np.int64))
+        order = np.argsort(places, kind="stable")
+        cuts = np.flatnonzero(np.diff(places[order]) != 1) + 1
+        return [(where, int(places[where[0]]), int(places[where[-1]]) + 1) for where in np.split(order, cuts)]
+
+
+class Mapped(_View):
+    """Values computed from those of ``base``, row by row; only float32 exists of them.
+
+    ``function`` gets the rows as `Source.rows` gives them and the type they are stored as.
+    """
+
+    def __init__(
+        self, base: Source, function: Callable[[NDArray[np.float32], GGMLType | None], NDArray[np.float32]]
+    ) -> None:
+        super().__init__(base.shape, None)
+        self._base, self._function = base, function
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        return self._function(self._base.rows(start, stop), self._base.storage)
+
+    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
+        raise TypeError("computed rows have no stored form")
+
+
+class Column(_View):
+    """A tensor of shape (n,) as n rows of one value each. Types with blocks lose their stored form."""
+
+    def __init__(self, base: Source) -> None:
+        whole = base.storage is None or BLOCK_SIZES[base.storage].elements > 1
+        super().__init__((prod(base.shape), 1), None if whole else base.storage)
+        self._base = base
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        return np.ascontiguousarray(self._base.rows(0, 1)[0, start:stop, None])
+
+    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
+        if self.storage is None:
+            raise TypeError("this source has no stored form")
+        return self._base.raw(0, 1).reshape(-1, BLOCK_SIZES[self.storage].bytes)[start:stop]
+
+
+class Row(_View):
+    """Inverse of `Column`: n rows of one value as one row of n."""
+
+    def __init__(self, base: Source) -> None:
+        super().__init__((row_count(base.shape),), base.storage)
+        self._base = base
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        return self._base.rows(0, self.shape[0]).reshape(1, -1)[start:stop]
+
+    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
+        return self._base.raw(0, self.shape[0]).reshape(1, -1)[start:stop]
+
+
+def by_rows(source: Source) -> Source:
+    """The source with its first dimension counted in rows: itself, or `Column` when one-dimensional."""
+    return Column(source) if len(source.shape) == 1 else source
+
+
+def like(source: Source, original: Source) -> Source:
+    """Undo `by_rows`: one-dimensional again when ``original`` was."""
+    return Row(source) if len(original.shape) == 1 else source
