@@ -11,7 +11,7 @@ import pytest
 
 from gguf_tools.errors import QuantizationError
 from gguf_tools.recipes import RECIPES, Choice, ModelFacts, TensorFacts, choose, find_recipe, visiting_order
-from gguf_tools.recipes.choose import fallback
+from gguf_tools.recipes.choosing import fallback
 from gguf_tools.spec import BLOCK_SIZES, FileType, GGMLType
 
 from .quantizer import model_keys, oracle_quantize, random_weights, write_model

@@ -6,7 +6,7 @@ are those of llama.cpp b11434 (``llama_model_quantize`` for block types, ``conve
 types a file of theirs has. Every choice says in words which rule made it.
 """
 
-from .choose import choose
+from .choosing import choose
 from .facts import Choice, ModelFacts, TensorFacts
 from .table import ALIASES, RECIPES, Recipe, find_recipe
 from .tensors import visiting_order
