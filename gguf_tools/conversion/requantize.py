@@ -120,11 +120,11 @@ def _known_type(tensor: Tensor, file: GGUFFile) -> GGMLType:
 
 def _check_decodable(tensors: Sequence[Tensor], choices: Sequence[Choice], file: GGUFFile) -> None:
     """Say before any work that a tensor to be changed cannot be read."""
-    from ..quants import can_encode  # every codec that encodes decodes too
+    from ..quants import can_decode
 
     for tensor, choice in zip(tensors, choices, strict=True):
         kind = GGMLType(tensor.type)
-        if kind is not choice.type and kind is not GGMLType.F64 and not can_encode(kind):
+        if kind is not choice.type and kind is not GGMLType.F64 and not can_decode(kind):
             raise UnsupportedError(
                 f"cannot decode {tensor.type_name}, so the tensor cannot become {choice.type.name}",
                 path=file.path,
