@@ -155,7 +155,9 @@ def decoder(
     made.update([norm("model.norm.weight", width, centre)])
     if stored_output is None:
         stored_output = not config["tie_word_embeddings"]
-    if stored_output:
+    if stored_output and config["tie_word_embeddings"]:
+        made["lm_head.weight"] = made["model.embed_tokens.weight"]
+    elif stored_output:
         made.update([weight("lm_head.weight", config["vocab_size"], width)])
     return made
 
@@ -361,7 +363,7 @@ MODELS: dict[str, Tiny] = {
         tensors=decoder,
         tokenizer="llama2",
     ),
-    # Biases on q, k, v; tied, though the output is stored as well.
+    # Biases on q, k, v; tied.
     "qwen2": Tiny(
         config={
             "architectures": ["Qwen2ForCausalLM"],
@@ -393,7 +395,7 @@ MODELS: dict[str, Tiny] = {
         pre="qwen2",
         files=generation(bos_token_id=500, eos_token_id=[502, 500], pad_token_id=500, repetition_penalty=1.1),
     ),
-    # Norms on q and k; heads × head_dim (384) is not the width.
+    # Norms on q and k; heads × head_dim (384) is not the width; tied, and the output is stored as well.
     "qwen3": Tiny(
         config={
             "architectures": ["Qwen3ForCausalLM"],

@@ -1,0 +1,57 @@
+"""transformers in float32 on one thread: what the models are supposed to compute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def load_model(directory: Path, *, encoder: bool = False) -> Any:
+    """The checkpoint as a float32 model, ready for inference."""
+    import torch
+    from transformers import AutoModel, AutoModelForCausalLM
+
+    torch.set_num_threads(1)
+    kind = AutoModel if encoder else AutoModelForCausalLM
+    return kind.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager").eval()
+
+
+def load_tokenizer(directory: Path) -> Any:
+    """The checkpoint's tokenizer."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(directory)
+
+
+def logits(model: Any, tokens: Sequence[int]) -> NDArray[np.float32]:
+    """Logits after each token: (tokens, vocabulary)."""
+    import torch
+
+    with torch.inference_mode():
+        made: NDArray[np.float32] = model(torch.tensor([list(tokens)])).logits[0].numpy()
+    return made
+
+
+def hidden_states(model: Any, tokens: Sequence[int]) -> NDArray[np.float32]:
+    """Last hidden states: (tokens, width)."""
+    import torch
+
+    with torch.inference_mode():
+        made: NDArray[np.float32] = model(torch.tensor([list(tokens)])).last_hidden_state[0].numpy()
+    return made
+
+
+def divergence(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Kullback–Leibler divergence of our next-token distribution from theirs, per position, in nats."""
+
+    def log_softmax(values: NDArray[np.float32]) -> NDArray[np.float64]:
+        wide = values.astype(np.float64)
+        wide -= wide.max(axis=1, keepdims=True)
+        return wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
+
+    ours_log, theirs_log = log_softmax(ours), log_softmax(theirs)
+    return (np.exp(theirs_log) * (theirs_log - ours_log)).sum(axis=1)
