@@ -10,9 +10,13 @@ import numpy as np
 from ..errors import ArchitectureError, FormatError
 from ..source import Source
 
-__all__ = ["MAX_UINT32", "GGUFFacts", "HFConfig", "rounded", "shortest"]
+__all__ = ["MAX_LAYERS", "MAX_UINT32", "GGUFFacts", "HFConfig", "rounded", "shortest"]
 
 MAX_UINT32: Final = 0xFFFF_FFFF
+
+MAX_LAYERS: Final = 512
+"""llama.cpp's ``LLAMA_MAX_LAYERS``; also what keeps a hostile number of layers from being counted through."""
+
 _CONFIG: Final = "config.json"
 _LARGEST: Final = float(np.finfo(np.float32).max)
 
@@ -51,14 +55,14 @@ class HFConfig(Mapping[str, Any]):
         """The first of these keys that is there and not null; None when there is none."""
         return next((self._values[key] for key in keys if self._values.get(key) is not None), None)
 
-    def integer(self, *keys: str, least: int = 1) -> int:
-        """A whole number that must be there, from ``least`` to 2^32 − 1.
+    def integer(self, *keys: str, least: int = 1, most: int = MAX_UINT32) -> int:
+        """A whole number that must be there, from ``least`` to ``most``.
 
         Raises:
             ArchitectureError: missing, not an integer, or out of range; names the config key.
         """
         key, value = self._needed(keys)
-        return whole(value, key, least=least)
+        return whole(value, key, least=least, most=most)
 
     def number(self, *keys: str) -> float:
         """A finite number above zero that must be there, as a float that float32 can hold.
@@ -88,12 +92,17 @@ class HFConfig(Mapping[str, Any]):
         raise ArchitectureError(f"missing from the model's config{other}", path=_CONFIG, key=keys[0])
 
 
-def whole(value: Any, key: str, *, least: int = 1) -> int:
-    """``value`` checked to be an integer from ``least`` to 2^32 − 1; ``key`` is for the error's text."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_UINT32:
-        expected = f"a whole number from {least} up"
-        raise ArchitectureError("not a usable size", path=_CONFIG, key=key, found=value, expected=expected)
+def whole(value: Any, key: str, *, least: int = 1, most: int = MAX_UINT32) -> int:
+    """``value`` checked to be an integer from ``least`` to ``most``; ``key`` is for the error's text."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        expected = _range(least, most)
+        found = "nothing" if value is None else value
+        raise ArchitectureError("not a usable size", path=_CONFIG, key=key, found=found, expected=expected)
     return value
+
+
+def _range(least: int, most: int) -> str:
+    return f"one whole number from {least} " + ("up" if most == MAX_UINT32 else f"to {most}")
 
 
 def real(value: Any, key: str, *, least: float | None = None) -> float:
@@ -103,7 +112,8 @@ def real(value: Any, key: str, *, least: float | None = None) -> float:
         if number > 0 if least is None else number >= least:
             return number
     expected = "a finite number above zero" if least is None else f"a finite number, at least {least}"
-    raise ArchitectureError("not a usable number", path=_CONFIG, key=key, found=value, expected=expected)
+    found = "nothing" if value is None else value
+    raise ArchitectureError("not a usable number", path=_CONFIG, key=key, found=found, expected=expected)
 
 
 def rounded(value: float) -> float:
@@ -133,7 +143,7 @@ class GGUFFacts:
         """The value of a key, or None."""
         return self.metadata.get(self.key(suffix))
 
-    def integer(self, suffix: str, *, least: int = 1) -> int | None:
+    def integer(self, suffix: str, *, least: int = 1, most: int = MAX_UINT32) -> int | None:
         """A whole number, or None when the key is absent.
 
         Raises:
@@ -142,12 +152,12 @@ class GGUFFacts:
         value = self.find(suffix)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_UINT32:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise FormatError(
                 "not a usable size",
                 key=self.key(suffix),
                 found=value,
-                expected=f"one whole number from {least} up",
+                expected=_range(least, most),
             )
         return value
 

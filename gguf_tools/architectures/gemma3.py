@@ -47,7 +47,7 @@ class _Window:
 
 
 def _layer_types(config: HFConfig) -> tuple[list[str], ...]:
-    layers = len(config.find("layer_types") or ())
+    layers = config.integer("num_hidden_layers")
     period = 1 if config.find("sliding_window_pattern") == 1 else _PERIOD
     return ([("sliding" if (i + 1) % period else "full") + "_attention" for i in range(layers)],)
 

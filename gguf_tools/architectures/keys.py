@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from ..errors import ArchitectureError, FormatError
 from ..spec import ValueType
-from .config import GGUFFacts, HFConfig
+from .config import MAX_LAYERS, MAX_UINT32, GGUFFacts, HFConfig
 
 __all__ = [
     "CAUSAL",
@@ -22,6 +22,7 @@ __all__ = [
     "RMS_EPS",
     "SIZES",
     "Assumed",
+    "Causal",
     "Computed",
     "Entry",
     "HeadDim",
@@ -57,6 +58,7 @@ class Key:
         optional: nothing is written when the HF key is missing or null.
         absent: what an export writes when the GGUF key is absent: a value, or a function of the config
             made so far. Without it an absent key is an error, or left out when ``optional``.
+        most: the largest number allowed in a UINT32 key.
     """
 
     def __init__(
@@ -66,8 +68,10 @@ class Key:
         type: ValueType = ValueType.UINT32,  # noqa: A002
         optional: bool = False,
         absent: Any = None,
+        most: int = MAX_UINT32,
     ) -> None:
-        self.gguf, self.hf, self.type, self.optional, self.absent = gguf, hf, type, optional, absent
+        self.gguf, self.hf, self.type = gguf, hf, type
+        self.optional, self.absent, self.most = optional, absent, most
 
     def forward(self, config: HFConfig) -> Iterator[Entry]:
         if self.optional and config.find(*self.hf) is None:
@@ -78,7 +82,7 @@ class Key:
         elif self.type is ValueType.BOOL:
             value = config.flag(*self.hf)
         else:
-            value = config.integer(*self.hf)
+            value = config.integer(*self.hf, most=self.most)
         yield self.gguf, self.type, value
 
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
@@ -88,7 +92,7 @@ class Key:
         elif self.type is ValueType.FLOAT32:
             value = facts.number(self.gguf)
         else:
-            value = facts.integer(self.gguf)
+            value = facts.integer(self.gguf, most=self.most)
         if value is None:
             value = self.absent(config) if callable(self.absent) else self.absent
         if value is not None:
@@ -203,6 +207,19 @@ class RowsOf:
 
 
 @dataclass(frozen=True)
+class Causal:
+    """``is_causal``, of which only false is ever written."""
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        if config.find("is_causal") is False:
+            yield "attention.causal", ValueType.BOOL, False
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        if facts.find("attention.causal") is False:
+            config["is_causal"] = False
+
+
+@dataclass(frozen=True)
 class HeadDim:
     """``head_dim`` ↔ key and value length, which HF's families here keep equal.
 
@@ -242,7 +259,7 @@ def head_size(config: HFConfig) -> int:
 
 
 SIZES: tuple[KeyRule, ...] = (
-    Key("block_count", "num_hidden_layers", "n_layers", "n_layer", "num_layers"),
+    Key("block_count", "num_hidden_layers", "n_layers", "n_layer", "num_layers", most=MAX_LAYERS),
     Key("context_length", "max_position_embeddings", "n_ctx", "n_positions"),
     Key("embedding_length", "hidden_size", "n_embd", "dim"),
     Key("feed_forward_length", "intermediate_size", "n_inner", "hidden_dim"),
@@ -256,10 +273,6 @@ KV_HEADS = Key(
     "n_kv_heads",
     absent=lambda config: config["num_attention_heads"],
 )
-CAUSAL = Computed(
-    "attention.causal",
-    ValueType.BOOL,
-    lambda config: False if config.find("is_causal") is False else None,
-)
+CAUSAL = Causal()
 RMS_EPS = Key("attention.layer_norm_rms_epsilon", "rms_norm_eps", "norm_eps", type=ValueType.FLOAT32)
 HEAD_DIM = HeadDim()

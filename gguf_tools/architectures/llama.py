@@ -64,7 +64,10 @@ ARCHITECTURE: Final = Architecture(
         TIED,
         Assumed("hidden_act", ("silu", "swish")),
         Noted(
-            lambda config: (config.find("sliding_window") or 1 << 32) < config["max_position_embeddings"],
+            lambda config: (
+                config.find("sliding_window") is not None
+                and config.integer("sliding_window", least=0) < config.integer("max_position_embeddings")
+            ),
             "config.json has a sliding window; llama.cpp attends to the whole context in this architecture",
         ),
     ),

@@ -195,9 +195,9 @@ def llama3_factors(
 _TOLERANCE: Final = 4e-6
 """Relative. Factors computed with another library's power function differ in their last bits."""
 
-_LOWS: Final = (1.0, 2.0, 0.5)
+_LOWS: Final = (1.0, 2.0, 0.5, 1.5, 3.0, 4.0, 0.25, 0.75, 1.25, 2.5)
 _HIGHS: Final = (4.0, 2.0, 8.0, 16.0)
-_ORIGINALS: Final = (8192, *(2**n for n in range(7, 21)))
+_ORIGINALS: Final = (8192, *(2**n for n in range(5, 21)))
 """Parameters in the wild; Llama 3.1 to 3.3 all use 1, 4 and 8192."""
 
 
@@ -212,7 +212,10 @@ def fit_llama3(factors: NDArray[np.float32], base: float, size: int) -> dict[str
     """
     factor = shortest(factors.max())
     close = None
-    for low, high, original in [*_solved(factors, base, size), *product(_LOWS, _HIGHS, _ORIGINALS)]:
+    for low, high, original in [
+        *_solved(factors, base, size),
+        *product(_LOWS[:3], _HIGHS, _ORIGINALS),
+    ]:
         if not 0 < low < high or original < 1 or factor <= 1:
             continue
         made = llama3_factors(base, size, factor, low, high, original)
@@ -247,5 +250,5 @@ def _solved(factors: NDArray[np.float32], base: float, size: int) -> list[tuple[
     slope, offset = np.polyfit(turns, smooth, 1)  # original / (high − low), −low / (high − low)
     if slope <= 0 or offset >= 0:
         return []
-    high = shortest(np.round(1 - 1 / offset, 4))  # for low = 1
-    return [(1.0, high, round(slope * (high - 1)))] if high > 1 else []
+    ratio = 1 - 1 / offset  # high / low
+    return [(low, float(np.round(low * ratio, 4)), round(slope * low * (ratio - 1))) for low in _LOWS]

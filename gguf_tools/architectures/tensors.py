@@ -14,7 +14,6 @@ from .transforms import IDENTITY, Transform
 
 __all__ = [
     "COMMON_DROPS",
-    "MAX_LAYERS",
     "Drop",
     "Rule",
     "always",
@@ -23,9 +22,6 @@ __all__ = [
     "translate",
     "weight_and_bias",
 ]
-
-MAX_LAYERS: Final = 512
-"""llama.cpp's ``LLAMA_MAX_LAYERS``; also what keeps a hostile block count from being counted through."""
 
 MAX_EXPERTS: Final = 1024
 """llama.cpp's ``LLAMA_MAX_EXPERTS``."""
@@ -109,15 +105,8 @@ def expand(rules: Iterable[Rule], layers: int, config: HFConfig) -> list[Instanc
     """All instances of the rules for a model of so many layers.
 
     Raises:
-        ArchitectureError: more layers or experts than llama.cpp can hold.
+        ArchitectureError: more experts than llama.cpp can hold.
     """
-    if layers > MAX_LAYERS:
-        raise ArchitectureError(
-            "more layers than llama.cpp can hold",
-            key="block_count",
-            found=layers,
-            expected=f"at most {MAX_LAYERS}",
-        )
     instances = []
     for rule in rules:
         for layer in range(layers) if "{i}" in rule.gguf[0] else (0,):
@@ -131,15 +120,7 @@ def expand(rules: Iterable[Rule], layers: int, config: HFConfig) -> list[Instanc
 def _names(pattern: str, layer: int, rule: Rule, config: HFConfig) -> list[str]:
     if "{e}" not in pattern:
         return [pattern.format(i=layer)]
-    experts = config.integer(rule.experts)
-    if experts > MAX_EXPERTS:
-        raise ArchitectureError(
-            "more experts than llama.cpp can hold",
-            path="config.json",
-            key=rule.experts,
-            found=experts,
-            expected=f"at most {MAX_EXPERTS}",
-        )
+    experts = config.integer(rule.experts, most=MAX_EXPERTS)
     return [pattern.format(i=layer, e=expert) for expert in range(experts)]
 
 

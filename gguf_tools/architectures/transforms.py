@@ -142,7 +142,7 @@ class KeepTokens:
     def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
         (source,) = sources
         tokens = config.token_count
-        if tokens is None or tokens >= source.shape[0]:
+        if tokens is None or len(source.shape) != 2 or tokens >= source.shape[0]:
             return [source]
         return [Sliced(source, 0, (tokens, *source.shape[1:]))]
 
