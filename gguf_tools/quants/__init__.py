@@ -1,1 +1,254 @@
+"""Block formats: float32 rows to blocks and back, with the bytes ggml's reference makes.
 
+>>> from gguf_tools.quants import dequantize, quantize
+>>> blocks = quantize(weights, "Q4_K")                       # doctest: +SKIP
+>>> again = dequantize(blocks, "Q4_K", weights.shape)        # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from math import prod
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ..errors import NonFiniteError, QuantizationError
+from ..source import row_count, row_length
+from ..spec import BLOCK_SIZES, GGMLType
+from .codec import Codec
+from .table import MODULES, codec, tensor_type
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "Codec",
+    "can_decode",
+    "can_encode",
+    "codec",
+    "decode_rows",
+    "dequantize",
+    "encode_rows",
+    "quantize",
+    "warmup",
+]
+
+CHUNK_ELEMENTS: Final = 1 << 18
+"""Values a thread takes at a time: 1 MiB of float32, well inside a core's cache."""
+
+_INFINITY_BITS: Final = 0x7F80_0000
+
+
+def can_encode(type_: str | GGMLType) -> bool:
+    """Whether ``quantize`` knows this type."""
+    wanted = tensor_type(type_)
+    return wanted in MODULES and codec(wanted).encode is not None
+
+
+def can_decode(type_: str | GGMLType) -> bool:
+    """Whether ``dequantize`` knows this type."""
+    return tensor_type(type_) in MODULES
+
+
+def quantize(
+    x: ArrayLike, type: str | GGMLType, *, threads: int | None = None, name: str | None = None  # noqa: A002
+) -> NDArray[np.uint8]:
+    """Encode an array, row by row along its last dimension.
+
+    Args:
+        x: values of any shape, converted to float32.
+        type: a tensor type, such as ``"Q4_K"``.
+        threads: workers; default all available cores. The bytes do not depend on it.
+        name: what errors call the tensor.
+
+    Returns:
+        uint8 of shape (rows, row bytes), the bytes ggml's reference quantizer makes.
+
+    Raises:
+        QuantizationError: unknown type, or the rows are not whole blocks.
+        NonFiniteError: a block type met a NaN or an infinity.
+        UnsupportedError: the type cannot be encoded.
+    """
+    values = np.asarray(x, dtype=np.float32)
+    rows = np.ascontiguousarray(values).reshape(row_count(values.shape), row_length(values.shape))
+    out = _empty_rows(rows.shape[0], rows.shape[1], tensor_type(type), name)
+
+    def encode(start: int, stop: int) -> None:
+        try:
+            encode_rows(rows[start:stop], type, out[start:stop], name=name, first_row=start)
+        except NonFiniteError as error:
+            row, column = error.index
+            place = np.unravel_index(row * rows.shape[1] + column, values.shape)
+            index = tuple(int(i) for i in place)
+            raise NonFiniteError(error.type_name, error.value, index, tensor=name) from None
+
+    _in_chunks(encode, rows.shape[0], rows.shape[1], threads)
+    return out
+
+
+def dequantize(
+    data: ArrayLike,
+    type: str | GGMLType,  # noqa: A002
+    shape: tuple[int, ...],
+    *,
+    threads: int | None = None,
+) -> NDArray[np.float32]:
+    """Decode blocks into an array; the opposite of ``quantize``. Any bytes are decoded.
+
+    Args:
+        data: uint8 of any shape with the right number of bytes.
+        type: a tensor type, such as ``"Q4_K"``.
+        shape: the array's shape, last dimension the row.
+        threads: workers; default all available cores.
+
+    Returns:
+        float32 of the given shape.
+
+    Raises:
+        QuantizationError: unknown type, rows that are not whole blocks, or another number of bytes.
+        UnsupportedError: the type cannot be decoded.
+    """
+    wanted = tensor_type(type)
+    flat = np.ascontiguousarray(data, dtype=np.uint8)
+    rows, length = row_count(shape), row_length(shape)
+    expected = rows * _row_bytes(length, wanted, None)
+    if flat.size != expected:
+        raise QuantizationError(
+            f"{wanted.name} data of shape {shape} has another number of bytes",
+            found=flat.size,
+            expected=expected,
+        )
+    flat = flat.reshape(rows, expected // rows if rows else 0)
+    out = np.empty((rows, length), np.float32)
+
+    def decode(start: int, stop: int) -> None:
+        decode_rows(flat[start:stop], wanted, length, out[start:stop])
+
+    _in_chunks(decode, rows, length, threads)
+    return out.reshape(shape)
+
+
+def encode_rows(
+    x: NDArray[np.float32],
+    type: str | GGMLType,  # noqa: A002
+    out: NDArray[np.uint8] | None = None,
+    *,
+    name: str | None = None,
+    first_row: int = 0,
+) -> NDArray[np.uint8]:
+    """Encode rows on the calling thread; what conversions are made of.
+
+    Args:
+        x: float32 of shape (rows, row length), C-contiguous; may be read-only.
+        type: a tensor type.
+        out: where to, uint8 of shape (rows, row bytes); made where not given.
+        name: what errors call the tensor.
+        first_row: which row of the tensor ``x[0]`` is, for errors.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        As ``quantize``; the index in a NonFiniteError is (row, column).
+    """
+    found = codec(type)
+    if out is None:
+        out = _empty_rows(x.shape[0], x.shape[1], found.type, name)
+    if found.encode is None:
+        raise QuantizationError(f"{found.type.name} cannot be encoded", tensor=name)
+    x = np.ascontiguousarray(x, dtype=np.float32)
+    if x.size == 0:
+        return out
+    if found.finite_only:
+        _require_finite(x, found.type, name, first_row)
+    found.encode(x.reshape(-1, found.block_elements), out.reshape(-1, found.block_bytes))
+    return out
+
+
+def decode_rows(
+    data: NDArray[np.uint8],
+    type: str | GGMLType,  # noqa: A002
+    row_elements: int,
+    out: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    """Decode rows on the calling thread.
+
+    Args:
+        data: uint8 of shape (rows, row bytes); may be read-only.
+        type: a tensor type.
+        row_elements: values per row.
+        out: where to, float32 of shape (rows, row elements); made where not given.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        As ``dequantize``.
+    """
+    found = codec(type)
+    _row_bytes(row_elements, found.type, None)
+    if out is None:
+        out = np.empty((data.shape[0], row_elements), np.float32)
+    if out.size:
+        blocks = np.ascontiguousarray(data).reshape(-1, found.block_bytes)
+        found.decode(blocks, out.reshape(-1, found.block_elements))
+    return out
+
+
+def warmup(types: Iterable[str | GGMLType]) -> None:
+    """Compile what encoding and decoding these types needs, or load it from the cache."""
+    for type_ in types:
+        found = codec(type_)
+        values = np.zeros((1, found.block_elements), np.float32)
+        if found.encode is not None:
+            decode_rows(encode_rows(values, found.type), found.type, found.block_elements)
+        else:
+            decode_rows(np.zeros((1, found.block_bytes), np.uint8), found.type, found.block_elements)
+
+
+def _in_chunks(work: Any, rows: int, length: int, threads: int | None) -> None:
+    """Call ``work(start, stop)`` over all rows, on a pool where there is more than one chunk."""
+    step = max(1, CHUNK_ELEMENTS // max(1, length))
+    starts = range(0, rows, step)
+    workers = min(len(starts), threads or _available_cores())
+    if workers <= 1:
+        for start in starts:
+            work(start, min(start + step, rows))
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in pool.map(lambda start: work(start, min(start + step, rows)), starts):
+            pass
+
+
+def _available_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _row_bytes(length: int, type_: GGMLType, name: str | None) -> int:
+    block = BLOCK_SIZES[type_]
+    if length % block.elements:
+        raise QuantizationError(
+            f"{type_.name} needs rows of whole blocks",
+            tensor=name,
+            found=f"a row of {length}",
+            expected=f"a multiple of {block.elements}",
+        )
+    return length // block.elements * block.bytes
+
+
+def _empty_rows(rows: int, length: int, type_: GGMLType, name: str | None) -> NDArray[np.uint8]:
+    return np.empty((rows, _row_bytes(length, type_, name)), np.uint8)
+
+
+def _require_finite(x: NDArray[np.float32], type_: GGMLType, name: str | None, first_row: int) -> None:
+    from .scan import largest_magnitude
+
+    if largest_magnitude(x.reshape(-1).view(np.uint32)) < _INFINITY_BITS:
+        return
+    row, column = (int(i) for i in np.argwhere(~np.isfinite(x))[0])
+    raise NonFiniteError(type_.name, float(x[row, column]), (first_row + row, column), tensor=name)

@@ -1,0 +1,69 @@
+"""Half precision in integer arithmetic, as numba has no float16 on the CPU.
+
+Rounding is to nearest, ties to even, with denormals and overflow to infinity: the same halves as ggml's
+``ggml_fp32_to_fp16``, which turns every NaN into the quiet NaN 0x7e00 with the sign kept.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .jit import kernel
+
+__all__ = ["half_to_single", "single_from_bits", "single_to_half"]
+
+_SIGN = np.uint32(0x8000)
+_MAGNITUDE = np.uint32(0x7FFF_FFFF)
+_INFINITY = np.uint32(0x7F80_0000)
+_OVERFLOW = np.uint32(0x477F_F000)  # 65520: halfway between the largest half and the next power of two
+_SMALLEST_NORMAL = np.uint32(0x3880_0000)  # 2^-14
+_HALF_INFINITY = np.uint32(0x7C00)
+_HALF_NAN = np.uint32(0x7E00)
+_REBIAS = np.uint32(0xC800_0FFF)  # exponent − 112, and just under half a unit of the last place kept
+_ONE = np.uint32(1)
+_13 = np.uint32(13)
+_16 = np.uint32(16)
+_HALF_ULP_MAGIC = np.float32(0.5)  # adding it leaves a denormal half in the low bits, rounded by the FPU
+_HALF_MAGIC_BITS = np.uint32(0x3F00_0000)
+
+_EXPONENT_MASK = np.uint32(0x0F80_0000)  # a half's exponent after the shift
+_REBIAS_UP = np.uint32(0x3800_0000)  # (127 − 15) << 23
+_DENORMAL_MAGIC_BITS = np.uint32(0x3880_0000)
+_DENORMAL_MAGIC = np.float32(2.0**-14)
+_ONE_EXPONENT = np.uint32(0x0080_0000)
+_HALF_MAGNITUDE = np.uint32(0x7FFF)
+
+
+@kernel
+def single_to_half(value):  # type: ignore[no-untyped-def]
+    """float32 → bits of the half, as uint16."""
+    bits = np.float32(value).view(np.uint32)
+    magnitude = np.uint32(bits & _MAGNITUDE)
+    sign = np.uint32((bits >> _16) & _SIGN)
+    normal = np.uint32(np.uint32(magnitude + _REBIAS) + np.uint32((magnitude >> _13) & _ONE)) >> _13
+    small = np.float32(magnitude.view(np.float32) + _HALF_ULP_MAGIC).view(np.uint32) - _HALF_MAGIC_BITS
+    half = np.uint32(small) if magnitude < _SMALLEST_NORMAL else np.uint32(normal)
+    half = _HALF_INFINITY if magnitude >= _OVERFLOW else half
+    half = _HALF_NAN if magnitude > _INFINITY else half
+    return np.uint16(sign | half)
+
+
+@kernel
+def half_to_single(half):  # type: ignore[no-untyped-def]
+    """Bits of a half (uint16) → float32, exactly; NaN payloads are kept."""
+    bits = np.uint32(half)
+    sign = np.uint32((bits & _SIGN) << _16)
+    shifted = np.uint32((bits & _HALF_MAGNITUDE) << _13)
+    exponent = np.uint32(shifted & _EXPONENT_MASK)
+    normal = np.uint32(shifted + _REBIAS_UP)
+    special = np.uint32(normal + _REBIAS_UP)
+    tiny = np.float32(np.uint32(shifted + _DENORMAL_MAGIC_BITS).view(np.float32) - _DENORMAL_MAGIC).view(np.uint32)
+    result = special if exponent == _EXPONENT_MASK else normal
+    result = tiny if exponent == np.uint32(0) else result
+    return np.uint32(result | sign).view(np.float32)
+
+
+@kernel
+def single_from_bits(bits):  # type: ignore[no-untyped-def]
+    """uint32 → the float32 with these bits. A function because numba views no variable a loop assigns to."""
+    return np.uint32(bits).view(np.float32)

@@ -1,0 +1,67 @@
+"""Q4_0: 32 values of 4 bits and a scale.
+
+    byte 0        2                                  18
+         ┌────────┬──────────────────────────────────┐
+         │ d: f16 │ 16 × (q[i] | q[i+16] << 4)       │      value = d × (q − 8)
+         └────────┴──────────────────────────────────┘
+
+Layout and rounding from ggml's ``block_q4_0`` and ``quantize_row_q4_0_ref``: the value of
+largest magnitude becomes −8, so d = value / −8, and q = ⌊x / d + 8 + ½⌋, at most 15.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..spec import GGMLType
+from .codec import Codec
+from .extremes import widest
+from .half import half_to_single, single_to_half
+from .jit import kernel
+
+LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", 16)])
+
+_BLOCK = 32
+_HALF_BLOCK = 16
+_ZERO = np.float32(0)
+_ONE = np.float32(1)
+_LOWEST = np.float32(-8)
+_OFFSET = np.float32(8.5)
+_LIMIT = np.float32(128)
+_TOP = np.int32(15)
+
+
+@kernel
+def _encode_blocks(values, bits, out):  # type: ignore[no-untyped-def]
+    levels = np.empty(_BLOCK, np.uint8)
+    for b in range(values.shape[0]):
+        d = np.float32(widest(values[b], bits[b]) / _LOWEST)
+        inverse = _ONE / d if d != _ZERO else _ZERO
+        half = single_to_half(d)
+        out[b, 0] = np.uint8(half & np.uint16(0xFF))
+        out[b, 1] = np.uint8(half >> np.uint16(8))
+        for i in range(_BLOCK):
+            x = np.float32(np.float32(values[b, i] * inverse) + _OFFSET)
+            # outside only where the scale is so small that its inverse overflows; C casts that to 0
+            level = np.int32(x if abs(x) < _LIMIT else _ZERO)
+            levels[i] = np.uint8(min(level, _TOP))
+        for i in range(_HALF_BLOCK):
+            out[b, 2 + i] = np.uint8(levels[i] | np.uint8(levels[i + _HALF_BLOCK] << np.uint8(4)))
+
+
+@kernel
+def _decode_blocks(data, out):  # type: ignore[no-untyped-def]
+    for b in range(data.shape[0]):
+        d = half_to_single(np.uint16(data[b, 0]) | np.uint16(np.uint16(data[b, 1]) << np.uint16(8)))
+        for i in range(_HALF_BLOCK):
+            byte = np.int32(data[b, 2 + i])
+            out[b, i] = np.float32(np.int32(byte & 15) - np.int32(8)) * d
+            out[b, i + _HALF_BLOCK] = np.float32(np.int32(byte >> 4) - np.int32(8)) * d
+
+
+def _encode(values: NDArray[np.float32], out: NDArray[np.uint8]) -> None:
+    _encode_blocks(values, values.view(np.uint32), out)
+
+
+CODEC = Codec(GGMLType.Q4_0, LAYOUT, _encode, _decode_blocks)

@@ -1,0 +1,65 @@
+"""The codecs by tensor type. To add one: a module with a ``CODEC``, and a line here.
+
+Modules are imported when their type is first asked for, so that a job compiles only what it needs.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Final
+
+from ..errors import QuantizationError, UnsupportedError
+from ..spec import GGMLType
+from .codec import Codec
+
+__all__ = ["MODULES", "codec", "tensor_type"]
+
+MODULES: Final[dict[GGMLType, str]] = {
+    GGMLType.F32: "f32",
+    GGMLType.F16: "f16",
+    GGMLType.BF16: "bf16",
+    GGMLType.Q8_0: "q8_0",
+    GGMLType.Q4_0: "q4_0",
+    GGMLType.Q4_1: "q4_1",
+    GGMLType.Q5_0: "q5_0",
+    GGMLType.Q5_1: "q5_1",
+    GGMLType.Q4_K: "q4_k",
+    GGMLType.Q5_K: "q5_k",
+    GGMLType.Q6_K: "q6_k",
+}
+
+
+def codec(type_: str | GGMLType) -> Codec:
+    """The codec of a tensor type.
+
+    Raises:
+        QuantizationError: there is no type of this name.
+        UnsupportedError: the type exists, but has no codec here.
+    """
+    wanted = tensor_type(type_)
+    try:
+        module = MODULES[wanted]
+    except KeyError:
+        raise UnsupportedError(
+            f"tensor type {wanted.name} can be neither encoded nor decoded; "
+            f"supported are {', '.join(known.name for known in MODULES)}"
+        ) from None
+    found: Codec = import_module(f".{module}", __package__).CODEC
+    return found
+
+
+def tensor_type(type_: str | GGMLType) -> GGMLType:
+    """The tensor type of this name, in any case.
+
+    Raises:
+        QuantizationError: there is none; the message suggests the nearest.
+    """
+    if isinstance(type_, GGMLType):
+        return type_
+    try:
+        return GGMLType[type_.upper()]
+    except KeyError:
+        near = get_close_matches(type_.upper(), GGMLType.__members__, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise QuantizationError(f"no tensor type is called {type_!r}{hint}") from None
