@@ -16,15 +16,14 @@ overlap).
 from __future__ import annotations
 
 import json
-import logging
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests import oracles, tiny
+from tests import llama, tiny
+from tests.goldens.converter import Job, convert
+from tests.goldens.describe import describe
 
 GOLDENS = Path(__file__).resolve().parent.parent.parent / "fixtures" / "goldens"
 
@@ -57,21 +56,16 @@ KINDS = (*CONVERTER, *QUANTIZER)
 
 def record(name: str, scratch: Path) -> dict[str, Any]:
     """The golden of one tiny checkpoint, as JSON values."""
-    from tests import llama
-    from tests.goldens.describe import describe
-
     checkpoint = tiny.build(name, scratch)
-    base = scratch / f"{name}-F32.gguf"
-    described = {}
-    for kind, outtype in CONVERTER.items():
-        path = scratch / f"{name}-{kind}.gguf"
-        convert(checkpoint, path, outtype, tiny.MODELS[name].pre)
-        described[kind] = describe(path)
+    paths = {kind: scratch / f"{name}-{kind}.gguf" for kind in CONVERTER}
+    pre = tiny.MODELS[name].pre
+    convert([Job(checkpoint, paths[kind], outtype, pre) for kind, outtype in CONVERTER.items()])
+    described = {kind: describe(path) for kind, path in paths.items()}
     refused = []
     for kind, file_type in QUANTIZER.items():
         path = scratch / f"{name}-{kind}.gguf"
         try:
-            llama.quantize(base, path, file_type)
+            llama.quantize(paths["F32"], path, file_type)
         except RuntimeError:
             refused.append(kind)
         else:
@@ -100,45 +94,6 @@ def record(name: str, scratch: Path) -> dict[str, Any]:
         own = {key: value for key, value in description.metadata.items() if key not in common}
         files[kind] = {"metadata": own, "types": types}
     return {"metadata": common, "tensors": tensors, "files": files, "refused": refused}
-
-
-def convert(checkpoint: Path, target: Path, outtype: str, pre: str) -> None:
-    """Run ``convert_hf_to_gguf.py`` of b11434 on a checkpoint.
-
-    The converter names a pre-tokenizer by a checksum of what it makes of one string, which no invented
-    vocabulary matches: ``pre`` is what it is told instead.
-    """
-    module = _converter()
-    from conversion.base import TextModel
-
-    original, arguments = TextModel.get_vocab_base_pre, sys.argv
-    TextModel.get_vocab_base_pre = lambda self, tokenizer: pre
-    sys.argv = ["convert_hf_to_gguf.py", str(checkpoint), "--outfile", str(target), "--outtype", outtype]
-    try:
-        with _quiet():
-            module.main()
-    finally:
-        TextModel.get_vocab_base_pre, sys.argv = original, arguments
-
-
-def _converter() -> Any:
-    root = str(oracles.llama_cpp())
-    if root not in sys.path:
-        sys.path.insert(0, root)
-        sys.path.insert(0, str(Path(root) / "gguf-py"))
-    import convert_hf_to_gguf
-
-    return convert_hf_to_gguf
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The converter logs a line per tensor."""
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 def dump(golden: dict[str, Any]) -> str:

@@ -9,6 +9,8 @@ import pytest
 from tests import tiny
 from tests.goldens import record
 from tests.goldens.compare import differences
+from tests.goldens.converter import Job, convert
+from tests.goldens.describe import describe
 
 pytestmark = pytest.mark.parity
 
@@ -20,11 +22,9 @@ def test_recording_again_gives_the_committed_golden(name: str, tmp_path: Path) -
 
 
 def test_the_converters_own_file_has_no_differences_and_another_kind_has(tmp_path: Path) -> None:
-    from tests.goldens.describe import describe
-
     checkpoint = tiny.build("qwen3", tmp_path)
     path = tmp_path / "out.gguf"
-    record.convert(checkpoint, path, "f16", tiny.MODELS["qwen3"].pre)
+    convert([Job(checkpoint, path, "f16", tiny.MODELS["qwen3"].pre)])
     golden = record.load("qwen3")
     assert differences(describe(path), golden, "F16") == []
     subjects = {difference.subject for difference in differences(describe(path), golden, "BF16")}
