@@ -3,7 +3,7 @@
 An *error* means that llama.cpp refuses the file or computes garbage with it; a *warning* that something
 is unusual but works. Faults of the file never raise: they are what this is for.
 
-Codes of errors: ``format``, ``unsupported``, ``shards``, ``duplicate-tensor``, ``row-length``,
+Codes of errors: ``format``, ``unsupported``, ``shards``, ``alignment``, ``duplicate-tensor``, ``row-length``,
 ``misaligned``, ``truncated``, ``overlap``, ``gap``, ``order``, ``long-name``, ``removed-type``,
 ``missing-architecture``, ``vocabulary``, ``byte-token``, ``layers``, ``nested-array``, ``non-finite``.
 
@@ -44,6 +44,7 @@ _FILE: Final = "file"
 
 _REMEDIES: Final = {
     "truncated": "download or copy the file again",
+    "alignment": "set general.alignment to what the data was written with, or convert the model again",
     "gap": "write the model again with a tool that follows the file's alignment",
     "misaligned": "write the model again with a tool that follows the file's alignment",
     "order": "write the model again with its tensors in the header's order",
@@ -99,7 +100,7 @@ def verify(path: str | os.PathLike[str], *, progress: Progress | None = None) ->
         What was found, in order of the checks; empty for a sound file.
     """
     try:
-        file = open_one(path, decoder=None, check=False)
+        file = open_one(path, decoder=None)
     except GGUFToolsError as error:
         return [_of_error("unsupported" if isinstance(error, UnsupportedError) else "format", error)]
     with file:
@@ -127,7 +128,7 @@ def _open_all(file: GGUFFile) -> tuple[list[GGUFFile], list[Finding]]:
     findings = []
     for number, path in enumerate(paths):
         try:
-            shard = open_shard(path, shards[0] if shards else None, decoder=None, check=False)
+            shard = open_shard(path, shards[0] if shards else None, None)
         except GGUFToolsError as error:
             findings.append(_of_error("format", error, path))
             continue

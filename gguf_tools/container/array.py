@@ -87,7 +87,7 @@ class Array(Sequence[Any]):
             self._items = list(items)
             for item in self._items:
                 if not isinstance(item, Array):
-                    raise FormatError("an item of a nested array must be an Array", found=item)
+                    raise FormatError("an item of a nested array must be an Array", found=repr(item))
         else:
             self._items = checked_numbers(self.element_type, items)
 
@@ -234,7 +234,7 @@ def checked_text(value: object) -> str:
     if isinstance(value, bytes):
         return decode_text(value)
     if not isinstance(value, str):
-        raise FormatError("a value does not fit its type", found=value, expected="str")
+        raise FormatError("a value does not fit its type", found=repr(value), expected="str")
     encode_text(value)
     return value
 
@@ -254,7 +254,7 @@ def checked_numbers(kind: ValueType, items: Iterable[Any]) -> NDArray[Any]:
     if kind is ValueType.BOOL:
         for item in given:
             if not isinstance(item, bool | np.bool_):
-                raise FormatError("a value does not fit its type", found=item, expected="bool")
+                raise FormatError("a value does not fit its type", found=repr(item), expected="bool")
         return np.array(given, dtype)
     if kind in FLOATS:
         return _floats(kind, dtype, given)
@@ -266,7 +266,7 @@ def checked_numbers(kind: ValueType, items: Iterable[Any]) -> NDArray[Any]:
             or not low <= index(item) <= high
         ):
             raise FormatError(
-                f"a value does not fit {kind.name}", found=item, expected=f"an int from {low} to {high}"
+                f"a value does not fit {kind.name}", found=repr(item), expected=f"an int from {low} to {high}"
             )
     return np.array([index(item) for item in given], dtype)
 
@@ -274,7 +274,7 @@ def checked_numbers(kind: ValueType, items: Iterable[Any]) -> NDArray[Any]:
 def _floats(kind: ValueType, dtype: np.dtype[Any], given: list[Any]) -> NDArray[Any]:
     for item in given:
         if isinstance(item, bool | np.bool_) or not isinstance(item, int | float | np.integer | np.floating):
-            raise FormatError(f"a value does not fit {kind.name}", found=item, expected="a float")
+            raise FormatError(f"a value does not fit {kind.name}", found=repr(item), expected="a float")
     try:
         wide = np.array([float(item) for item in given], np.float64)
     except OverflowError as error:

@@ -18,13 +18,22 @@ Policies where the format leaves room:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..errors import FormatError, UnsupportedError
-from ..spec import GGUF_MAGIC, GGUF_VERSION, MAX_DIMS, MAX_ELEMENTS, MAX_KEY_BYTES, GGMLType, align
+from ..spec import (
+    DEFAULT_ALIGNMENT,
+    GGUF_MAGIC,
+    GGUF_VERSION,
+    MAX_DIMS,
+    MAX_ELEMENTS,
+    MAX_KEY_BYTES,
+    GGMLType,
+    align,
+)
 from .looks import looks_like
 from .metadata import Metadata, decode_text
 from .wire import ByteOrder, Wire
@@ -33,7 +42,7 @@ from .writer import ALIGNMENT_KEY, alignment_of, tensor_bytes
 if TYPE_CHECKING:
     from mmap import mmap
 
-__all__ = ["Fault", "Header", "TensorEntry", "layout_faults", "parse_header"]
+__all__ = ["Fault", "Header", "TensorEntry", "fills_file", "layout_faults", "parse_header"]
 
 _SMALLEST_HEADER: Final = 16
 """Magic, version and two counts of 4 bytes, as version 1 has them."""
@@ -229,9 +238,22 @@ def _read_entry(wire: Wire, place: int, number: int) -> tuple[TensorEntry, int]:
 def layout_faults(header: Header) -> Iterator[Fault]:
     """What is wrong with names, sizes and places of the tensors, in order of the file.
 
-    Codes: ``duplicate-tensor``, ``row-length``, ``misaligned``, ``truncated``, ``overlap``, ``gap``,
-    ``order``. A tensor of unknown size is taken to reach up to the next one.
+    Codes: ``alignment``, ``duplicate-tensor``, ``row-length``, ``misaligned``, ``truncated``, ``overlap``,
+    ``gap``, ``order``. A tensor of unknown size is taken to reach up to the next one.
     """
+    if not fills_file(header) and fills_file(replace(header, alignment=DEFAULT_ALIGNMENT)):
+        # llama-quantize does this: it pads for 32 but keeps the key. Every tensor would read shifted.
+        yield Fault(
+            "alignment",
+            header.wire.fault(
+                f"the data is laid out for an alignment of {DEFAULT_ALIGNMENT}",
+                header.end,
+                key=ALIGNMENT_KEY,
+                found=header.alignment,
+                expected=DEFAULT_ALIGNMENT,
+            ),
+        )
+        return
     wire, data = header.wire, header.data_offset
     seen: set[str] = set()
 
@@ -270,6 +292,20 @@ def layout_faults(header: Header) -> Iterator[Fault]:
     # Faulty offsets would only echo as gaps and overlaps of their neighbours.
     if len(sound) == len(header.entries):
         yield from _density_faults(sound, header.alignment, fault)
+
+
+def fills_file(header: Header) -> bool:
+    """Whether the tensors lie densely in order and end, with or without padding, where the file ends.
+
+    This tells which alignment a file was written with when its metadata does not, or lies.
+    """
+    position = 0
+    for entry in header.entries:
+        if entry.nbytes is None or entry.relative != align(position, header.alignment):
+            return False
+        position = entry.relative + entry.nbytes
+    ends = header.data_offset + position, header.data_offset + align(position, header.alignment)
+    return bool(header.entries) and header.wire.size in ends
 
 
 _IN_HEADER: Final = frozenset({"duplicate-tensor", "row-length", "misaligned", "order"})

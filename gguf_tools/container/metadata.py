@@ -259,13 +259,13 @@ def _checked(kind: ValueType, value: Any) -> Any:
     """A value as `_Entry` stores it, or an error when it does not fit."""
     if kind is ValueType.ARRAY:
         if not isinstance(value, Array):
-            raise FormatError("a value does not fit its type", found=value, expected="Array")
+            raise FormatError("a value does not fit its type", found=repr(value), expected="Array")
         return value
     if kind is ValueType.STRING:
         return checked_text(value)
     if kind is ValueType.BOOL:
         if not isinstance(value, bool | np.bool_):
-            raise FormatError("a value does not fit its type", found=value, expected="bool")
+            raise FormatError("a value does not fit its type", found=repr(value), expected="bool")
         return bool(value)
     array = checked_numbers(kind, [value])
     return array[0] if kind in FLOATS else array[0].item()

@@ -377,29 +377,36 @@ def open_gguf(
             shards are missing or do not belong together.
         UnsupportedError: a version this package does not read.
     """
-    file = open_one(path, decoder=decoder, check=check)
-    if whole and is_split(file):
-        from .shards import open_shards
+    file = open_one(path, decoder=decoder)
+    try:
+        if whole and is_split(file):
+            from .shards import open_shards
 
-        try:
-            return open_shards(file, decoder=decoder, check=check)
-        except BaseException:
+            model = open_shards(file, decoder=decoder, check=check)
             file.close()
-            raise
+            return model
+        if check:
+            check_layout(file)
+    except BaseException:
+        file.close()
+        raise
     return file
 
 
+def check_layout(file: GGUFFile) -> None:
+    """Raise the first of a file's `layout_faults`, if there is one."""
+    for fault in layout_faults(file.header):
+        raise fault.error
+
+
 def open_one(
-    path: str | os.PathLike[str], *, decoder: Decoder | None, check: bool, alignment: int | None = None
+    path: str | os.PathLike[str], *, decoder: Decoder | None, alignment: int | None = None
 ) -> GGUFFile:
-    """Open one file, by itself. ``alignment`` is what applies where the file does not say."""
+    """Open one file, by itself and unchecked. ``alignment`` is what applies where the file does not say."""
     name = os.fspath(path)
     file = _File(name)
     try:
         header = parse_header(file.map(), name, alignment=alignment)
-        if check:
-            for fault in layout_faults(header):
-                raise fault.error
     except BaseException:
         file.close()
         raise

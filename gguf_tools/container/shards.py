@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import re
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..errors import FormatError
 from ..spec import DEFAULT_ALIGNMENT
-from .header import layout_faults
-from .reader import GGUFFile, is_split, open_one
+from .header import fills_file
+from .reader import GGUFFile, check_layout, is_split, open_one
 from .writer import ALIGNMENT_KEY
 
 if TYPE_CHECKING:
@@ -87,7 +87,9 @@ def shard_paths(file: GGUFFile) -> list[Path]:
 
 
 def open_shards(file: GGUFFile, *, decoder: Decoder | None, check: bool) -> GGUFFile:
-    """The whole model of which ``file`` is one shard. On errors, shards opened here are closed.
+    """The whole model of which ``file`` is one shard. All are opened anew.
+
+    The alignment of later shards may depend on the first.
 
     Raises:
         FormatError: shards are missing, do not belong together, or one is not well formed.
@@ -97,11 +99,10 @@ def open_shards(file: GGUFFile, *, decoder: Decoder | None, check: bool) -> GGUF
     with ExitStack() as undo:
         shards: list[GGUFFile] = []
         for number, path in enumerate(paths):
-            if path.name == file.path.name and (number == 0 or shards[0].alignment == DEFAULT_ALIGNMENT):
-                shard = file
-            else:
-                shard = undo.enter_context(open_shard(path, shards[0] if shards else None, decoder, check))
+            shard = undo.enter_context(open_shard(path, shards[0] if shards else None, decoder))
             check_member(shard, number, len(paths), file)
+            if check:
+                check_layout(shard)
             shards.append(shard)
         tensors = _joined(shards)
         undo.pop_all()
@@ -112,22 +113,20 @@ def open_shards(file: GGUFFile, *, decoder: Decoder | None, check: bool) -> GGUF
     return GGUFFile(file.path, shards[0].header, metadata, tensors, file._file, tuple(shards))
 
 
-def open_shard(path: Path, first: GGUFFile | None, decoder: Decoder | None, check: bool) -> GGUFFile:
-    """Open one shard, with the alignment its data turns out to have.
+def open_shard(path: Path, first: GGUFFile | None, decoder: Decoder | None) -> GGUFFile:
+    """Open one shard, unchecked, with the alignment its data turns out to have.
 
     Only the first shard may say what the alignment is: the ``gguf`` package applies it to all of them,
-    while llama.cpp's splitter uses 32 for the others. The offsets tell which.
+    while llama.cpp's splitter uses 32 for the others. Which one makes the data end with the file tells.
     """
-    if first is not None and first.alignment != DEFAULT_ALIGNMENT:
-        shard = open_one(path, decoder=decoder, check=False, alignment=first.alignment)
-        if ALIGNMENT_KEY in shard.metadata or next(layout_faults(shard.header), None) is None:
-            if check:
-                for fault in layout_faults(shard.header):
-                    shard.close()
-                    raise fault.error
-            return shard
-        shard.close()
-    return open_one(path, decoder=decoder, check=check)
+    shard = open_one(path, decoder=decoder)
+    stated = ALIGNMENT_KEY in shard.metadata or first is None or first.alignment == DEFAULT_ALIGNMENT
+    if stated or first is None or fills_file(shard.header):
+        return shard
+    if not fills_file(replace(shard.header, alignment=first.alignment)):
+        return shard
+    shard.close()
+    return open_one(path, decoder=decoder, alignment=first.alignment)
 
 
 def check_member(shard: GGUFFile, number: int, count: int, opened: GGUFFile) -> None:
