@@ -1,0 +1,138 @@
+"""Imports point one way only, and heavy packages stay where they belong.
+
+The layers are those of the README's architecture section. Imports inside functions and for type checking
+count too: they are dependencies of thought, if not of the machine.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import gguf_tools
+
+PACKAGE = Path(gguf_tools.__file__).parent
+
+LAYERS = (
+    {"errors"},
+    {"spec"},
+    {"source", "files"},
+    {"container", "checkpoint", "quants"},
+    {"recipes", "tokenizers", "architectures"},
+    {"conversion"},
+    {"analysis"},
+    {"cli"},
+)
+RANKS = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}
+
+CONFINED = {
+    "numba": {"quants"},
+    "llvmlite": {"quants"},
+    "click": {"cli"},
+    "rich": {"cli"},
+    "gguf": {"architectures"},
+    "torch": set(),
+    "transformers": set(),
+}
+"""Packages that may be imported in certain rooms only."""
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def room_of(path: Path) -> str:
+    """The layer's member a file belongs to: its package, or itself at the top."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and absolute dotted name of everything a module imports, anywhere in it."""
+    package = ("gguf_tools", *path.relative_to(PACKAGE).parts[:-1])
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) + 1 - node.level]) if node.level else ""
+            name = ".".join(part for part in (base, node.module) if part)
+            yield from ((node.lineno, f"{name}.{alias.name}") for alias in node.names)
+
+
+def faults(path: Path) -> Iterator[str]:
+    room = room_of(path)
+    for line, name in imported(path):
+        top, *rest = name.split(".")
+        where = f"{path.relative_to(PACKAGE)}:{line} imports {name}"
+        if top != "gguf_tools":
+            if room not in CONFINED.get(top, {room}):
+                yield f"{where}, which only {sorted(CONFINED[top])} may"
+            continue
+        target = rest[0] if rest else ""
+        if target not in RANKS:
+            yield f"{where}: import from the module that defines it"
+        elif target != room and RANKS[target] >= RANKS[room]:
+            yield f"{where}, against the direction of imports"
+
+
+def test_every_module_has_its_place() -> None:
+    assert {room_of(path) for path in MODULES} <= set(RANKS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(path: Path) -> None:
+    assert list(faults(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("container/x.py", "from ..quants import y"),
+        ("container/x.py", "from gguf_tools.checkpoint.z import y"),
+        ("errors.py", "from . import spec"),
+        ("conversion/x.py", "from ..cli import y"),
+        ("conversion/x.py", "from .. import quantize"),
+        ("conversion/x.py", "def f():\n    import click"),
+        ("checkpoint/x.py", "import numba.core"),
+        ("cli/x.py", "import gguf"),
+    ],
+)
+def test_the_test_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, line: str) -> None:
+    """The check itself: each of these must be found."""
+    monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(line)
+    assert len(list(faults(path))) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import gguf_tools, gguf_tools.container, gguf_tools.checkpoint",
+        "from gguf_tools.container import open_gguf, write_gguf, Metadata, Array",
+        "import gguf_tools.analysis.verify",
+        "import gguf_tools; gguf_tools.open, gguf_tools.write, gguf_tools.Metadata",
+    ],
+)
+def test_heavy_packages_are_not_loaded(line: str) -> None:
+    heavy = [*sorted(CONFINED), "safetensors"]
+    code = f"{line}\nimport sys\nprint(sorted(set({heavy}) & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_importing_the_package_loads_not_even_numpy() -> None:
+    code = "import gguf_tools, sys; print('numpy' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"
+
+
+def test_all_public_names_resolve() -> None:
+    for name in gguf_tools.__all__:
+        assert getattr(gguf_tools, name) is not None
+    assert set(gguf_tools.__all__) <= set(dir(gguf_tools))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        gguf_tools.nonsense  # noqa: B018
