@@ -94,9 +94,14 @@ class QuantizationError(GGUFToolsError):
 class NonFiniteError(QuantizationError):
     """A NaN or infinity was met where a block quantizer needs finite values; ``index`` says where."""
 
-    def __init__(self, type_name: str, value: float, index: tuple[int, ...], *, tensor: str | None = None) -> None:
+    def __init__(
+        self, type_name: str, value: float, index: tuple[int, ...], *, tensor: str | None = None
+    ) -> None:
         super().__init__(
-            f"{type_name} cannot hold the value at index {index}", tensor=tensor, found=value, expected="a finite value"
+            f"{type_name} cannot hold the value at index {index}",
+            tensor=tensor,
+            found=value,
+            expected="a finite value",
         )
         self.type_name = type_name
         self.value = value

@@ -54,7 +54,11 @@ def can_decode(type_: str | GGMLType) -> bool:
 
 
 def quantize(
-    x: ArrayLike, type: str | GGMLType, *, threads: int | None = None, name: str | None = None  # noqa: A002
+    x: ArrayLike,
+    type: str | GGMLType,
+    *,
+    threads: int | None = None,
+    name: str | None = None,  # noqa: A002
 ) -> NDArray[np.uint8]:
     """Encode an array, row by row along its last dimension.
 

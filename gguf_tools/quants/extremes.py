@@ -1,66 +1,87 @@
-"""The extreme values of a block, found with integer reductions.
+"""The extreme values of blocks of 32.
 
-A chain of float comparisons has an order, which keeps LLVM from vectorizing it; the bit patterns of
-floats compare like sign-and-magnitude integers, and the largest of integers has no order. Where values
-tie, the reference keeps the first one met, and so do these functions.
+Eight running extremes side by side are independent of one another, so LLVM keeps them in a vector; a
+single running extreme over a block would be a chain of comparisons, whose order it must keep. Where
+values tie (equal magnitudes of both signs, zeros of both signs) the reference keeps the first one met,
+and so do these functions.
+
+Each takes ``values``, finite float32 (blocks, 32), and fills arrays of ``count`` values, one for each block
+from ``first`` on.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .half import single_from_bits
 from .jit import kernel
 
-__all__ = ["largest", "smallest", "widest"]
+__all__ = ["BLOCK", "TILE", "ranges", "widest"]
 
-_SIGN = np.uint32(0x8000_0000)
-_MAGNITUDE = np.uint32(0x7FFF_FFFF)
-_ALL = np.uint32(0xFFFF_FFFF)
+BLOCK = 32
+
+TILE = 64
+"""Blocks that go through one phase before the next begins: 8 KiB of values, so that they stay in L1 and
+the work once per block (division, rounding to half) is done for many blocks at a time."""
+
+_LANES = 8
 _ZERO = np.float32(0)
 
 
 @kernel
-def widest(values, bits):  # type: ignore[no-untyped-def]
-    """The value of largest magnitude, with its sign; the first one where both signs reach it, +0 if all are 0."""
-    positive = np.int32(0)
-    negative = np.uint32(0)
-    for i in range(bits.size):
-        positive = max(positive, np.int32(bits[i]))
-        negative = max(negative, np.uint32(bits[i]))
-    up = np.uint32(positive)
-    down = np.uint32(negative & _MAGNITUDE) if negative >= _SIGN else np.uint32(0)
-    if up != down:
-        return single_from_bits(up) if up > down else -single_from_bits(down)
-    peak = single_from_bits(up)
-    for i in range(values.size):
-        if abs(values[i]) == peak and peak != _ZERO:
-            return values[i]
+def ranges(values, first, count, low, high):  # type: ignore[no-untyped-def]
+    """The least and the greatest value of each block; of equal zeros the least is the first."""
+    _scan(values, first, count, low, high)
+    for t in range(count):
+        if low[t] == _ZERO:
+            low[t] = _first_of_magnitude(values, first + t, _ZERO)
+
+
+@kernel
+def widest(values, first, count, low, high):  # type: ignore[no-untyped-def]
+    """The value of largest magnitude goes to ``high``: the first where both signs reach it, +0 if all are 0.
+
+    ``low`` is scratch.
+    """
+    _scan(values, first, count, low, high)
+    for t in range(count):
+        if high[t] == -low[t]:
+            high[t] = _first_of_magnitude(values, first + t, high[t]) if high[t] != _ZERO else _ZERO
+        elif high[t] < -low[t]:
+            high[t] = low[t]
+
+
+@kernel
+def _scan(values, first, count, low, high):  # type: ignore[no-untyped-def]
+    above = np.empty(_LANES, np.float32)
+    below = np.empty(_LANES, np.float32)
+    for t in range(count):
+        b = first + t
+        for j in range(_LANES):
+            v0, v1, v2, v3 = values[b, j], values[b, j + 8], values[b, j + 16], values[b, j + 24]
+            above[j] = _greater(_greater(v0, v1), _greater(v2, v3))
+            below[j] = _less(_less(v0, v1), _less(v2, v3))
+        greatest = above[0]
+        least = below[0]
+        for j in range(1, _LANES):
+            greatest = _greater(greatest, above[j])
+            least = _less(least, below[j])
+        low[t] = least
+        high[t] = greatest
+
+
+@kernel
+def _greater(a, b):  # type: ignore[no-untyped-def]
+    return a if a > b else b
+
+
+@kernel
+def _less(a, b):  # type: ignore[no-untyped-def]
+    return a if a < b else b
+
+
+@kernel
+def _first_of_magnitude(values, b, magnitude):  # type: ignore[no-untyped-def]
+    for i in range(BLOCK):
+        if abs(values[b, i]) == magnitude:
+            return values[b, i]
     return _ZERO
-
-
-@kernel
-def smallest(values, bits):  # type: ignore[no-untyped-def]
-    """The least value; of zeros of both signs the first one."""
-    low = _ALL
-    high = np.uint32(0)
-    for i in range(bits.size):
-        low = min(low, np.uint32(bits[i]))
-        high = max(high, np.uint32(bits[i]))
-    least = single_from_bits(high if high >= _SIGN else low)
-    if least == _ZERO:
-        for i in range(values.size):
-            if values[i] == _ZERO:
-                return values[i]
-    return least
-
-
-@kernel
-def largest(bits):  # type: ignore[no-untyped-def]
-    """The greatest value; +0 where zeros of both signs are."""
-    low = _ALL
-    high = np.int32(-0x8000_0000)
-    for i in range(bits.size):
-        low = min(low, np.uint32(bits[i]))
-        high = max(high, np.int32(bits[i]))
-    return single_from_bits(np.uint32(high) if high >= np.int32(0) else low)

@@ -57,7 +57,9 @@ def half_to_single(half):  # type: ignore[no-untyped-def]
     exponent = np.uint32(shifted & _EXPONENT_MASK)
     normal = np.uint32(shifted + _REBIAS_UP)
     special = np.uint32(normal + _REBIAS_UP)
-    tiny = np.float32(np.uint32(shifted + _DENORMAL_MAGIC_BITS).view(np.float32) - _DENORMAL_MAGIC).view(np.uint32)
+    tiny = np.float32(np.uint32(shifted + _DENORMAL_MAGIC_BITS).view(np.float32) - _DENORMAL_MAGIC).view(
+        np.uint32
+    )
     result = special if exponent == _EXPONENT_MASK else normal
     result = tiny if exponent == np.uint32(0) else result
     return np.uint32(result | sign).view(np.float32)

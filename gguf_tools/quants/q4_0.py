@@ -12,17 +12,15 @@ largest magnitude becomes −8, so d = value / −8, and q = ⌊x / d + 8 + ½�
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..spec import GGMLType
 from .codec import Codec
-from .extremes import widest
+from .extremes import TILE, widest
 from .half import half_to_single, single_to_half
 from .jit import kernel
 
 LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", 16)])
 
-_BLOCK = 32
 _HALF_BLOCK = 16
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
@@ -33,21 +31,33 @@ _TOP = np.int32(15)
 
 
 @kernel
-def _encode_blocks(values, bits, out):  # type: ignore[no-untyped-def]
-    levels = np.empty(_BLOCK, np.uint8)
-    for b in range(values.shape[0]):
-        d = np.float32(widest(values[b], bits[b]) / _LOWEST)
-        inverse = _ONE / d if d != _ZERO else _ZERO
-        half = single_to_half(d)
-        out[b, 0] = np.uint8(half & np.uint16(0xFF))
-        out[b, 1] = np.uint8(half >> np.uint16(8))
-        for i in range(_BLOCK):
-            x = np.float32(np.float32(values[b, i] * inverse) + _OFFSET)
-            # outside only where the scale is so small that its inverse overflows; C casts that to 0
-            level = np.int32(x if abs(x) < _LIMIT else _ZERO)
-            levels[i] = np.uint8(min(level, _TOP))
-        for i in range(_HALF_BLOCK):
-            out[b, 2 + i] = np.uint8(levels[i] | np.uint8(levels[i + _HALF_BLOCK] << np.uint8(4)))
+def _encode_blocks(values, out):  # type: ignore[no-untyped-def]
+    lows = np.empty(TILE, np.float32)
+    peak = np.empty(TILE, np.float32)
+    inverse = np.empty(TILE, np.float32)
+    scale = np.empty(TILE, np.uint16)
+    for first in range(0, values.shape[0], TILE):
+        count = min(TILE, values.shape[0] - first)
+        widest(values, first, count, lows, peak)
+        for t in range(count):
+            d = np.float32(peak[t] / _LOWEST)
+            inverse[t] = _ONE / d if d != _ZERO else _ZERO
+            scale[t] = single_to_half(d)
+        for t in range(count):
+            b = first + t
+            out[b, 0] = np.uint8(scale[t] & np.uint16(0xFF))
+            out[b, 1] = np.uint8(scale[t] >> np.uint16(8))
+            for i in range(_HALF_BLOCK):
+                low = _level(values[b, i], inverse[t])
+                high = _level(values[b, i + _HALF_BLOCK], inverse[t])
+                out[b, 2 + i] = np.uint8(low | (high << np.int32(4)))
+
+
+@kernel
+def _level(value, inverse):  # type: ignore[no-untyped-def]
+    x = np.float32(np.float32(value * inverse) + _OFFSET)
+    # outside only where the scale is so small that its inverse overflows; C casts that to 0
+    return min(np.int32(x if abs(x) < _LIMIT else _ZERO), _TOP)
 
 
 @kernel
@@ -60,8 +70,4 @@ def _decode_blocks(data, out):  # type: ignore[no-untyped-def]
             out[b, i + _HALF_BLOCK] = np.float32(np.int32(byte >> 4) - np.int32(8)) * d
 
 
-def _encode(values: NDArray[np.float32], out: NDArray[np.uint8]) -> None:
-    _encode_blocks(values, values.view(np.uint32), out)
-
-
-CODEC = Codec(GGMLType.Q4_0, LAYOUT, _encode, _decode_blocks)
+CODEC = Codec(GGMLType.Q4_0, LAYOUT, _encode_blocks, _decode_blocks)

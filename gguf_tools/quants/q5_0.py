@@ -12,17 +12,15 @@ largest magnitude becomes −16, so d = value / −16, and q = ⌊x / d + 16 + �
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..spec import GGMLType
 from .codec import Codec
-from .extremes import widest
+from .extremes import BLOCK, TILE, widest
 from .half import half_to_single, single_to_half
 from .jit import kernel
 
 LAYOUT = np.dtype([("d", "<f2"), ("qh", "<u4"), ("qs", "u1", 16)])
 
-_BLOCK = 32
 _HALF_BLOCK = 16
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
@@ -30,30 +28,44 @@ _LOWEST = np.float32(-16)
 _OFFSET = np.float32(16.5)
 _LIMIT = np.float32(128)
 _TOP = np.int32(31)
+_LOWEST_BITS = np.uint64(0x0101_0101_0101_0101)
+_GATHER_BITS = np.uint64(0x0102_0408_1020_4080)  # brings the lowest bit of byte i to bit 56 + i
 
 
 @kernel
-def _encode_blocks(values, bits, out):  # type: ignore[no-untyped-def]
-    levels = np.empty(_BLOCK, np.uint8)
-    for b in range(values.shape[0]):
-        d = np.float32(widest(values[b], bits[b]) / _LOWEST)
-        inverse = _ONE / d if d != _ZERO else _ZERO
-        half = single_to_half(d)
-        out[b, 0] = np.uint8(half & np.uint16(0xFF))
-        out[b, 1] = np.uint8(half >> np.uint16(8))
-        for i in range(_BLOCK):
-            x = np.float32(np.float32(values[b, i] * inverse) + _OFFSET)
-            # outside only where the scale is so small that its inverse overflows; C casts that to 0
-            level = np.int32(x if abs(x) < _LIMIT else _ZERO)
-            levels[i] = np.uint8(min(level, _TOP))
-        fifth = np.uint32(0)
-        for i in range(_BLOCK):
-            fifth |= np.uint32(np.uint32(levels[i] >> np.uint8(4)) << np.uint32(i))
-        for i in range(4):
-            out[b, 2 + i] = np.uint8(fifth >> np.uint32(8 * i))
-        for i in range(_HALF_BLOCK):
-            low = np.uint8(levels[i] & np.uint8(15))
-            out[b, 6 + i] = np.uint8(low | np.uint8(levels[i + _HALF_BLOCK] << np.uint8(4)))
+def _encode_blocks(values, out):  # type: ignore[no-untyped-def]
+    lows = np.empty(TILE, np.float32)
+    peak = np.empty(TILE, np.float32)
+    inverse = np.empty(TILE, np.float32)
+    scale = np.empty(TILE, np.uint16)
+    levels = np.empty(BLOCK, np.uint8)
+    words = levels.view(np.uint64)
+    for first in range(0, values.shape[0], TILE):
+        count = min(TILE, values.shape[0] - first)
+        widest(values, first, count, lows, peak)
+        for t in range(count):
+            d = np.float32(peak[t] / _LOWEST)
+            inverse[t] = _ONE / d if d != _ZERO else _ZERO
+            scale[t] = single_to_half(d)
+        for t in range(count):
+            b = first + t
+            out[b, 0] = np.uint8(scale[t] & np.uint16(0xFF))
+            out[b, 1] = np.uint8(scale[t] >> np.uint16(8))
+            for i in range(BLOCK):
+                levels[i] = _level(values[b, i], inverse[t])
+            for i in range(4):
+                fifths = np.uint64(words[i] >> np.uint64(4)) & _LOWEST_BITS
+                out[b, 2 + i] = np.uint8(np.uint64(fifths * _GATHER_BITS) >> np.uint64(56))
+            for i in range(_HALF_BLOCK):
+                low = np.uint8(levels[i] & np.uint8(15))
+                out[b, 6 + i] = np.uint8(low | np.uint8(levels[i + _HALF_BLOCK] << np.uint8(4)))
+
+
+@kernel
+def _level(value, inverse):  # type: ignore[no-untyped-def]
+    x = np.float32(np.float32(value * inverse) + _OFFSET)
+    # outside only where the scale is so small that its inverse overflows; C casts that to 0
+    return min(np.int32(x if abs(x) < _LIMIT else _ZERO), _TOP)
 
 
 @kernel
@@ -71,8 +83,4 @@ def _decode_blocks(data, out):  # type: ignore[no-untyped-def]
             out[b, i + _HALF_BLOCK] = np.float32(np.int32((byte >> 4) | high) - np.int32(16)) * d
 
 
-def _encode(values: NDArray[np.float32], out: NDArray[np.uint8]) -> None:
-    _encode_blocks(values, values.view(np.uint32), out)
-
-
-CODEC = Codec(GGMLType.Q5_0, LAYOUT, _encode, _decode_blocks)
+CODEC = Codec(GGMLType.Q5_0, LAYOUT, _encode_blocks, _decode_blocks)
