@@ -117,6 +117,8 @@ _SAMPLING: Final = {  # name in GGUF: names in generation_config.json, the first
 
 
 def _set_sampling(metadata: Any, generation: Mapping[str, Any]) -> None:
+    if not isinstance(generation, Mapping):
+        raise TypeError("generation_config.json is not an object")
     for name, spellings in _SAMPLING.items():
         spelling = next((spelling for spelling in spellings if spelling in generation), None)
         if spelling is not None:

@@ -30,11 +30,11 @@ class Pooling:
             return
         if not isinstance(modules, list) or not all(isinstance(module, Mapping) for module in modules):
             raise ArchitectureError("not a list of modules", path="modules.json", found=modules)
-        folder = next((m.get("path") for m in modules if str(m.get("type")).endswith("Pooling")), None)
-        if folder is None:
+        pooling = next((m for m in modules if str(m.get("type")).endswith("Pooling")), None)
+        if pooling is None:
             return
-        name = f"{folder}/config.json"
-        settings = config.read_json(name) if isinstance(folder, str) else None
+        name = f"{pooling.get('path')}/config.json"
+        settings = config.read_json(name)
         if not isinstance(settings, Mapping):
             raise ArchitectureError("modules.json names a pooling module that is not there", path=name)
         for value, (flag, mode) in _MODES.items():

@@ -208,7 +208,8 @@ def fit_llama3(factors: NDArray[np.float32], base: float, size: int) -> dict[str
     taken as 1 first; then common values are tried. Bit-equal candidates win over close ones.
 
     Raises:
-        ArchitectureError: no parameters give these factors (nothing is invented).
+        ArchitectureError: no parameters give these factors, or too few frequencies lie in the smooth part
+            to tell (nothing is invented).
     """
     factor = shortest(factors.max())
     close = None

@@ -1,0 +1,182 @@
+"""Every transform: its inverse undoes it, and any range of rows is that slice of the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from gguf_tools.architectures.config import HFConfig
+from gguf_tools.architectures.transforms import (
+    IDENTITY,
+    AddOne,
+    KeepTokens,
+    PermuteHeads,
+    Reversed,
+    SplitRows,
+    StackExperts,
+    Transform,
+)
+from gguf_tools.errors import ArchitectureError
+from gguf_tools.source import ArraySource, Source, row_count
+from gguf_tools.spec import GGMLType
+from tests.architectures.sources import Computed, stored, values
+
+SIZES = (3, 1, 4)
+SPLIT = SplitRows(lambda config: SIZES)
+CONFIG = HFConfig({"heads": 3})
+
+
+def numbers(shape: tuple[int, ...], seed: int = 0) -> NDArray[np.float32]:
+    """Different small integers over 256: exact in every dtype, and exact with one added."""
+    count = int(np.prod(shape))
+    return ((np.arange(count) * 37 + seed) % 251 / 256).astype(np.float32).reshape(shape)
+
+
+def check_rows(source: Source, data: st.DataObject) -> None:
+    """A drawn range of rows, and of stored rows, is that part of the whole."""
+    count = row_count(source.shape)
+    start = data.draw(st.integers(0, count))
+    stop = data.draw(st.integers(start, count))
+    part = source.rows(start, stop)
+    assert part.dtype == np.float32
+    assert part.flags.c_contiguous
+    np.testing.assert_array_equal(part, source.rows(0, count)[start:stop])
+    if source.storage is not None:
+        np.testing.assert_array_equal(source.raw(start, stop), source.raw(0, count)[start:stop])
+
+
+CASES: dict[str, tuple[Transform, list[tuple[int, ...]]]] = {
+    "identity": (IDENTITY, [(5, 7)]),
+    "permute heads": (PermuteHeads("heads"), [(24, 5)]),
+    "permute a bias": (PermuteHeads("heads"), [(24,)]),
+    "permute heads of two": (PermuteHeads("heads"), [(6, 2)]),
+    "add one": (AddOne(), [(9,)]),
+    "keep tokens": (KeepTokens(), [(6, 4)]),
+    "stack experts": (StackExperts(), [(4, 3)] * 5),
+    "split rows": (SPLIT, [(8, 6)]),
+    "split a bias": (SPLIT, [(8,)]),
+    "fuse rows": (Reversed(SPLIT), [(size, 6) for size in SIZES]),
+    "fuse biases": (Reversed(SPLIT), [(size,) for size in SIZES]),
+    "unstack": (Reversed(StackExperts()), [(5, 4, 3)]),
+}
+
+
+@pytest.mark.parametrize("dtype", ["F32", "F16", "BF16"])
+@pytest.mark.parametrize("case", CASES)
+@given(data=st.data())
+def test_the_inverse_undoes_it_for_any_rows(case: str, dtype: str, data: st.DataObject) -> None:
+    transform, shapes = CASES[case]
+    before = [stored(numbers(shape, seed), dtype) for seed, shape in enumerate(shapes)]
+    after = transform.forward(before, CONFIG)
+    back = transform.inverse(after, CONFIG)
+    for source in (*after, *back):
+        check_rows(source, data)
+    assert len(back) == len(before)
+    for old, new in zip(before, back, strict=True):
+        assert new.shape == old.shape
+        np.testing.assert_array_equal(values(new), values(old))
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case != "add one"])
+def test_transforms_that_only_move_rows_hand_the_stored_bytes_on(case: str) -> None:
+    transform, shapes = CASES[case]
+    before = [stored(numbers(shape, seed), "BF16") for seed, shape in enumerate(shapes)]
+    back = transform.inverse(transform.forward(before, CONFIG), CONFIG)
+    for old, new in zip(before, back, strict=True):
+        assert new.storage is GGMLType.BF16
+        np.testing.assert_array_equal(
+            new.raw(0, row_count(new.shape)), old.raw(0, row_count(old.shape)), strict=True
+        )
+
+
+@given(
+    heads=st.integers(1, 6),
+    half=st.integers(1, 9),
+    columns=st.one_of(st.none(), st.integers(1, 5)),
+    data=st.data(),
+)
+def test_permuted_heads_are_the_reference_permutation(
+    heads: int, half: int, columns: int | None, data: st.DataObject
+) -> None:
+    size = heads * 2 * half
+    array = numbers((size,) if columns is None else (size, columns))
+    config = HFConfig({"heads": heads})
+    transform = PermuteHeads("heads")
+    (made,) = transform.forward([ArraySource(array)], config)
+    expected = array.reshape(heads, 2, half, *array.shape[1:]).swapaxes(1, 2).reshape(array.shape)
+    np.testing.assert_array_equal(values(made), expected)
+    check_rows(made, data)
+    (back,) = transform.inverse([made], config)
+    np.testing.assert_array_equal(values(back), array)
+    check_rows(back, data)
+
+
+def test_add_one_rounds_like_the_checkpoint() -> None:
+    array = np.array([0.00012345, 0.5, -0.99, 3.14159], np.float32)
+    (whole,) = AddOne().forward([stored(array, "F32")], CONFIG)
+    np.testing.assert_array_equal(values(whole), array + np.float32(1))
+    half = array.astype(np.float16)
+    (rounded,) = AddOne().forward([stored(array, "F16")], CONFIG)
+    np.testing.assert_array_equal(values(rounded), (half + np.float16(1)).astype(np.float32))
+    assert not np.array_equal(values(rounded), half.astype(np.float32) + 1)
+    assert whole.storage is None
+
+
+@pytest.mark.parametrize(("tokens", "rows"), [(None, 6), (4, 4), (6, 6), (9, 6)])
+def test_keep_tokens_cuts_what_the_vocabulary_does_not_have(tokens: int | None, rows: int) -> None:
+    array = numbers((6, 4))
+    (made,) = KeepTokens().forward([ArraySource(array)], HFConfig({}, token_count=tokens))
+    np.testing.assert_array_equal(values(made), array[:rows])
+
+
+def test_stacked_experts_are_numpys_stack() -> None:
+    arrays = [numbers((4, 3), seed) for seed in range(5)]
+    (made,) = StackExperts().forward([ArraySource(array) for array in arrays], CONFIG)
+    np.testing.assert_array_equal(values(made), np.stack(arrays))
+
+
+def test_sources_of_different_storage_join_as_values() -> None:
+    arrays = [numbers((4, 3), seed) for seed in range(2)]
+    (made,) = StackExperts().forward([stored(arrays[0], "F16"), stored(arrays[1], "BF16")], CONFIG)
+    assert made.storage is None
+    np.testing.assert_array_equal(values(made), np.stack(arrays))
+
+
+def test_computed_values_can_be_permuted_but_have_no_bytes() -> None:
+    array = numbers((6, 2))
+    for shape in ((6, 2), (12,)):
+        source = Computed(array.reshape(shape))
+        (made,) = PermuteHeads("heads").forward([source], CONFIG)
+        assert made.storage is None
+        assert sorted(values(made).ravel()) == sorted(array.ravel())
+        with pytest.raises(TypeError):
+            made.raw(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("transform", "shapes", "inverse"),
+    [
+        pytest.param(PermuteHeads("heads"), [(9, 2)], False, id="odd head size"),
+        pytest.param(PermuteHeads("heads"), [(20,)], True, id="bias not divisible"),
+        pytest.param(PermuteHeads("heads"), [(6, 2, 2)], False, id="three dimensions"),
+        pytest.param(PermuteHeads("heads"), [()], False, id="a scalar"),
+        pytest.param(StackExperts(), [(4, 3), (3, 3)], False, id="unequal experts"),
+        pytest.param(StackExperts(), [(4, 3)], True, id="not stacked"),
+        pytest.param(SPLIT, [(9, 6)], False, id="fused of wrong size"),
+        pytest.param(SPLIT, [()], False, id="fused scalar"),
+        pytest.param(SPLIT, [(3, 6), (1, 6), (5, 6)], True, id="part of wrong size"),
+        pytest.param(SPLIT, [(), (1,), (4,)], True, id="scalar part"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_errors(
+    transform: Transform, shapes: Sequence[tuple[int, ...]], inverse: bool
+) -> None:
+    sources: list[Source] = [ArraySource(numbers(shape)) for shape in shapes]
+    with pytest.raises(ArchitectureError) as caught:
+        (transform.inverse if inverse else transform.forward)(sources, CONFIG)
+    assert caught.value.found is not None
