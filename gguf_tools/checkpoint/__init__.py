@@ -1,1 +1,34 @@
+"""The Hugging Face side: a checkpoint directory with safetensors, read and laid out for writing.
 
+>>> with open_checkpoint("SmolLM2-135M") as checkpoint:                       # doctest: +SKIP
+...     checkpoint.config["architectures"]
+...     rows = checkpoint.tensors["model.norm.weight"].rows(0, 1)            # float32
+"""
+
+from .directory import Checkpoint, open_checkpoint
+from .dtypes import DTYPES
+from .reader import SafetensorsFile, SafetensorsTensor
+from .writer import (
+    MAX_SHARD_BYTES,
+    SafetensorsLayout,
+    Shard,
+    ShardPlan,
+    TensorEntry,
+    plan_shards,
+    safetensors_header,
+)
+
+__all__ = [
+    "DTYPES",
+    "MAX_SHARD_BYTES",
+    "Checkpoint",
+    "SafetensorsFile",
+    "SafetensorsLayout",
+    "SafetensorsTensor",
+    "Shard",
+    "ShardPlan",
+    "TensorEntry",
+    "open_checkpoint",
+    "plan_shards",
+    "safetensors_header",
+]

@@ -1,0 +1,332 @@
+"""A checkpoint directory as Hugging Face lays it out: config.json, safetensors, perhaps an index.
+
+Which files hold the tensors is decided as llama.cpp's converter does: with
+``model.safetensors.index.json`` the files it names; otherwise ``model.safetensors`` and
+``model-00001-of-0000N.safetensors``. Tensors come file by file in the order of file names, within a
+file in the order of tensor names, and GGUF files keep that order.
+
+Policies:
+
+- An index and its files must agree exactly: no tensor missing, none more, none elsewhere. Its
+  ``metadata.total_size`` is ignored; in the wild it is often wrong, and nothing depends on it.
+- File names in an index are plain names. Anything with a directory in it, absolute or not, is refused. A
+  plain name may be a symbolic link: that is how the Hugging Face cache lays out a snapshot.
+- Other files are found by relative paths whose directories stay inside the checkpoint; the file itself
+  may again be a link.
+- Only safetensors are read. ``pytorch_model.bin`` is a pickle, and loading a pickle can run code.
+- Code that config.json refers to (``auto_map``) is never run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import CheckpointError, UnsupportedError
+from .documents import parse_json, parse_object, read_bytes
+from .reader import SafetensorsFile, SafetensorsTensor
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+__all__ = ["INDEX_NAME", "SINGLE_NAME", "Checkpoint", "open_checkpoint"]
+
+SINGLE_NAME: Final = "model.safetensors"
+INDEX_NAME: Final = "model.safetensors.index.json"
+CONFIG_NAME: Final = "config.json"
+
+_SHARD: Final = re.compile(r"model-([0-9]{5,6})-of-([0-9]{5,6})\.safetensors")
+
+_PICKLES: Final = (".bin", ".pt", ".pth", ".ckpt")
+
+_MOST_NAMED: Final = 200
+"""How many missing files or tensors one message lists before it only counts the rest: more than any real
+model has shards, and yet a hostile index cannot fill the screen for minutes."""
+
+
+class Checkpoint:
+    """An open checkpoint. A context manager; closing ends reading of tensors.
+
+    Attributes:
+        path: the directory.
+        config: config.json as parsed.
+        files: the safetensors files, in order.
+        tensors: all tensors by name, in the order described above.
+    """
+
+    def __init__(self, path: Path, config: dict[str, Any], files: list[SafetensorsFile]) -> None:
+        self.path = path
+        self.config = config
+        self.files = tuple(file.path for file in files)
+        self.tensors: dict[str, SafetensorsTensor] = {
+            name: tensor for file in files for name, tensor in file.tensors.items()
+        }
+        self._opened = files
+
+    def __repr__(self) -> str:
+        return f"Checkpoint({str(self.path)!r}, {len(self.tensors)} tensors)"
+
+    def read_bytes(self, name: str) -> bytes | None:
+        """Contents of a small file by its relative path, such as ``"1_Pooling/config.json"``; or None.
+
+        Raises:
+            CheckpointError: the path leaves the checkpoint, or the file cannot be read.
+        """
+        return read_bytes(self._inside(name))
+
+    def read_text(self, name: str) -> str | None:
+        """As `read_bytes`, decoded as UTF-8; a file that is not UTF-8 raises CheckpointError."""
+        data = self.read_bytes(name)
+        try:
+            return None if data is None else data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise CheckpointError("is not UTF-8 text", path=self.path / name, offset=error.start) from error
+
+    def read_json(self, name: str) -> Any:
+        """As `read_bytes`, parsed as JSON; a file that is not JSON raises CheckpointError."""
+        data = self.read_bytes(name)
+        return None if data is None else parse_json(data, os.fspath(self.path / name), strict=False)
+
+    def require_readable(self, names: Iterable[str] | None = None) -> None:
+        """Say before any work that tensors are of a dtype whose values cannot be read.
+
+        Args:
+            names: the tensors that will be needed; default all.
+
+        Raises:
+            UnsupportedError: naming dtypes and tensors.
+        """
+        wanted = self.tensors if names is None else names
+        unreadable = [self.tensors[name] for name in wanted if not self.tensors[name].readable]
+        if unreadable:
+            dtypes = ", ".join(sorted({tensor.dtype for tensor in unreadable}))
+            names = [tensor.name for tensor in unreadable]
+            raise UnsupportedError(
+                f"cannot read values of dtype {dtypes}, which {_listed('tensor', names)} need",
+                path=self.path,
+            )
+
+    def close(self) -> None:
+        """Close all files."""
+        for file in self._opened:
+            file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _inside(self, name: str) -> Path:
+        parts = name.split("/")
+        if not name or "\0" in name or "\\" in name or any(part in {"", ".", ".."} for part in parts):
+            raise CheckpointError(
+                "the path of a file of the checkpoint is unusable",
+                path=self.path,
+                found=name,
+                expected="a relative path without `.` or `..`",
+            )
+        path = self.path.joinpath(*parts)
+        if not path.parent.resolve().is_relative_to(self.path.resolve()):
+            raise CheckpointError("the path leaves the checkpoint by a link", path=self.path, found=name)
+        return path
+
+
+def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Open a checkpoint: a directory, or a single .safetensors file with config.json beside it.
+
+    Only headers are read.
+
+    Raises:
+        CheckpointError: something is missing, malformed or contradictory; all missing files are listed.
+    """
+    given = Path(path)
+    if given.is_dir():
+        directory, names = given, None
+    elif not os.path.lexists(given):
+        raise CheckpointError("no such directory", path=given)
+    elif given.name.endswith(".safetensors"):
+        directory, names = given.parent, {given.name: None}
+    else:
+        raise CheckpointError(
+            "is not a checkpoint",
+            path=given,
+            expected="a directory with config.json and safetensors, or a .safetensors file",
+        )
+    expected = names if names is not None else _files_of(directory)
+    config = _config(directory)
+    files: list[SafetensorsFile] = []
+    try:
+        for name in sorted(expected):
+            files.append(SafetensorsFile(directory / name))
+        _check_unique(files)
+        for file in files:
+            _check_against_index(file, expected)
+        if not any(file.tensors for file in files):
+            raise CheckpointError("there is not a single tensor in it", path=given)
+    except BaseException:
+        for file in files:
+            file.close()
+        raise
+    return Checkpoint(directory, config, files)
+
+
+def _files_of(directory: Path) -> dict[str, set[str] | None]:
+    """Names of the files with tensors, and for each the tensors an index puts there (None: no index)."""
+    try:
+        present = sorted(os.listdir(directory))
+    except OSError as error:
+        raise CheckpointError(f"cannot list the directory: {error.strerror}", path=directory) from error
+    if INDEX_NAME in present:
+        return dict(_weight_map(directory))
+    shards = [name for name in present if _SHARD.fullmatch(name)]
+    if shards:
+        _check_complete(directory, shards)
+    found = [name for name in present if name == SINGLE_NAME] + shards
+    if not found:
+        raise _nothing_to_read(directory, present)
+    return dict.fromkeys(found)
+
+
+def _config(directory: Path) -> dict[str, Any]:
+    data = read_bytes(directory / CONFIG_NAME)
+    if data is None:
+        raise CheckpointError("config.json is missing", path=directory)
+    return parse_object(data, os.fspath(directory / CONFIG_NAME), strict=False)
+
+
+def _weight_map(directory: Path) -> dict[str, set[str]]:
+    """The index turned around: file name → tensors. All files it names exist.
+
+    Raises:
+        CheckpointError: not an index, unusable file names, or missing files (all of them listed).
+    """
+    path = directory / INDEX_NAME
+    data = read_bytes(path)
+    if data is None:  # a dangling link: it is listed and cannot be opened
+        raise CheckpointError("the index is a link to nothing", path=path)
+    weight_map = parse_object(data, os.fspath(path), strict=True).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise CheckpointError(
+            "the index has no usable map of tensors to files",
+            path=path,
+            key="weight_map",
+            found=type(weight_map).__name__,
+            expected="an object with entries",
+        )
+    files: dict[str, set[str]] = {}
+    for tensor, name in weight_map.items():
+        if not isinstance(name, str) or not _plain(name):
+            raise CheckpointError(
+                "the index names a file it must not",
+                path=path,
+                tensor=tensor,
+                found=name,
+                expected="the plain name of a .safetensors file beside it",
+            )
+        files.setdefault(name, set()).add(tensor)
+    missing = sorted(name for name in files if not os.path.exists(directory / name))
+    if missing:
+        raise CheckpointError(f"the index names {_listed('file', missing)} that do not exist", path=path)
+    return files
+
+
+def _plain(name: str) -> bool:
+    """Whether a file name stays in its directory, on any system."""
+    return name.endswith(".safetensors") and not re.search(r"[/\\:\0]", name) and not name.startswith(".")
+
+
+def _check_complete(directory: Path, shards: list[str]) -> None:
+    """Without an index, the names say how many shards there must be.
+
+    Raises:
+        CheckpointError: some are missing (all listed), or the names disagree on the count.
+    """
+    matches = [match for name in shards if (match := _SHARD.fullmatch(name))]
+    counts = sorted({match[2] for match in matches})
+    if len(counts) != 1:
+        raise CheckpointError("shards of several models side by side", path=directory, found=counts)
+    total = int(counts[0])
+    numbers = {int(match[1]) for match in matches}
+    if numbers == set(range(1, total + 1)) and len(shards) == total:
+        return
+    # A hostile name may promise 999,999 shards: only the first of them are put into words.
+    absent = islice((i for i in range(1, total + 1) if i not in numbers), _MOST_NAMED + 1)
+    names = [f"model-{i:05}-of-{counts[0]}.safetensors" for i in absent]
+    raise CheckpointError(
+        f"not a complete set of shards: missing {_listed('file', names)}" if names else "surplus shards",
+        path=directory,
+        found=f"{len(shards)} files",
+        expected=total,
+    )
+
+
+def _check_unique(files: list[SafetensorsFile]) -> None:
+    where: dict[str, SafetensorsFile] = {}
+    for file in files:
+        for name in file.tensors:
+            if (other := where.setdefault(name, file)) is not file:
+                raise CheckpointError(f"the tensor is in {other.path.name} too", path=file.path, tensor=name)
+
+
+def _check_against_index(file: SafetensorsFile, expected: dict[str, Any]) -> None:
+    """What the index puts into a file must be what is in it.
+
+    Raises:
+        CheckpointError: listing the tensors that are not there, or are there against the index.
+    """
+    stated: set[str] | None = expected[file.path.name]
+    if stated is None:
+        return
+    if missing := sorted(stated - file.tensors.keys()):
+        raise CheckpointError(
+            f"the index puts {_listed('tensor', missing)} into this file, which does not have them",
+            path=file.path,
+        )
+    if extra := sorted(file.tensors.keys() - stated):
+        raise CheckpointError(
+            f"the file has {_listed('tensor', extra)} that the index does not put there", path=file.path
+        )
+
+
+def _nothing_to_read(directory: Path, present: list[str]) -> CheckpointError:
+    """The most helpful words for a directory without model*.safetensors."""
+    if not present:
+        return CheckpointError("the directory is empty", path=directory)
+    others = [name for name in present if name.endswith(".safetensors")]
+    if others:
+        return CheckpointError(
+            f"no {SINGLE_NAME} and no shards of it, but {_listed('file', others)}: give such a file itself "
+            "if it is a whole model (adapters must be merged into their base model first)",
+            path=directory,
+        )
+    pickles = [name for name in present if name.endswith(_PICKLES)]
+    if pickles:
+        return CheckpointError(
+            f"only pickled weights ({', '.join(pickles[:3])}), which are not read: loading a pickle can run "
+            "code; save the model with safe_serialization=True, or download its safetensors",
+            path=directory,
+        )
+    if any(name.endswith(".gguf") for name in present):
+        return CheckpointError("holds GGUF files, not a checkpoint: give such a file itself", path=directory)
+    return CheckpointError(
+        "no safetensors in this directory", path=directory, expected=f"{SINGLE_NAME} or {INDEX_NAME}"
+    )
+
+
+def _listed(what: str, names: Sequence[str]) -> str:
+    """``"2 tensors ('a', 'b')"``; of very many only the first are named."""
+    shown = ", ".join(repr(name if len(name) <= 100 else name[:100] + "…") for name in names[:_MOST_NAMED])
+    if len(names) > _MOST_NAMED:
+        return f"more than {_MOST_NAMED} {what}s ({shown}, …)"
+    return f"{len(names)} {what}{'' if len(names) == 1 else 's'} ({shown})"

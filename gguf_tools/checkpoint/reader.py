@@ -1,0 +1,220 @@
+"""Safetensors files as row sources.
+
+Data is read chunk by chunk with positioned reads: memory stays bounded by what is in flight (pages of a
+mapping would count as the process's own), the GIL is free while the disk works, and a file that shrinks
+meanwhile is an error, not a crash.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import CheckpointError, UnsupportedError
+from ..source import row_count, row_length
+from ..spec import GGMLType
+from .documents import opened
+from .header import Entry, header_length, parse_header
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+    from .dtypes import ToFloat
+
+__all__ = ["SafetensorsFile", "SafetensorsTensor"]
+
+
+class _Bytes:
+    """An open file: positioned reads from any thread, closed with its last user at the latest."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = os.fspath(path)
+        self._fd = -1
+        try:
+            self._fd, self.size = opened(path)
+        except FileNotFoundError as error:
+            raise CheckpointError("the file is missing", path=path) from error
+
+    def read(self, offset: int, count: int, tensor: str | None = None) -> NDArray[np.uint8]:
+        """``count`` bytes from ``offset``.
+
+        Raises:
+            CheckpointError: the file is closed, cannot be read, or has become shorter.
+        """
+        data = np.empty(count, np.uint8)
+        view, done = data.data, 0
+        if self._fd < 0:
+            raise CheckpointError("the file has been closed", path=self.path, tensor=tensor)
+        try:
+            while done < count:
+                read = os.preadv(self._fd, [view[done:]], offset + done)
+                if not read:
+                    raise CheckpointError(
+                        "the file ends before the data does: it was cut short meanwhile",
+                        path=self.path,
+                        tensor=tensor,
+                        offset=offset + done,
+                        expected=f"{count - done} bytes more",
+                    )
+                done += read
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot read: {error.strerror}", path=self.path, tensor=tensor, offset=offset + done
+            ) from error
+        return data
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class SafetensorsTensor:
+    """One tensor of a file; a `Source` whose rows are read when asked for.
+
+    Attributes:
+        name: in the checkpoint.
+        shape: dimensions, slowest first.
+        dtype: as the header spells it, such as ``"BF16"``.
+        offset: of its first byte in the file.
+        nbytes: of its data.
+    """
+
+    def __init__(self, file: _Bytes, entry: Entry) -> None:
+        self._file = file
+        self._dtype = entry.dtype
+        self._shape = entry.shape
+        self.name = entry.name
+        self.dtype = entry.dtype.name
+        self.offset = entry.offset
+        self.nbytes = entry.nbytes
+
+    def __repr__(self) -> str:
+        return f"SafetensorsTensor({self.name!r}, {self.dtype}, {self.shape})"
+
+    @property
+    def path(self) -> str:
+        """The file it is in."""
+        return self._file.path
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._shape
+
+    @property
+    def storage(self) -> GGMLType | None:
+        """The tensor type with the same bytes; None for unsigned integers, bools and the packed kinds."""
+        return self._dtype.storage
+
+    @property
+    def readable(self) -> bool:
+        """Whether `rows` can give the values; see `require_readable`."""
+        return self._dtype.decode is not None
+
+    def require_readable(self) -> None:
+        """Say before any work that `rows` would fail.
+
+        Raises:
+            UnsupportedError: the dtype is one of those that cannot be decoded.
+        """
+        self._decoder()
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Rows ``start`` to ``stop`` as float32 of shape (rows, row length).
+
+        Integers beyond 2^24 and F64 are rounded; F64 beyond float32's range becomes infinite.
+
+        Raises:
+            UnsupportedError: the dtype cannot be decoded.
+            CheckpointError: there are no such rows, or the file cannot be read any more.
+        """
+        values = self._decoder()(self._stored(start, stop))
+        return values.reshape(stop - start, row_length(self._shape))
+
+    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """The same rows as stored: uint8 of shape (rows, row bytes). For any dtype of whole bytes.
+
+        Raises:
+            CheckpointError: there are no such rows, or the file cannot be read any more.
+        """
+        return self._stored(start, stop).reshape(stop - start, self._row_bytes())
+
+    def _decoder(self) -> ToFloat:
+        decode = self._dtype.decode
+        if decode is None:
+            raise UnsupportedError(
+                f"cannot read values of dtype {self.dtype}", path=self.path, tensor=self.name
+            )
+        return decode
+
+    def _row_bytes(self) -> int:
+        bits = row_length(self._shape) * self._dtype.bits
+        if bits % 8:
+            raise UnsupportedError(
+                f"rows of dtype {self.dtype} are not whole bytes", path=self.path, tensor=self.name
+            )
+        return bits // 8
+
+    def _stored(self, start: int, stop: int) -> NDArray[np.uint8]:
+        rows = row_count(self._shape)
+        if not 0 <= start <= stop <= rows:
+            raise CheckpointError(
+                "no such rows",
+                path=self.path,
+                tensor=self.name,
+                found=f"{start} to {stop}",
+                expected=f"0 to {rows}",
+            )
+        size = self._row_bytes()
+        return self._file.read(self.offset + start * size, (stop - start) * size, self.name)
+
+
+class SafetensorsFile:
+    """An open safetensors file: its tensors by name, in the order of names, and its metadata.
+
+    That is the order in which the safetensors package and llama.cpp's converter see them, whatever the
+    header's order; tensors of a converted model follow it. A context manager.
+
+    Raises:
+        CheckpointError: the file is missing or not well formed; see `gguf_tools.checkpoint.header`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._file = _Bytes(self.path)
+        try:
+            size, name = self._file.size, self._file.path
+            length = header_length(self._file.read(0, min(size, 64)).tobytes(), size, name)
+            header = parse_header(self._file.read(8, length).tobytes(), size, name)
+        except BaseException:
+            self._file.close()
+            raise
+        self.size = size
+        self.metadata = header.metadata
+        self.tensors = {
+            name: SafetensorsTensor(self._file, header.entries[name]) for name in sorted(header.entries)
+        }
+
+    def close(self) -> None:
+        """Close the file; reading tensors fails afterwards."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
