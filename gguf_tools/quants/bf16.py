@@ -23,7 +23,7 @@ _16 = np.uint32(16)
 
 
 @kernel
-def _round(bits, out):  # type: ignore[no-untyped-def]
+def _round(bits, out):
     for i in range(bits.size):
         word = bits[i]
         rounded = np.uint32(word + np.uint32(_HALF_UNIT + np.uint32((word >> _16) & _ONE))) >> _16
@@ -32,7 +32,7 @@ def _round(bits, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _widen(upper, out):  # type: ignore[no-untyped-def]
+def _widen(upper, out):
     for i in range(upper.size):
         out[i] = np.uint32(np.uint32(upper[i]) << _16)
 

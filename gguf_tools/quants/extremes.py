@@ -28,7 +28,7 @@ _ZERO = np.float32(0)
 
 
 @kernel
-def ranges(values, first, count, low, high):  # type: ignore[no-untyped-def]
+def ranges(values, first, count, low, high):
     """The least and the greatest value of each block; of equal zeros the least is the first."""
     _scan(values, first, count, low, high)
     for t in range(count):
@@ -37,7 +37,7 @@ def ranges(values, first, count, low, high):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def widest(values, first, count, low, high):  # type: ignore[no-untyped-def]
+def widest(values, first, count, low, high):
     """The value of largest magnitude goes to ``high``: the first where both signs reach it, +0 if all are 0.
 
     ``low`` is scratch.
@@ -51,7 +51,7 @@ def widest(values, first, count, low, high):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _scan(values, first, count, low, high):  # type: ignore[no-untyped-def]
+def _scan(values, first, count, low, high):
     above = np.empty(_LANES, np.float32)
     below = np.empty(_LANES, np.float32)
     for t in range(count):
@@ -70,17 +70,17 @@ def _scan(values, first, count, low, high):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _greater(a, b):  # type: ignore[no-untyped-def]
+def _greater(a, b):
     return a if a > b else b
 
 
 @kernel
-def _less(a, b):  # type: ignore[no-untyped-def]
+def _less(a, b):
     return a if a < b else b
 
 
 @kernel
-def _first_of_magnitude(values, b, magnitude):  # type: ignore[no-untyped-def]
+def _first_of_magnitude(values, b, magnitude):
     for i in range(BLOCK):
         if abs(values[b, i]) == magnitude:
             return values[b, i]

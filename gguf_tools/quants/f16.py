@@ -14,13 +14,13 @@ LAYOUT = np.dtype([("value", "<f2")])
 
 
 @kernel
-def _to_half(values, out):  # type: ignore[no-untyped-def]
+def _to_half(values, out):
     for i in range(values.size):
         out[i] = single_to_half(values[i])
 
 
 @kernel
-def _to_single(halves, out):  # type: ignore[no-untyped-def]
+def _to_single(halves, out):
     for i in range(halves.size):
         out[i] = half_to_single(halves[i])
 

@@ -35,7 +35,7 @@ _HALF_MAGNITUDE = np.uint32(0x7FFF)
 
 
 @kernel
-def single_to_half(value):  # type: ignore[no-untyped-def]
+def single_to_half(value):
     """float32 → bits of the half, as uint16."""
     bits = np.float32(value).view(np.uint32)
     magnitude = np.uint32(bits & _MAGNITUDE)
@@ -49,7 +49,7 @@ def single_to_half(value):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def half_to_single(half):  # type: ignore[no-untyped-def]
+def half_to_single(half):
     """Bits of a half (uint16) → float32, exactly; NaN payloads are kept."""
     bits = np.uint32(half)
     sign = np.uint32((bits & _SIGN) << _16)
@@ -66,6 +66,6 @@ def half_to_single(half):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def single_from_bits(bits):  # type: ignore[no-untyped-def]
+def single_from_bits(bits):
     """uint32 → the float32 with these bits. A function because numba views no variable a loop assigns to."""
     return np.uint32(bits).view(np.float32)

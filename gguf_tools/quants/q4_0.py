@@ -31,7 +31,7 @@ _TOP = np.int32(15)
 
 
 @kernel
-def _encode_blocks(values, out):  # type: ignore[no-untyped-def]
+def _encode_blocks(values, out):
     lows = np.empty(TILE, np.float32)
     peak = np.empty(TILE, np.float32)
     inverse = np.empty(TILE, np.float32)
@@ -54,14 +54,14 @@ def _encode_blocks(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _level(value, inverse):  # type: ignore[no-untyped-def]
+def _level(value, inverse):
     x = np.float32(np.float32(value * inverse) + _OFFSET)
     # outside only where the scale is so small that its inverse overflows; C casts that to 0
     return min(np.int32(x if abs(x) < _LIMIT else _ZERO), _TOP)
 
 
 @kernel
-def _decode_blocks(data, out):  # type: ignore[no-untyped-def]
+def _decode_blocks(data, out):
     for b in range(data.shape[0]):
         d = half_to_single(np.uint16(data[b, 0]) | np.uint16(np.uint16(data[b, 1]) << np.uint16(8)))
         for i in range(_HALF_BLOCK):

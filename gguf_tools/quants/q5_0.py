@@ -33,7 +33,7 @@ _GATHER_BITS = np.uint64(0x0102_0408_1020_4080)  # brings the lowest bit of byte
 
 
 @kernel
-def _encode_blocks(values, out):  # type: ignore[no-untyped-def]
+def _encode_blocks(values, out):
     lows = np.empty(TILE, np.float32)
     peak = np.empty(TILE, np.float32)
     inverse = np.empty(TILE, np.float32)
@@ -62,14 +62,14 @@ def _encode_blocks(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _level(value, inverse):  # type: ignore[no-untyped-def]
+def _level(value, inverse):
     x = np.float32(np.float32(value * inverse) + _OFFSET)
     # outside only where the scale is so small that its inverse overflows; C casts that to 0
     return min(np.int32(x if abs(x) < _LIMIT else _ZERO), _TOP)
 
 
 @kernel
-def _decode_blocks(data, out):  # type: ignore[no-untyped-def]
+def _decode_blocks(data, out):
     for b in range(data.shape[0]):
         d = half_to_single(np.uint16(data[b, 0]) | np.uint16(np.uint16(data[b, 1]) << np.uint16(8)))
         fifth = np.uint32(0)

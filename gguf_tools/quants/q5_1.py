@@ -33,7 +33,7 @@ _GATHER_BITS = np.uint64(0x0102_0408_1020_4080)  # brings the lowest bit of byte
 
 
 @kernel
-def _encode_blocks(values, out):  # type: ignore[no-untyped-def]
+def _encode_blocks(values, out):
     least = np.empty(TILE, np.float32)
     greatest = np.empty(TILE, np.float32)
     inverse = np.empty(TILE, np.float32)
@@ -66,14 +66,14 @@ def _encode_blocks(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _level(value, least, inverse):  # type: ignore[no-untyped-def]
+def _level(value, least, inverse):
     x = np.float32(np.float32(np.float32(value - least) * inverse) + _ROUND)
     # outside only where the range or its inverse overflows; C casts that to 0
     return min(np.int32(x if abs(x) < _LIMIT else _ZERO), _TOP)
 
 
 @kernel
-def _decode_blocks(data, out):  # type: ignore[no-untyped-def]
+def _decode_blocks(data, out):
     for b in range(data.shape[0]):
         d = half_to_single(np.uint16(data[b, 0]) | np.uint16(np.uint16(data[b, 1]) << np.uint16(8)))
         m = half_to_single(np.uint16(data[b, 2]) | np.uint16(np.uint16(data[b, 3]) << np.uint16(8)))

@@ -29,7 +29,7 @@ _JUST_UNDER_HALF = np.float32(0.49999997)  # adding ½ itself would round 0.4999
 
 
 @kernel
-def _encode_blocks(values, out):  # type: ignore[no-untyped-def]
+def _encode_blocks(values, out):
     lows = np.empty(TILE, np.float32)
     peak = np.empty(TILE, np.float32)
     inverse = np.empty(TILE, np.float32)
@@ -50,7 +50,7 @@ def _encode_blocks(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _level(value, inverse):  # type: ignore[no-untyped-def]
+def _level(value, inverse):
     x = np.float32(value * inverse)
     # beyond ±127 only where the scale is so small that its inverse overflows; C casts that to 0
     x = x if abs(x) < _LIMIT else _ZERO
@@ -58,7 +58,7 @@ def _level(value, inverse):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _decode_blocks(data, out):  # type: ignore[no-untyped-def]
+def _decode_blocks(data, out):
     for b in range(data.shape[0]):
         d = half_to_single(np.uint16(data[b, 0]) | np.uint16(np.uint16(data[b, 1]) << np.uint16(8)))
         for i in range(BLOCK):

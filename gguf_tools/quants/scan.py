@@ -12,7 +12,7 @@ _MAGNITUDE = np.uint32(0x7FFF_FFFF)
 
 
 @kernel
-def largest_magnitude(bits):  # type: ignore[no-untyped-def]
+def largest_magnitude(bits):
     """The largest of the float32 bit patterns in a flat uint32 array, sign cleared; 0 if it is empty.
 
     Patterns of finite numbers are below that of infinity, 0x7f800000.
