@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -62,5 +63,10 @@ def checkpoint(name: str, **changes: Any) -> tuple[dict[str, Any], dict[str, Sou
     config = {
         key: value for key, value in (model.config | changes).items() if changes.get(key, 0) is not None
     }
-    made = model.tensors(model.config)
-    return config, {tensor: stored(array, model.dtype) for tensor, array in made.items()}
+    return config, dict(_tensors(name))
+
+
+@cache
+def _tensors(name: str) -> dict[str, Source]:
+    model = tiny.MODELS[name]
+    return {tensor: stored(array, model.dtype) for tensor, array in model.tensors(model.config).items()}
