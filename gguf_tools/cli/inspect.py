@@ -134,9 +134,13 @@ def _print_tensors(out: Console, gguf: GGUFFile) -> None:
 
 
 def _type_name(metadata: Metadata, key: str) -> str:
+    """``uint32``, or for an array its element type and length: ``string[32,000]``."""
+    from ..container.metadata import Array
+
     value = metadata[key]
-    name = metadata.type_of(key).name.lower()
-    return f"{value.element_type.name.lower()}[{len(value):,}]" if hasattr(value, "element_type") else name
+    if isinstance(value, Array):
+        return f"{value.element_type.name.lower()}[{len(value):,}]"
+    return metadata.type_of(key).name.lower()
 
 
 def _shortest(value: Any) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+
 from .. import architectures, recipes, tokenizers
 from ..checkpoint import open_checkpoint
-from ..container.metadata import Metadata
+from ..container.metadata import Array, Metadata
 from .assemble import assemble_gguf, model_facts
 from .engine import Progress, execute
 from .plan import Plan
@@ -59,14 +60,6 @@ def plan_conversion(
     recipe = recipes.find_recipe(type)
     checkpoint = open_checkpoint(src)
     architecture = architectures.find(checkpoint.config)
-    side = architecture.to_gguf(checkpoint.config, checkpoint.tensors)
-    metadata = Metadata()
-    for key, value_type, value in architectures.general_metadata(
-        checkpoint.path, checkpoint.config, architecture=architecture, tensors=side.tensors
-    ):
-        metadata.set(key, value, value_type)
-    for key, value_type, value in side.metadata:
-        metadata.set(key, value, value_type)
     vocabulary = tokenizers.load(
         checkpoint.path,
         checkpoint.config,
@@ -74,9 +67,25 @@ def plan_conversion(
         architecture=architecture.name,
         pre=pre,
     )
+    tokens = vocabulary.get("tokenizer.ggml.tokens")
+    side = architecture.to_gguf(
+        checkpoint.config,
+        checkpoint.tensors,
+        token_count=len(tokens) if isinstance(tokens, Array) else None,
+        read_json=checkpoint.read_json,
+    )
+    left_out = {name for name, _ in side.dropped}
+    checkpoint.require_readable(name for name in checkpoint.tensors if name not in left_out)
+
+    metadata = Metadata()
+    general = architectures.general_metadata(
+        checkpoint.path, checkpoint.config, architecture=architecture, tensors=side.tensors
+    )
+    for key, value_type, value in [*general, *side.metadata]:
+        metadata.set(key, value, value_type)
     for key in vocabulary:
         metadata.set(key, vocabulary[key], vocabulary.type_of(key))
-    facts = [recipes.TensorFacts(name, tuple(tensor.shape)) for name, tensor in side.tensors]
+    facts = [recipes.TensorFacts(name, tuple(source.shape)) for name, source in side.tensors]
     return assemble_gguf(
         metadata,
         side.tensors,
@@ -84,4 +93,5 @@ def plan_conversion(
         recipe,
         source=os.fspath(src),
         dropped=side.dropped,
+        notes=side.notes,
     )
