@@ -20,7 +20,7 @@ from .half import half_to_single, single_to_half
 from .jit import kernel
 from .lanes import CHUNK, LANES, MAGIC, level, nearest
 
-__all__ = ["SCRATCH", "TILE", "choose_levels", "load_tile", "search", "step_factors", "unpack_scale_min"]
+__all__ = ["SCRATCH", "SUB_BLOCKS", "TILE", "choose_levels", "load_tile", "search", "step_factors", "unpack"]
 
 SIZE: Final = 32
 SUB_BLOCKS: Final = 8
@@ -135,22 +135,13 @@ def search(s, factors, levels):  # type: ignore[no-untyped-def]
                     difference = scale * s[_LEVEL + part + k + j] + low - s[_X + part + k + j]
                     error += s[_WEIGHT + part + k + j] * (difference * difference)
                 s[_ERROR + j] = error
-        for j in range(LANES):  # everything is loaded before the selects: LLVM would branch around a load
-            error = s[_ERROR + j]
-            best = s[_BEST + j]
-            step = s[_STEP + j]
-            low = s[_LOW + j]
-            best_step = s[_BEST_STEP + j]
-            best_low = s[_BEST_LOW + j]
-            scale = s[_SCALE + j]
-            try_scale = s[_TRY_SCALE + j]
-            try_low = s[_TRY_LOW + j]
-            wins = error < best
-            s[_BEST + j] = error if wins else best
-            s[_BEST_STEP + j] = step if wins else best_step
-            s[_BEST_LOW + j] = low if wins else best_low
-            s[_SCALE + j] = try_scale if wins else scale
-            s[_LOW + j] = try_low if wins else low
+        for j in range(LANES):
+            if s[_ERROR + j] < s[_BEST + j]:
+                s[_BEST + j] = s[_ERROR + j]
+                s[_BEST_STEP + j] = s[_STEP + j]
+                s[_BEST_LOW + j] = s[_LOW + j]
+                s[_SCALE + j] = s[_TRY_SCALE + j]
+                s[_LOW + j] = s[_TRY_LOW + j]
 
 
 @kernel
@@ -265,3 +256,18 @@ def choose_levels(s, lane, values, b, levels, out, chosen):  # type: ignore[no-u
             for i in range(SIZE):
                 biased = level((values[b, j * SIZE + i] + minimum) / scale, MAGIC, top)
                 chosen[j * SIZE + i] = np.uint8(np.float32(biased).view(np.int32) & 31)
+
+
+@kernel
+def unpack(data, b, scales, mins):  # type: ignore[no-untyped-def]
+    """Scales and mins of super-block b's eight sub-blocks, times d and dmin."""
+    d = half_to_single(np.uint16(data[b, 0] | (np.uint16(data[b, 1]) << 8)))
+    dmin = half_to_single(np.uint16(data[b, 2] | (np.uint16(data[b, 3]) << 8)))
+    for j in range(4):
+        first = data[b, 4 + j]
+        second = data[b, 8 + j]
+        third = data[b, 12 + j]
+        scales[j] = d * np.float32(first & 63)
+        mins[j] = dmin * np.float32(second & 63)
+        scales[4 + j] = d * np.float32((third & 15) | ((first >> 6) << 4))
+        mins[4 + j] = dmin * np.float32((third >> 4) | ((second >> 6) << 4))

@@ -1,0 +1,69 @@
+"""Q5_K: 256 values in eight sub-blocks of 32, each with a 6-bit scale and a 6-bit min.
+
+    byte 0        2           4            16           48                           176
+         ┌────────┬───────────┬────────────┬────────────┬────────────────────────────┐
+         │ d: f16 │ dmin: f16 │ scales: 12 │ fifth bits │ 128 bytes of low four bits │
+         └────────┴───────────┴────────────┴────────────┴────────────────────────────┘
+
+    value = d × scale[s] × level − dmin × min[s]            s = sub-block, 0 to 7
+
+    scales      12 bytes, packed as in Q4_K
+    fifth bits  byte i: bit s is the high bit of level i of sub-block s
+    low bits    byte 32 p + i: low half is level i of sub-block 2 p, high half of sub-block 2 p + 1
+
+Layout and rounding from ggml's ``block_q5_K``, ``quantize_row_q5_K_ref`` and ``dequantize_row_q5_K``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..spec import GGMLType
+from .codec import Codec
+from .jit import kernel
+from .lanes import scratch
+from .scale_min import SCRATCH, SUB_BLOCKS, TILE, choose_levels, load_tile, search, step_factors, unpack
+
+LAYOUT = np.dtype([("d", "<f2"), ("dmin", "<f2"), ("scales", "u1", 12), ("qh", "u1", 32), ("qs", "u1", 128)])
+
+_LEVELS = np.float32(31)
+_FACTORS = step_factors(-0.5, 15, 31)
+
+
+@kernel
+def _encode(values, out):  # type: ignore[no-untyped-def]
+    tile = scratch(SCRATCH)
+    chosen = np.empty(256, np.uint8)
+    for first in range(0, values.shape[0], TILE):
+        count = min(TILE, values.shape[0] - first)
+        load_tile(values, first, count, tile)
+        search(tile, _FACTORS, _LEVELS)
+        for b in range(count):
+            choose_levels(tile, b * SUB_BLOCKS, values, first + b, _LEVELS, out, chosen)
+            for i in range(32):
+                fifth = np.uint8(0)
+                for pair in range(4):
+                    low = chosen[pair * 64 + i]
+                    high = chosen[pair * 64 + 32 + i]
+                    out[first + b, 48 + pair * 32 + i] = np.uint8((low & 15) | (high << 4))
+                    fifth = np.uint8(fifth | ((low >> 4) << (2 * pair)) | ((high >> 4) << (2 * pair + 1)))
+                out[first + b, 16 + i] = fifth
+
+
+@kernel
+def _decode(data, out):  # type: ignore[no-untyped-def]
+    scales = np.empty(SUB_BLOCKS, np.float32)
+    mins = np.empty(SUB_BLOCKS, np.float32)
+    for b in range(data.shape[0]):
+        unpack(data, b, scales, mins)
+        for i in range(32):
+            fifth = data[b, 16 + i]
+            for pair in range(4):
+                byte = data[b, 48 + pair * 32 + i]
+                low = (byte & 15) | (((fifth >> (2 * pair)) & 1) << 4)
+                high = (byte >> 4) | (((fifth >> (2 * pair + 1)) & 1) << 4)
+                out[b, pair * 64 + i] = scales[2 * pair] * np.float32(low) - mins[2 * pair]
+                out[b, pair * 64 + 32 + i] = scales[2 * pair + 1] * np.float32(high) - mins[2 * pair + 1]
+
+
+CODEC = Codec(GGMLType.Q5_K, LAYOUT, _encode, _decode)
