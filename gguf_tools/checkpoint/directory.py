@@ -128,13 +128,13 @@ class Checkpoint:
         self.close()
 
     def _inside(self, name: str) -> Path:
-        parts = name.split("/")
-        if not name or "\0" in name or "\\" in name or any(part in {"", ".", ".."} for part in parts):
+        parts = [part for part in name.split("/") if part not in {"", "."}]
+        if not parts or name.startswith("/") or ".." in parts or "\0" in name or "\\" in name:
             raise CheckpointError(
                 "the path of a file of the checkpoint is unusable",
                 path=self.path,
                 found=name,
-                expected="a relative path without `.` or `..`",
+                expected="a relative path without `..`",
             )
         path = self.path.joinpath(*parts)
         if not path.parent.resolve().is_relative_to(self.path.resolve()):

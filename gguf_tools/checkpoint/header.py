@@ -29,13 +29,17 @@ _COLONS_PER_TENSOR: Final = 4
 _MAX_DIMENSION: Final = 1 << 63
 _MAX_RANK: Final = 64
 
+_HTML: Final = "an HTML page: the download delivered a web page instead of the file"
 _STARTS: Final = (
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself: fetch it with `git lfs pull`"),
     (b"GGUF", "a GGUF file"),
     (b"PK\x03\x04", "a zip archive, perhaps a PyTorch checkpoint"),
     (b"\x80\x02", "a Python pickle, perhaps a PyTorch checkpoint"),
     (b"\x1f\x8b", "gzip data: unpack it first"),
-    (b"<", "an HTML page: the download delivered a web page instead of the file"),
+    (b"<!", _HTML),
+    (b"<html", _HTML),
+    (b"<HTML", _HTML),
+    (b"<?xml", _HTML),
 )
 
 

@@ -110,7 +110,7 @@ def swap_blocks(data: NDArray[np.uint8], tensor_type: GGMLType) -> NDArray[np.ui
         if field.width > 1:
             part = slice(field.offset, field.offset + field.width * field.words)
             words = blocks[:, part].reshape(len(blocks), field.words, field.width)
-            blocks[:, part] = words[:, :, ::-1].reshape(len(blocks), -1)
+            blocks[:, part] = words[:, :, ::-1].reshape(len(blocks), field.width * field.words)
     return blocks.reshape(data.shape)
 
 

@@ -40,6 +40,12 @@ def test_swapping_twice_changes_nothing(kind: GGMLType) -> None:
     assert np.array_equal(swapped, data) is not wide
 
 
+@ALL
+def test_no_blocks_at_all(kind: GGMLType) -> None:
+    assert swap_blocks(blank(kind, 0), kind).shape == (0, BLOCK_SIZES[kind].bytes)
+    assert nonfinite_blocks(blank(kind, 0), kind).shape == (0,)
+
+
 @pytest.mark.parametrize(
     ("kind", "moves"),
     [
