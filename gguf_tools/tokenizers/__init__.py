@@ -1,1 +1,111 @@
+"""Tokenizers: Hugging Face's files ↔ a GGUF vocabulary.
 
+`load` reads tokenizer.model or tokenizer.json and what stands beside them, `export` writes them again.
+Both directions know nothing of weights; a tokenizer is some metadata keys, and loading an export gives the
+same keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from ..container.metadata import Metadata
+from ..errors import TokenizerError
+from ..spec import ValueType
+from .export import export
+from .fast import load_bpe, load_llama_hf, load_wordpiece
+from .files import TokenizerFiles
+from .pretokenizers import check_name
+from .special import special_entries
+from .spm import load_spm
+from .vocabulary import Entry, Vocabulary
+
+__all__ = ["export", "load"]
+
+_ADD_SPACE: Final = "tokenizer.ggml.add_space_prefix"
+_CODE_LLAMA_TOKENS: Final = 32016
+_CODE_LLAMA_IDS: Final = {"prefix": 32007, "suffix": 32008, "middle": 32009, "eot": 32010}
+_GRANITE_TOKENS: Final = 49152
+
+
+def load(
+    directory: Path,
+    config: Mapping[str, Any],
+    *,
+    kinds: Sequence[str],
+    architecture: str,
+    pre: str | None = None,
+) -> Metadata:
+    """All ``tokenizer.*`` keys of a checkpoint, as llama.cpp's converter (b11434) writes them.
+
+    Args:
+        directory: the checkpoint.
+        config: its config.json.
+        kinds: tokenizers to look for, in order: ``"spm"`` (tokenizer.model), ``"llama-hf"`` (a
+            SentencePiece vocabulary in tokenizer.json), ``"bpe"`` and ``"wordpiece"`` (tokenizer.json).
+        architecture: GGUF's name of the model's architecture; some have keys of their own.
+        pre: pre-tokenizer name to write instead of recognising it.
+
+    Raises:
+        TokenizerError: no tokenizer is found, its files are inconsistent, or it is not recognised.
+        CheckpointError: a file cannot be read or is not JSON.
+    """
+    if pre is not None:
+        check_name(pre)
+    files = TokenizerFiles(directory)
+    metadata = Metadata()
+    if architecture == "llama":
+        metadata.extend(_llama_before(files))
+    vocabulary = _find(files, config, kinds, pre)
+    if architecture == "bert":
+        types = config.get("type_vocab_size", 1)
+        metadata.set("tokenizer.ggml.token_type_count", types, ValueType.UINT32)
+    metadata.extend(vocabulary.entries())
+    metadata.extend(special_entries(files, len(vocabulary.tokens) if vocabulary.bounded else None))
+    if architecture == "llama":
+        metadata.extend(_llama_after(config))
+    if architecture in {"gemma3", "gemma-embedding"} and vocabulary.model == "llama":
+        metadata.set(_ADD_SPACE, False, ValueType.BOOL)
+    return metadata
+
+
+def _find(
+    files: TokenizerFiles, config: Mapping[str, Any], kinds: Sequence[str], pre: str | None
+) -> Vocabulary:
+    for kind in kinds:
+        found = None
+        if kind == "spm":
+            found = load_spm(files, config)
+        elif kind == "llama-hf":
+            found = load_llama_hf(files, config)
+        elif files.exists("tokenizer.json"):
+            found = (load_wordpiece if kind == "wordpiece" else load_bpe)(files, config, pre)
+        if found is not None:
+            return found if pre is None else replace(found, pre=pre)
+    wanted = ["tokenizer.model"] * ("spm" in kinds) + ["tokenizer.json"]
+    hint = ""
+    if files.exists("tekken.json"):
+        hint = "; tekken.json is Mistral's own format: take the tokenizer.json of the same model"
+    elif files.exists("vocab.txt") or files.exists("vocab.json"):
+        hint = "; save it as a fast tokenizer, which writes tokenizer.json"
+    raise TokenizerError(
+        f"no tokenizer is found{hint}", path=str(files.directory), expected=" or ".join(wanted)
+    )
+
+
+def _llama_before(files: TokenizerFiles) -> Iterator[Entry]:
+    prefix = (files.json("tokenizer_config.json") or {}).get("add_prefix_space")
+    if isinstance(prefix, bool):
+        yield _ADD_SPACE, ValueType.BOOL, prefix
+
+
+def _llama_after(config: Mapping[str, Any]) -> Iterator[Entry]:
+    """What the converter knows of models by the size of their vocabulary."""
+    if config.get("vocab_size") == _CODE_LLAMA_TOKENS:
+        for role, token_id in _CODE_LLAMA_IDS.items():
+            yield f"tokenizer.ggml.{role}_token_id", ValueType.UINT32, token_id
+    elif config.get("vocab_size") == _GRANITE_TOKENS:
+        yield "tokenizer.ggml.add_bos_token", ValueType.BOOL, False

@@ -1,0 +1,390 @@
+"""Vocabularies from tokenizer.json, the tokens transformers would have after loading it.
+
+transformers takes the model's vocabulary and the added tokens of tokenizer.json, then adds what
+tokenizer_config.json lists in ``added_tokens_decoder`` and what it names as special, at the next free ids.
+llama.cpp's converter asks that combined vocabulary, so it is rebuilt here from the files alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from ..errors import TokenizerError
+from ..spec import TokenType
+from .byte_level import SPACE
+from .decoders import decoded
+from .files import TokenizerFiles, items, mapping, text_of
+from .pretokenizers import recognise
+from .vocabulary import (
+    ADDED_SCORE,
+    MAX_TOKENS,
+    Vocabulary,
+    looks_special,
+    padding_token,
+    vocabulary_size,
+)
+
+__all__ = ["load_bpe", "load_llama_hf", "load_wordpiece"]
+
+_FILE: Final = "tokenizer.json"
+_BYTE: Final = re.compile(r"<0x[0-9A-Fa-f]{2}>")
+_ROLES: Final = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+
+_LLAMA: Final = {"bos": "<s>", "eos": "</s>", "unk": "<unk>"}
+_BERT: Final = {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"}
+_QWEN2: Final = {"unk": "<|endoftext|>", "eos": "<|endoftext|>", "pad": "<|endoftext|>"}
+_GEMMA: Final = {"unk": "<unk>", "bos": "<bos>", "eos": "<eos>", "pad": "<pad>"}
+_GPT2: Final = {"unk": "<|endoftext|>", "bos": "<|endoftext|>", "eos": "<|endoftext|>"}
+
+_CLASS_DEFAULTS: Final[Mapping[str, Mapping[str, str]]] = {
+    "LlamaTokenizer": _LLAMA,
+    "BertTokenizer": _BERT,
+    "Qwen2Tokenizer": _QWEN2,
+    "GemmaTokenizer": _GEMMA,
+    "GPT2Tokenizer": _GPT2,
+}
+"""Special tokens of transformers' tokenizer classes where the config names none; the fast ones are alike."""
+
+_CLASS_OF_MODEL: Final = {
+    "llama": "LlamaTokenizer",
+    "mistral": "LlamaTokenizer",
+    "bert": "BertTokenizer",
+    "qwen2": "Qwen2Tokenizer",
+    "qwen3": "Qwen2Tokenizer",
+    "gemma3_text": "GemmaTokenizer",
+}
+"""The class transformers takes for a ``model_type`` when tokenizer_config.json names none."""
+
+
+class _Added(NamedTuple):
+    content: str
+    special: bool
+    normalized: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Fast:
+    """A loaded tokenizer.json.
+
+    Attributes:
+        path: of the file.
+        document: the parsed file.
+        model: its ``model``.
+        texts: text of every id that has a token.
+        base: number of tokens of the model, before any were added.
+        added: added tokens by id.
+        named: texts of the tokens with a special role.
+        clean_up: whether decoding cleans up spaces.
+    """
+
+    path: str
+    document: Mapping[str, Any]
+    model: Mapping[str, Any]
+    texts: dict[int, str]
+    base: int
+    added: dict[int, _Added]
+    named: frozenset[str]
+    clean_up: bool
+
+    def added_texts(self) -> frozenset[str]:
+        """Texts of all added tokens."""
+        return frozenset(token.content for token in self.added.values())
+
+
+def load_bpe(files: TokenizerFiles, config: Mapping[str, Any], pre: str | None) -> Vocabulary:
+    """Byte-level BPE, as GPT-2, Llama 3 and Qwen have it.
+
+    Raises:
+        TokenizerError: the file is missing, of another kind, inconsistent, or its pre-tokenizer unknown.
+        CheckpointError: a file cannot be read or is not JSON.
+    """
+    fast = _read(files, config)
+    kind = fast.model.get("type", "BPE")
+    if kind != "BPE":
+        raise TokenizerError(
+            "the model is of a kind this architecture cannot use",
+            path=fast.path,
+            key="model.type",
+            found=kind,
+            expected="BPE",
+        )
+    if fast.model.get("byte_fallback") and pre is None:
+        raise TokenizerError(
+            "holds a SentencePiece vocabulary without its scores; the tokenizer.model it was made from is"
+            " needed beside it",
+            path=fast.path,
+        )
+    name = pre or recognise(fast.document, fast.added_texts(), fast.path)
+    tokens, types = _with_types(fast, config)
+    return Vocabulary("gpt2", name, tokens, types, merges=_merges(files, fast), bounded=False)
+
+
+def load_wordpiece(files: TokenizerFiles, config: Mapping[str, Any], pre: str | None) -> Vocabulary:
+    """WordPiece, as BERT has it.
+
+    GGUF marks beginnings of words (``▁word``) instead of continuations (``##piece``).
+
+    Raises:
+        TokenizerError, CheckpointError: as `load_bpe`.
+    """
+    fast = _read(files, config)
+    if fast.model.get("type", "WordPiece") != "WordPiece":
+        raise TokenizerError(
+            "the model is of a kind this architecture cannot use",
+            path=fast.path,
+            key="model.type",
+            found=fast.model.get("type"),
+            expected="WordPiece",
+        )
+    name = pre or recognise(fast.document, fast.added_texts(), fast.path)
+    tokens, types = _with_types(fast, config)
+    marked = []
+    for text, kind in zip(tokens, types, strict=True):
+        if kind is not TokenType.CONTROL:
+            text = text[2:] if text.startswith("##") else "▁" + text
+        marked.append(text)
+    return Vocabulary("bert", name, marked, types)
+
+
+def load_llama_hf(files: TokenizerFiles, config: Mapping[str, Any]) -> Vocabulary | None:
+    """A SentencePiece BPE vocabulary of which only tokenizer.json is left; None when it is something else.
+
+    The scores are lost; all are −1000. Tokens are CONTROL only by a role (bos, eos, …), not by being
+    added as special.
+
+    Raises:
+        TokenizerError, CheckpointError: as `load_bpe`.
+    """
+    document = files.json(_FILE)
+    model = mapping((document or {}).get("model"), "model", files.path(_FILE))
+    decoder = mapping((document or {}).get("decoder"), "decoder", files.path(_FILE))
+    if model.get("type") != "BPE" or not model.get("byte_fallback") or decoder.get("type") != "Sequence":
+        return None
+    fast = _read(files, config)
+    tokens = []
+    types = []
+    beyond = [token for token_id, token in sorted(fast.added.items()) if token_id >= fast.base]
+    for token_id in range(fast.base):
+        text = fast.texts.get(token_id)
+        if text is None:
+            raise TokenizerError("no token has this id", path=fast.path, key="model.vocab", found=token_id)
+        tokens.append(text)
+        if _BYTE.fullmatch(text):
+            types.append(TokenType.BYTE)
+        else:
+            types.append(TokenType.CONTROL if text in fast.named else TokenType.NORMAL)
+    for token in beyond:
+        tokens.append(token.content)
+        types.append(TokenType.CONTROL if token.content in fast.named else TokenType.USER_DEFINED)
+    return Vocabulary("llama", "default", tokens, types, scores=[ADDED_SCORE] * len(tokens))
+
+
+def _with_types(fast: _Fast, config: Mapping[str, Any]) -> tuple[list[str], list[TokenType]]:
+    size = vocabulary_size(config, len(fast.texts), fast.path)
+    highest = max(fast.texts)
+    if highest >= size:
+        raise TokenizerError(
+            "a token's id lies beyond the model's vocabulary",
+            path=fast.path,
+            key=fast.texts[highest],
+            found=highest,
+            expected=f"less than vocab_size {size}",
+        )
+    decoder = fast.document.get("decoder")
+    tokens: list[str] = []
+    types: list[TokenType] = []
+    for token_id in range(size):
+        text = fast.texts.get(token_id)
+        added = fast.added.get(token_id)
+        kind = TokenType.NORMAL
+        if text is None:
+            text, kind = padding_token(token_id), TokenType.UNUSED
+        elif added is not None:
+            if not added.normalized:
+                text = decoded(text, decoder, clean_up=fast.clean_up)
+            if added.special or looks_special(text):
+                kind = TokenType.CONTROL
+            else:
+                text, kind = text.replace("▁", " "), TokenType.USER_DEFINED
+        tokens.append(text)
+        types.append(kind)
+    return tokens, types
+
+
+def _merges(files: TokenizerFiles, fast: _Fast) -> list[str]:
+    """Merges as ``"left right"``, by rank; a space inside a part is written as byte-level BPE does."""
+    stored = items(fast.model.get("merges"), "model.merges", fast.path)
+    if not stored:
+        return _merges_of_text(files)
+    known = set(fast.texts.values())
+    # the model joins without the second part's prefix, which byte-level models do not have
+    joins = not fast.model.get("continuing_subword_prefix")
+    merges = []
+    for rank, merge in enumerate(stored):
+        parts = merge.split(" ") if isinstance(merge, str) else merge
+        if not isinstance(parts, list) or len(parts) != 2 or not all(isinstance(part, str) for part in parts):
+            raise TokenizerError(
+                f"merge {rank} is not a pair of tokens", path=fast.path, key="model.merges", found=merge
+            )
+        for part in (*parts, parts[0] + parts[1]) if joins else parts:
+            if part not in known:
+                raise TokenizerError(
+                    f"merge {rank} names a token that is not in the vocabulary",
+                    path=fast.path,
+                    key="model.merges",
+                    found=part,
+                )
+        merges.append(
+            merge if isinstance(merge, str) else " ".join(part.replace(" ", SPACE) for part in parts)
+        )
+    return merges
+
+
+def _merges_of_text(files: TokenizerFiles) -> list[str]:
+    """merges.txt: a pair a line, after a line with the version."""
+    lines = (files.text("merges.txt") or "").splitlines()
+    if lines and lines[0].startswith("#"):
+        lines = lines[1:]
+    pairs = (line.split() for line in lines)
+    return [" ".join(pair) for pair in pairs if len(pair) == 2]
+
+
+def _read(files: TokenizerFiles, config: Mapping[str, Any]) -> _Fast:
+    path = files.path(_FILE)
+    document = files.require(_FILE)
+    model = mapping(document.get("model"), "model", path)
+    vocabulary = model.get("vocab")
+    if not isinstance(vocabulary, dict) or not vocabulary:
+        raise TokenizerError(
+            "the model's vocabulary is not a table of tokens and ids",
+            path=path,
+            key="model.vocab",
+            found=type(vocabulary).__name__ if vocabulary != {} else "no tokens",
+            expected="an object",
+        )
+    texts: dict[int, str] = {}
+    for text, token_id in vocabulary.items():
+        _check_id(token_id, text, path)
+        if token_id in texts:
+            raise TokenizerError(
+                "two tokens have the same id",
+                path=path,
+                key="model.vocab",
+                found=f"{texts[token_id]!r}, {text!r}",
+            )
+        texts[token_id] = text
+    added: dict[int, _Added] = {}
+    named = _named(files, config)
+    for token, token_id in _listed(document, path):
+        _add(token, token_id, vocabulary, texts, added, path)
+    taken = {token.content for token in added.values()}
+    for token in _later(files, named):
+        if token.content and token.content not in taken:
+            taken.add(token.content)
+            _add(token, None, vocabulary, texts, added, path)
+    return _Fast(
+        path=path,
+        document=document,
+        model=model,
+        texts=texts,
+        base=len(vocabulary),
+        added=added,
+        named=frozenset(named),
+        clean_up=bool((files.json("tokenizer_config.json") or {}).get("clean_up_tokenization_spaces")),
+    )
+
+
+def _check_id(token_id: Any, text: str, path: str) -> None:
+    if isinstance(token_id, bool) or not isinstance(token_id, int) or not 0 <= token_id < MAX_TOKENS:
+        raise TokenizerError(
+            "a token's id is unusable", path=path, key=text, found=token_id, expected=f"0 to {MAX_TOKENS - 1}"
+        )
+
+
+def _listed(document: Mapping[str, Any], path: str) -> Iterator[tuple[_Added, Any]]:
+    """Added tokens of tokenizer.json, with the ids it gives them."""
+    for entry in items(document.get("added_tokens"), "added_tokens", path):
+        entry = mapping(entry, "added_tokens", path)
+        content = entry.get("content")
+        if not isinstance(content, str):
+            raise TokenizerError("an added token has no text", path=path, key="added_tokens", found=content)
+        special = bool(entry.get("special", False))
+        yield _Added(content, special, bool(entry.get("normalized", not special))), entry.get("id")
+
+
+def _add(
+    token: _Added,
+    token_id: Any,
+    vocabulary: Mapping[str, int],
+    texts: dict[int, str],
+    added: dict[int, _Added],
+    path: str,
+) -> None:
+    """Give a token its id: the model's where it has the token, else the next one."""
+    if token.content in vocabulary:
+        known = vocabulary[token.content]
+    elif token_id is None:
+        known = max(max(texts) + 1, len(vocabulary))
+    else:
+        _check_id(token_id, token.content, path)
+        known = token_id
+    if token_id is not None and token_id != known:
+        raise TokenizerError(
+            "an added token has another id in the vocabulary",
+            path=path,
+            key=token.content,
+            found=token_id,
+            expected=str(known),
+        )
+    if texts.get(known, token.content) != token.content:
+        raise TokenizerError(
+            "two tokens have the same id",
+            path=path,
+            key="added_tokens",
+            found=f"{texts[known]!r}, {token.content!r}",
+        )
+    texts[known] = token.content
+    added[known] = token
+
+
+def _later(files: TokenizerFiles, named: Mapping[str, str]) -> Iterator[_Added]:
+    """Tokens transformers adds after those of tokenizer.json, in order."""
+    path = files.path("tokenizer_config.json")
+    settings = files.json("tokenizer_config.json") or {}
+    decoder = mapping(settings.get("added_tokens_decoder"), "added_tokens_decoder", path)
+    for key in sorted(decoder, key=lambda key: int(key) if key.isdecimal() else -1):
+        entry = mapping(decoder[key], "added_tokens_decoder", path)
+        content = entry.get("content")
+        if not isinstance(content, str):
+            raise TokenizerError(
+                "an added token has no text", path=path, key="added_tokens_decoder", found=content
+            )
+        special = bool(entry.get("special", False)) or content in named
+        yield _Added(content, special, bool(entry.get("normalized", not special)))
+    for content in named:
+        yield _Added(content, special=True, normalized=False)
+
+
+def _named(files: TokenizerFiles, config: Mapping[str, Any]) -> dict[str, str]:
+    """Texts of tokens with a special role (bos, eos, …, additional), in transformers' order, each with it."""
+    settings = dict(files.json("tokenizer_config.json") or {})
+    if "added_tokens_decoder" not in settings:
+        settings.update(files.json("special_tokens_map.json") or {})
+    kind = str(settings.get("tokenizer_class") or config.get("tokenizer_class") or "")
+    if not kind:
+        kind = _CLASS_OF_MODEL.get(str(config.get("model_type")), "")
+    defaults = _CLASS_DEFAULTS.get(kind.removesuffix("Fast"), {})
+    named: dict[str, str] = {}
+    for role in _ROLES:
+        text = text_of(settings.get(f"{role}_token", defaults.get(role)))
+        if text:
+            named.setdefault(text, role)
+    additional = settings.get("additional_special_tokens") or settings.get("extra_special_tokens")
+    for entry in additional if isinstance(additional, list) else ():
+        text = text_of(entry)
+        if text:
+            named.setdefault(text, "additional")
+    return named

@@ -1,0 +1,129 @@
+"""The tokenizer files of a checkpoint directory, each read once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..checkpoint.documents import parse_json, read_bytes
+from ..errors import TokenizerError
+
+__all__ = ["TokenizerFiles", "items", "mapping", "text_of"]
+
+
+class TokenizerFiles:
+    """Lazily read tokenizer files.
+
+    Args:
+        directory: the checkpoint.
+
+    Attributes:
+        directory: the same.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._documents: dict[str, Any] = {}
+
+    def path(self, name: str) -> str:
+        """Where a file is or would be, for errors."""
+        return str(self.directory / name)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file."""
+        return (self.directory / name).is_file()
+
+    def bytes(self, name: str) -> bytes | None:
+        """Contents of a file, or None.
+
+        Raises:
+            CheckpointError: it cannot be read or is absurdly large.
+        """
+        return read_bytes(self.directory / name)
+
+    def text(self, name: str) -> str | None:
+        """Contents of a UTF-8 file, or None.
+
+        Raises:
+            CheckpointError: it cannot be read.
+            TokenizerError: it is not UTF-8.
+        """
+        data = self.bytes(name)
+        if data is None:
+            return None
+        try:
+            return data.decode("utf-8").replace("\r\n", "\n")
+        except UnicodeDecodeError as error:
+            raise TokenizerError("is not UTF-8 text", path=self.path(name), offset=error.start) from error
+
+    def json(self, name: str) -> Mapping[str, Any] | None:
+        """A JSON object, or None where there is no such file.
+
+        Raises:
+            CheckpointError: it cannot be read or is not JSON.
+            TokenizerError: it is not an object.
+        """
+        if name not in self._documents:
+            data = self.bytes(name)
+            self._documents[name] = None if data is None else parse_json(data, self.path(name), strict=False)
+        document = self._documents[name]
+        if document is None:
+            return None
+        if not isinstance(document, dict):
+            raise TokenizerError(
+                "must be a JSON object",
+                path=self.path(name),
+                found=type(document).__name__,
+                expected="an object",
+            )
+        return document
+
+    def require(self, name: str) -> Mapping[str, Any]:
+        """A JSON object that must be there.
+
+        Raises:
+            TokenizerError: there is no such file, or it is not an object.
+            CheckpointError: it cannot be read or is not JSON.
+        """
+        document = self.json(name)
+        if document is None:
+            raise TokenizerError("the file is missing", path=self.path(name))
+        return document
+
+
+def mapping(value: Any, key: str, path: str) -> Mapping[str, Any]:
+    """A JSON value that must be an object; absent counts as empty.
+
+    Raises:
+        TokenizerError: it is something else.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise TokenizerError(
+            "must be an object", path=path, key=key, found=type(value).__name__, expected="an object"
+        )
+    return value
+
+
+def items(value: Any, key: str, path: str) -> list[Any]:
+    """A JSON value that must be a list; absent counts as empty.
+
+    Raises:
+        TokenizerError: it is something else.
+    """
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise TokenizerError(
+            "must be a list", path=path, key=key, found=type(value).__name__, expected="a list"
+        )
+    return value
+
+
+def text_of(value: Any) -> str | None:
+    """The text of a token given as a string or as ``{"content": …}``; None for anything else."""
+    if isinstance(value, dict):
+        value = value.get("content")
+    return value if isinstance(value, str) else None

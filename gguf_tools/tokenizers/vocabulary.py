@@ -1,0 +1,114 @@
+"""A vocabulary as GGUF stores it, and the rules all kinds of tokenizers share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from ..container.metadata import Array
+from ..errors import TokenizerError
+from ..spec import TokenType, ValueType
+
+__all__ = [
+    "ADDED_SCORE",
+    "MAX_TOKENS",
+    "PADDING_SCORE",
+    "Entry",
+    "Vocabulary",
+    "looks_special",
+    "padding_token",
+    "vocabulary_size",
+]
+
+Entry: TypeAlias = tuple[str, ValueType, Any]
+"""A metadata key, its type and its value."""
+
+MAX_TOKENS: Final = 1 << 22
+"""Real vocabularies stay below 300,000 tokens; a config asking for much more is broken."""
+
+ADDED_SCORE: Final = -1000.0
+"""Score llama.cpp's converter gives to tokens that were added to a SentencePiece model."""
+
+PADDING_SCORE: Final = -10000.0
+"""Score of ids no token has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Tokens by id, with what else a runtime needs to use them.
+
+    Attributes:
+        model: ``tokenizer.ggml.model``: ``"llama"`` (SentencePiece), ``"gpt2"`` (byte-level BPE) or
+            ``"bert"`` (WordPiece).
+        pre: ``tokenizer.ggml.pre``, the name of the pre-tokenizer.
+        tokens: text of every token; the index is the id.
+        types: what every token is.
+        scores: log probabilities (SentencePiece only).
+        merges: pairs ``"left right"`` in order of rank (BPE only).
+        bounded: special ids must lie inside the vocabulary to be written (llama.cpp's converter checks
+            this only where it knows the size beforehand).
+    """
+
+    model: str
+    pre: str
+    tokens: Sequence[str]
+    types: Sequence[TokenType]
+    scores: Sequence[float] | None = None
+    merges: Sequence[str] | None = None
+    bounded: bool = True
+
+    def entries(self) -> Iterator[Entry]:
+        """As metadata, in the order and with the types of llama.cpp's converter."""
+        yield "tokenizer.ggml.model", ValueType.STRING, self.model
+        yield "tokenizer.ggml.pre", ValueType.STRING, self.pre
+        yield "tokenizer.ggml.tokens", ValueType.ARRAY, Array(ValueType.STRING, self.tokens)
+        if self.scores is not None:
+            yield "tokenizer.ggml.scores", ValueType.ARRAY, Array(ValueType.FLOAT32, self.scores)
+        yield (
+            "tokenizer.ggml.token_type",
+            ValueType.ARRAY,
+            Array(ValueType.INT32, [int(t) for t in self.types]),
+        )
+        if self.merges:
+            yield "tokenizer.ggml.merges", ValueType.ARRAY, Array(ValueType.STRING, self.merges)
+
+
+def padding_token(token_id: int) -> str:
+    """Text of an id below the model's vocabulary size that the tokenizer has no token for."""
+    return f"[PAD{token_id}]"
+
+
+def looks_special(text: str) -> bool:
+    """Whether an added token is a control token although its file does not say so.
+
+    Some published tokenizers mark theirs as ordinary; these spellings are the ones llama.cpp's
+    converter (b11434) takes for control tokens all the same.
+    """
+    return (
+        text in {"<pad>", "<mask>", "<2mass>", "[@BOS@]"}
+        or (text.startswith("<|") and text.endswith("|>"))
+        or (text.startswith("<｜") and text.endswith("｜>"))
+        or (text.startswith("<unused") and text.endswith(">"))
+    )
+
+
+def vocabulary_size(config: Mapping[str, Any], default: int, path: str) -> int:
+    """The model's number of tokens: ``vocab_size`` of its config, else ``default``.
+
+    Raises:
+        TokenizerError: it is no sensible number.
+    """
+    text = config.get("text_config")
+    size = config.get("vocab_size", text.get("vocab_size") if isinstance(text, dict) else None)
+    if size is None:
+        return default
+    if isinstance(size, bool) or not isinstance(size, int) or not 0 < size <= MAX_TOKENS:
+        raise TokenizerError(
+            "the vocabulary size is unusable",
+            path=path,
+            key="vocab_size",
+            found=size,
+            expected=f"1 to {MAX_TOKENS}",
+        )
+    return size
