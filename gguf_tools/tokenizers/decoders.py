@@ -16,11 +16,11 @@ from .byte_level import to_bytes
 __all__ = ["decoded"]
 
 _BYTE: Final = re.compile(r"<0x([0-9A-Fa-f]{2})>")
-_WORDPIECE_CLEANUP: Final = (
+_CLEANUP: Final = (
     (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),
-    (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
+    (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
 )  # fmt: skip
-_CLEANUP: Final = tuple(pair for pair in _WORDPIECE_CLEANUP if pair[0] != " do not")
+_WORDPIECE_CLEANUP: Final = (*_CLEANUP, (" do not", " don't"))
 
 
 def decoded(text: str, decoder: Any, *, clean_up: bool) -> str:

@@ -143,9 +143,9 @@ class _Writer:
     def _padding_ids(self) -> Iterator[int]:
         """Ids that have no token: what loading fills in for them needs no file."""
         for token_id, (text, kind) in enumerate(zip(self._texts, self._types, strict=True)):
-            if kind is TokenType.UNUSED and text == padding_token(token_id):
-                if self._scores is None or self._scores[token_id] == PADDING_SCORE:
-                    yield token_id
+            unscored = self._scores is None or self._scores[token_id] == PADDING_SCORE
+            if kind is TokenType.UNUSED and unscored and text == padding_token(token_id):
+                yield token_id
 
     def _find_roles(self) -> Iterator[tuple[str, str]]:
         """Roles with the texts of their tokens, for those whose token is an added one."""

@@ -4,7 +4,8 @@ The message is ``sentencepiece.ModelProto`` of sentencepiece_model.proto:
 
     ModelProto       1 pieces (repeated SentencePiece)   2 trainer_spec   3 normalizer_spec
     SentencePiece    1 piece: string    2 score: float    3 type: enum, default NORMAL
-    TrainerSpec      3 model_type   4 vocab_size   35 byte_fallback   40 unk_id   41 bos_id   42 eos_id   43 pad_id
+    TrainerSpec      3 model_type   4 vocab_size   35 byte_fallback
+                     40 unk_id   41 bos_id   42 eos_id   43 pad_id
     NormalizerSpec   1 name   3 add_dummy_prefix   4 remove_extra_whitespaces   5 escape_whitespaces
 
 Protobuf's wire format: a field is a varint ``number << 3 | kind``, then a varint (kind 0), eight bytes

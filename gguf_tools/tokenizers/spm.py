@@ -62,14 +62,14 @@ def _added(files: TokenizerFiles) -> Iterator[tuple[int, str, TokenType]]:
     settings = files.json("tokenizer_config.json") or {}
     for key, entry in mapping(settings.get("added_tokens_decoder"), "added_tokens_decoder", path).items():
         entry = mapping(entry, "added_tokens_decoder", path)
-        text = entry.get("content")
-        if not isinstance(text, str):
-            raise TokenizerError("an added token has no text", path=path, key=key, found=text)
-        token_id = _usable(int(key) if key.isdecimal() else key, text, path)
-        if entry.get("special") or looks_special(text):
-            yield token_id, text, TokenType.CONTROL
+        content = entry.get("content")
+        if not isinstance(content, str):
+            raise TokenizerError("an added token has no text", path=path, key=key, found=content)
+        token_id = _usable(int(key) if key.isdecimal() else key, content, path)
+        if entry.get("special") or looks_special(content):
+            yield token_id, content, TokenType.CONTROL
         else:
-            yield token_id, text.replace("▁", " "), TokenType.USER_DEFINED
+            yield token_id, content.replace("▁", " "), TokenType.USER_DEFINED
 
 
 def _usable(token_id: Any, text: str, path: str) -> int:
