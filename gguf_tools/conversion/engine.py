@@ -72,6 +72,7 @@ def execute(
             _check_space(plan, target)
             folder = stack.enter_context(AtomicDirectory(target, force=force))
             for name, contents in plan.sidecars.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 with AtomicFile(folder / name, size=len(contents)) as sidecar:
                     sidecar.write_at(0, contents)
             outputs = [
