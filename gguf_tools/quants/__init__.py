@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -55,10 +54,10 @@ def can_decode(type_: str | GGMLType) -> bool:
 
 def quantize(
     x: ArrayLike,
-    type: str | GGMLType,
+    type: str | GGMLType,  # noqa: A002
     *,
     threads: int | None = None,
-    name: str | None = None,  # noqa: A002
+    name: str | None = None,
 ) -> NDArray[np.uint8]:
     """Encode an array, row by row along its last dimension.
 

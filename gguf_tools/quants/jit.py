@@ -11,12 +11,15 @@ package, of numba's and numpy's versions, and of the processor.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar
 
 import llvmlite.binding as llvm
@@ -28,23 +31,28 @@ __all__ = ["cache_directory", "kernel"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
+_DECORATING = Lock()
+"""Codecs are imported when first used, perhaps by several threads at once, and numba's setting is global."""
+
 
 def kernel(function: _Function) -> _Function:
     """Compile a function when it is first called, and keep the machine code for the next process."""
-    previous = config.CACHE_DIR
-    config.CACHE_DIR = str(cache_directory())  # read while decorating; the user's own setting comes back
-    try:
-        compiled: _Function = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    finally:
-        config.CACHE_DIR = previous
+    with _DECORATING:
+        previous = config.CACHE_DIR
+        config.CACHE_DIR = str(cache_directory())  # read while decorating; the user's own setting comes back
+        try:
+            compiled: _Function = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+        finally:
+            config.CACHE_DIR = previous
     return compiled
 
 
 @cache
 def cache_directory() -> Path:
-    """Where compiled kernels are kept: below ``NUMBA_CACHE_DIR``, the user's cache or the temporary directory.
+    """Where compiled kernels are kept: below ``NUMBA_CACHE_DIR`` or the user's cache.
 
-    The package's own directory is never written to, so a read-only install works like any other.
+    Where neither can be written to, a temporary directory lasts as long as the process. The package's own
+    directory is never written to, so a read-only install works like any other.
     """
     key = _key()
     bases = [
@@ -64,7 +72,9 @@ def cache_directory() -> Path:
 
 def _private_temporary(key: str) -> Path:
     """A directory for this process alone: machine code from a place others can write to is not to be run."""
-    return Path(tempfile.mkdtemp(prefix=f"gguf-tools-kernels-{key}-"))
+    directory = tempfile.mkdtemp(prefix=f"gguf-tools-kernels-{key}-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return Path(directory)
 
 
 def _key() -> str:

@@ -5,8 +5,9 @@
          │ d: f16 │ qh: u32│ 16 × (q[i] & 15 | q[i+16] << 4)  │      value = d × (q − 16)
          └────────┴────────┴──────────────────────────────────┘
 
-Bit i of ``qh`` is the fifth bit of q[i]. Layout and rounding from ggml's ``block_q5_0`` and ``quantize_row_q5_0_ref``: the value of
-largest magnitude becomes −16, so d = value / −16, and q = ⌊x / d + 16 + ½⌋, at most 31.
+Bit i of ``qh`` is the fifth bit of q[i]. Layout and rounding from ggml's ``block_q5_0`` and
+``quantize_row_q5_0_ref``: the value of largest magnitude becomes −16, so d = value / −16, and
+q = ⌊x / d + 16 + ½⌋, at most 31.
 """
 
 from __future__ import annotations

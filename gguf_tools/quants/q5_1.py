@@ -5,8 +5,8 @@
          │ d: f16 │ m: f16 │ qh: u32│ 16 × (q[i] & 15 | q[i+16] << 4)  │      value = d × q + m
          └────────┴────────┴────────┴──────────────────────────────────┘
 
-Bit i of ``qh`` is the fifth bit of q[i]. Layout and rounding from ggml's ``block_q5_1`` and ``quantize_row_q5_1_ref``: m is the least value,
-d = (greatest − least) / 31, and q = ⌊(x − m) / d + ½⌋.
+Bit i of ``qh`` is the fifth bit of q[i]. Layout and rounding from ggml's ``block_q5_1`` and
+``quantize_row_q5_1_ref``: m is the least value, d = (greatest − least) / 31, and q = ⌊(x − m) / d + ½⌋.
 """
 
 from __future__ import annotations

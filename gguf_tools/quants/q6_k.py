@@ -188,7 +188,9 @@ def _choose_levels(s, lane, values, b, out, chosen):  # type: ignore[no-untyped-
             q3 = chosen[128 * h + 96 + i]
             out[b, 64 * h + i] = np.uint8((q0 & 15) | (q2 << 4))
             out[b, 64 * h + 32 + i] = np.uint8((q1 & 15) | (q3 << 4))
-            out[b, 128 + 32 * h + i] = np.uint8((q0 >> 4) | ((q1 >> 4) << 2) | ((q2 >> 4) << 4) | ((q3 >> 4) << 6))
+            out[b, 128 + 32 * h + i] = np.uint8(
+                (q0 >> 4) | ((q1 >> 4) << 2) | ((q2 >> 4) << 4) | ((q3 >> 4) << 6)
+            )
 
 
 @kernel
