@@ -493,7 +493,7 @@ MODELS: dict[str, Tiny] = {
         },
         tensors=encoder,
         tokenizer="bert",
-        pre="bert-bge",
+        pre="jina-v2-en",
         dtype="F32",
         files={
             "modules.json": json.dumps(MODULES, indent=2) + "\n",

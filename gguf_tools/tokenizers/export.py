@@ -23,9 +23,11 @@ __all__ = ["export"]
 
 _CLASSES: Final = {
     "gpt2": "PreTrainedTokenizerFast",
-    "llama": "LlamaTokenizerFast",
+    "llama": "PreTrainedTokenizerFast",
     "bert": "BertTokenizerFast",
 }
+"""transformers' class for each kind. The general one takes tokenizer.json as it is, where LlamaTokenizerFast
+would build its own from tokenizer.model."""
 _FIXED_ROLES: Final = ("bos", "eos", "unk", "sep", "pad", "mask")
 _REPLACE_SPACE: Final = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
 _RESTORE_SPACE: Final = {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}
@@ -235,6 +237,7 @@ class _Writer:
         if self._scores is not None:
             merges = merges_by_score(
                 [(self._texts[i], self._scores[i], i) for i in ids if self._types[i] is TokenType.NORMAL],
+                [self._texts[i] for i in ids if self._types[i] is TokenType.USER_DEFINED],
                 vocabulary,
             )
         else:
@@ -358,6 +361,12 @@ class _Writer:
             **self.special_tokens_map(),
         }
         made["clean_up_tokenization_spaces"] = False
+        if self._model != "bert":
+            # otherwise the general class also returns token types, which decoders do not take
+            made["model_input_names"] = ["input_ids", "attention_mask"]
+        context = self._metadata.get(f"{self._metadata.get('general.architecture')}.context_length")
+        if isinstance(context, int):
+            made["model_max_length"] = context
         for role, key in ADD_KEYS.items():
             if isinstance(self._metadata.get(key), bool):
                 made[f"add_{role}_token"] = self._metadata[key]
@@ -375,7 +384,7 @@ class _Writer:
 
     def _silent(self) -> dict[str, None]:
         """Roles the tokenizer's class would fill in with tokens this vocabulary does not have."""
-        if self._model == "gpt2":
+        if _CLASSES[self._model] == "PreTrainedTokenizerFast":
             return {}
         absent = {f"{role}_token": None for role in (*_FIXED_ROLES, "cls")}
         return {name: None for name in absent if name not in self.special_tokens_map()}

@@ -12,18 +12,28 @@ from collections.abc import Container, Iterable
 __all__ = ["merges_by_score"]
 
 
-def merges_by_score(pieces: Iterable[tuple[str, float, int]], vocabulary: Container[str]) -> list[list[str]]:
+def merges_by_score(
+    pieces: Iterable[tuple[str, float, int]], whole: Iterable[str], vocabulary: Container[str]
+) -> list[list[str]]:
     """Pairs of pieces, most eagerly joined first.
+
+    Of the ways to put one piece together the one with the longest left part comes first, as in the files
+    transformers makes of a SentencePiece model.
 
     Args:
         pieces: text, score and id of every piece that may be the result of joining two. Equal scores are
             ordered by id.
+        whole: user-defined pieces. SentencePiece never cuts these, so they come before all others, the
+            longest first.
         vocabulary: texts that may be parts.
     """
-    merges = []
+    merges = [pair for text in whole for pair in _cuts(text, vocabulary)]
+    merges.sort(key=lambda pair: (-len(pair[0]), -len(pair[1])))
     for text, _, _ in sorted(pieces, key=lambda piece: (-piece[1], piece[2])):
-        for cut in range(1, len(text)):
-            left, right = text[:cut], text[cut:]
-            if left in vocabulary and right in vocabulary:
-                merges.append([left, right])
+        merges.extend(_cuts(text, vocabulary))
     return merges
+
+
+def _cuts(text: str, vocabulary: Container[str]) -> list[list[str]]:
+    pairs = ([text[:cut], text[cut:]] for cut in range(len(text) - 1, 0, -1))
+    return [pair for pair in pairs if pair[0] in vocabulary and pair[1] in vocabulary]

@@ -7,7 +7,9 @@ compared: normalizer and pre-tokenizer, reduced to a list of steps. A fine-tune 
 vocabulary trained from scratch is recognised the same way.
 
 Some names share a structure. Then a ``Sign`` in the file decides: a BOS template, ``ignore_merges``, or
-tokens only that family has. Of names that mean the same to the runtime the most common one is used.
+tokens only that family has. Of names that mean the same to the runtime the one the
+converter gives is used: for BERT's own vocabulary that is ``jina-v2-en``, because ``bert-bge`` has the
+same hash and is overwritten.
 
 The structures are those of published tokenizer.json files; the expressions also stand in comments of
 llama.cpp's ``llm_tokenizer_bpe``.
@@ -160,7 +162,7 @@ PRETOKENIZERS: Final = (
     PreTokenizer("gpt-2", None, _bytes(words=True)),
     PreTokenizer("modern-bert", _NFC, _bytes(words=True), sign=Sign(tokens=("[MASK]",))),
     PreTokenizer("olmo", _NFC, _bytes(words=True)),
-    PreTokenizer("bert-bge", _BERT, {"type": "BertPreTokenizer"}),
+    PreTokenizer("jina-v2-en", _BERT, {"type": "BertPreTokenizer"}),
 )
 """All that are recognised. Of those with one structure the first whose sign fits is taken."""
 
@@ -170,9 +172,9 @@ _SAME: Final = {
     "megrez": "qwen2",
     "f2llmv2": "qwen2",
     "phi-2": "gpt-2",
-    "bert-bge-large": "bert-bge",
-    "jina-v2-en": "bert-bge",
-    "default": "bert-bge",
+    "bert-bge": "jina-v2-en",
+    "bert-bge-large": "jina-v2-en",
+    "default": "jina-v2-en",
 }
 """Names that only occur in files, with the entry that has their structure. ``default`` is what WordPiece
 files carry that were made before names were recorded; for BPE it means a splitting of llama.cpp's own."""
