@@ -1,0 +1,107 @@
+"""ggml's own C quantizers, called in process.
+
+The library comes from the ``libggml-python`` package, built without fused multiply-add: its bytes are those
+of a plain x86-64 build of llama.cpp.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from gguf_tools.source import row_count, row_length
+from gguf_tools.spec import BLOCK_SIZES, GGMLType, row_bytes
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["decode", "encode", "encode_into", "library"]
+
+_ROW_FUNCTIONS: Final = {
+    GGMLType.F16: ("ggml_fp32_to_fp16_row", "ggml_fp16_to_fp32_row"),
+    GGMLType.BF16: ("ggml_fp32_to_bf16_row_ref", "ggml_bf16_to_fp32_row"),
+}
+"""Types that are not made of blocks have functions of their own."""
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """The shared library, with the signatures of what is called here.
+
+    Raises:
+        FileNotFoundError: ``libggml-python`` is not installed, or holds no library.
+    """
+    found = find_spec("libggml")
+    folders = [Path(place) for place in (found.submodule_search_locations or [])] if found else []
+    for folder in folders:
+        for path in sorted(folder.glob("lib*/libggml-base.so*")):
+            return _declare(ctypes.CDLL(str(path)))
+    raise FileNotFoundError("no libggml-base.so: pip install libggml-python==0.20.2.post1")
+
+
+def _declare(lib: ctypes.CDLL) -> ctypes.CDLL:
+    pointer, size = ctypes.c_void_p, ctypes.c_int64
+    lib.ggml_quantize_init.argtypes = [ctypes.c_int]
+    lib.ggml_quantize_chunk.argtypes = [ctypes.c_int, pointer, pointer, size, size, size, pointer]
+    lib.ggml_quantize_chunk.restype = ctypes.c_size_t
+    for name in sum(_ROW_FUNCTIONS.values(), ()):
+        getattr(lib, name).argtypes = [pointer, pointer, size]
+        getattr(lib, name).restype = None
+    for type_ in GGMLType:
+        name = f"dequantize_row_{_c_name(type_)}"
+        if hasattr(lib, name):
+            getattr(lib, name).argtypes = [pointer, pointer, size]
+            getattr(lib, name).restype = None
+    return lib
+
+
+def _c_name(type_: GGMLType) -> str:
+    """q4_K, but q4_0: as in the names of C functions."""
+    head, _, tail = type_.name.partition("_")
+    return f"{head.lower()}_{tail}"
+
+
+def encode(x: ArrayLike, type: str | GGMLType) -> NDArray[np.uint8]:  # noqa: A002
+    """What ggml's reference quantizer makes of an array: uint8 of shape (rows, row bytes).
+
+    Without an importance matrix. Values of block types must be finite: ggml's assertions end the process.
+    """
+    wanted = GGMLType[type] if isinstance(type, str) else type
+    values = np.ascontiguousarray(x, dtype=np.float32)
+    rows, length = row_count(values.shape), row_length(values.shape)
+    out = np.zeros((rows, row_bytes(wanted, length)), np.uint8)
+    encode_into(values.reshape(rows, length), wanted, out)
+    return out
+
+
+def encode_into(values: NDArray[np.float32], type_: GGMLType, out: NDArray[np.uint8]) -> None:
+    """``encode`` of C-contiguous rows into ``out``; what benchmarks time."""
+    lib = library()
+    rows, length = values.shape
+    if type_ is GGMLType.F32:
+        out[:] = values.view(np.uint8)
+    elif type_ in _ROW_FUNCTIONS:
+        getattr(lib, _ROW_FUNCTIONS[type_][0])(values.ctypes.data, out.ctypes.data, values.size)
+    else:
+        lib.ggml_quantize_init(int(type_))
+        lib.ggml_quantize_chunk(int(type_), values.ctypes.data, out.ctypes.data, 0, rows, length, None)
+
+
+def decode(data: ArrayLike, type: str | GGMLType, shape: tuple[int, ...]) -> NDArray[np.float32]:  # noqa: A002
+    """What ggml reads from blocks: float32 of the given shape."""
+    wanted = GGMLType[type] if isinstance(type, str) else type
+    blocks = np.ascontiguousarray(data, dtype=np.uint8)
+    out = np.empty(shape, np.float32)
+    block = BLOCK_SIZES[wanted]
+    if out.size // block.elements * block.bytes != blocks.nbytes:
+        raise ValueError(f"{blocks.nbytes} bytes are no {wanted.name} data of shape {shape}")
+    if wanted is GGMLType.F32:
+        return blocks.reshape(-1).view(np.float32).reshape(shape).copy()
+    name = _ROW_FUNCTIONS[wanted][1] if wanted in _ROW_FUNCTIONS else f"dequantize_row_{_c_name(wanted)}"
+    getattr(library(), name)(blocks.ctypes.data, out.ctypes.data, out.size)
+    return out
