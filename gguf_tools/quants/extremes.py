@@ -29,11 +29,12 @@ _ZERO = np.float32(0)
 
 @kernel
 def ranges(values, first, count, low, high):
-    """The least and the greatest value of each block; of equal zeros the least is the first."""
+    """The least and the greatest value of each block; of zeros of both signs they are the first one met."""
     _scan(values, first, count, low, high)
     for t in range(count):
         if low[t] == _ZERO:
             low[t] = _first_of_magnitude(values, first + t, _ZERO)
+            high[t] = low[t] if high[t] == _ZERO else high[t]  # else their difference might be -0
 
 
 @kernel

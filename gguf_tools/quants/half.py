@@ -30,7 +30,7 @@ _EXPONENT_MASK = np.uint32(0x0F80_0000)  # a half's exponent after the shift
 _REBIAS_UP = np.uint32(0x3800_0000)  # (127 − 15) << 23
 _DENORMAL_MAGIC_BITS = np.uint32(0x3880_0000)
 _DENORMAL_MAGIC = np.float32(2.0**-14)
-_ONE_EXPONENT = np.uint32(0x0080_0000)
+_QUIET = np.uint32(0x0040_0000)
 _HALF_MAGNITUDE = np.uint32(0x7FFF)
 
 
@@ -50,7 +50,7 @@ def single_to_half(value):
 
 @kernel
 def half_to_single(half):
-    """Bits of a half (uint16) → float32, exactly; NaN payloads are kept."""
+    """Bits of a half (uint16) → float32, exactly. A NaN keeps its payload and becomes quiet, as in hardware."""
     bits = np.uint32(half)
     sign = np.uint32((bits & _SIGN) << _16)
     shifted = np.uint32((bits & _HALF_MAGNITUDE) << _13)
@@ -60,6 +60,7 @@ def half_to_single(half):
     tiny = np.float32(np.uint32(shifted + _DENORMAL_MAGIC_BITS).view(np.float32) - _DENORMAL_MAGIC).view(
         np.uint32
     )
+    special = np.uint32(special | _QUIET) if shifted > _EXPONENT_MASK else special
     result = special if exponent == _EXPONENT_MASK else normal
     result = tiny if exponent == np.uint32(0) else result
     return np.uint32(result | sign).view(np.float32)
