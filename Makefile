@@ -43,7 +43,7 @@ lint: $(VENV)/.installed  ## Style
 types: $(VENV)/.installed  ## Static types, strict
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed  ## Side-by-side ratios against ggml's C, the gguf package and llama.cpp
+bench: $(VENV)/.installed $(PARITY)/.installed  ## Side-by-side ratios against ggml's C, the gguf package and llama.cpp
 	$(BIN)/python -m bench
 
 goldens: $(PARITY)/.installed  ## Record again what llama.cpp's own converter and quantizer make of the tiny checkpoints
