@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ..errors import NonFiniteError, QuantizationError
+from ..errors import NonFiniteError, QuantizationError, UnsupportedError
 from ..source import row_count, row_length
 from ..spec import BLOCK_SIZES, GGMLType
 from .codec import Codec
@@ -75,13 +75,14 @@ def quantize(
         NonFiniteError: a block type met a NaN or an infinity.
         UnsupportedError: the type cannot be encoded.
     """
+    wanted = codec(type).type
     values = np.asarray(x, dtype=np.float32)
     rows = np.ascontiguousarray(values).reshape(row_count(values.shape), row_length(values.shape))
-    out = _empty_rows(rows.shape[0], rows.shape[1], tensor_type(type), name)
+    out = _empty_rows(rows.shape[0], rows.shape[1], wanted, name)
 
     def encode(start: int, stop: int) -> None:
         try:
-            encode_rows(rows[start:stop], type, out[start:stop], name=name, first_row=start)
+            encode_rows(rows[start:stop], wanted, out[start:stop], name=name, first_row=start)
         except NonFiniteError as error:
             row, column = error.index
             place = np.unravel_index(row * rows.shape[1] + column, values.shape)
@@ -114,7 +115,7 @@ def dequantize(
         QuantizationError: unknown type, rows that are not whole blocks, or another number of bytes.
         UnsupportedError: the type cannot be decoded.
     """
-    wanted = tensor_type(type)
+    wanted = codec(type).type
     flat = np.ascontiguousarray(data, dtype=np.uint8)
     rows, length = row_count(shape), row_length(shape)
     expected = rows * _row_bytes(length, wanted, None)
@@ -145,9 +146,9 @@ def encode_rows(
     """Encode rows on the calling thread; what conversions are made of.
 
     Args:
-        x: float32 of shape (rows, row length), C-contiguous; may be read-only.
+        x: float32 of shape (rows, row length); may be read-only. Copied where it is not C-contiguous.
         type: a tensor type.
-        out: where to, uint8 of shape (rows, row bytes); made where not given.
+        out: where to, C-contiguous uint8 of shape (rows, row bytes); made where not given.
         name: what errors call the tensor.
         first_row: which row of the tensor ``x[0]`` is, for errors.
 
@@ -158,13 +159,15 @@ def encode_rows(
         As ``quantize``; the index in a NonFiniteError is (row, column).
     """
     found = codec(type)
+    if found.encode is None:
+        raise UnsupportedError(f"{found.type.name} cannot be encoded", tensor=name)
     if out is None:
         out = _empty_rows(x.shape[0], x.shape[1], found.type, name)
-    if found.encode is None:
-        raise QuantizationError(f"{found.type.name} cannot be encoded", tensor=name)
-    x = np.ascontiguousarray(x, dtype=np.float32)
+    else:
+        _require_shape(out, (x.shape[0], _row_bytes(x.shape[1], found.type, name)), np.uint8, name)
     if x.size == 0:
         return out
+    x = _kernel_input(x, np.float32)
     if found.finite_only:
         _require_finite(x, found.type, name, first_row)
     found.encode(x.reshape(-1, found.block_elements), out.reshape(-1, found.block_bytes))
@@ -183,7 +186,7 @@ def decode_rows(
         data: uint8 of shape (rows, row bytes); may be read-only.
         type: a tensor type.
         row_elements: values per row.
-        out: where to, float32 of shape (rows, row elements); made where not given.
+        out: where to, C-contiguous float32 of shape (rows, row elements); made where not given.
 
     Returns:
         ``out``.
@@ -192,11 +195,15 @@ def decode_rows(
         As ``dequantize``.
     """
     found = codec(type)
-    _row_bytes(row_elements, found.type, None)
+    _require_shape(
+        data, (data.shape[0], _row_bytes(row_elements, found.type, None)), np.uint8, None, copied=True
+    )
     if out is None:
         out = np.empty((data.shape[0], row_elements), np.float32)
+    else:
+        _require_shape(out, (data.shape[0], row_elements), np.float32, None)
     if out.size:
-        blocks = np.ascontiguousarray(data).reshape(-1, found.block_bytes)
+        blocks = _kernel_input(data, np.uint8).reshape(-1, found.block_bytes)
         found.decode(blocks, out.reshape(-1, found.block_elements))
     return out
 
@@ -246,6 +253,45 @@ def _row_bytes(length: int, type_: GGMLType, name: str | None) -> int:
 
 def _empty_rows(rows: int, length: int, type_: GGMLType, name: str | None) -> NDArray[np.uint8]:
     return np.empty((rows, _row_bytes(length, type_, name)), np.uint8)
+
+
+def _require_shape(
+    array: NDArray[Any],
+    shape: tuple[int, int],
+    dtype: type[np.generic],
+    name: str | None,
+    *,
+    copied: bool = False,
+) -> None:
+    """Kernels check no bounds: an array of another shape would have them write past its end."""
+    if array.shape != shape or array.dtype != dtype or not (copied or array.flags.c_contiguous):
+        raise QuantizationError(
+            "an array of another shape or type was given",
+            tensor=name,
+            found=f"{array.dtype} {array.shape}",
+            expected=f"C-contiguous {np.dtype(dtype)} {shape}",
+        )
+
+
+class _Unlocked:
+    """The memory of a read-only array, which it keeps alive, without the mark of being read-only."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self.array = array
+        address, _ = array.__array_interface__["data"]
+        self.__array_interface__ = array.__array_interface__ | {"data": (address, False)}
+
+
+def _kernel_input(x: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
+    """An array of the one kind kernels are compiled for: C-contiguous, aligned, writable.
+
+    For read-only arrays, such as a mapped file's, numba would compile everything a second time. Kernels
+    do not write to their input.
+    """
+    x = np.require(x, dtype, ["C", "A"])
+    if x.ctypes.data % 2:  # bytes of F16 and BF16 are read two at a time
+        x = x.copy()
+    return x if x.flags.writeable else np.asarray(_Unlocked(x))
 
 
 def _require_finite(x: NDArray[np.float32], type_: GGMLType, name: str | None, first_row: int) -> None:

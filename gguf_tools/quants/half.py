@@ -50,7 +50,7 @@ def single_to_half(value):
 
 @kernel
 def half_to_single(half):
-    """Bits of a half (uint16) → float32, exactly. A NaN keeps its payload and becomes quiet, as in hardware."""
+    """Bits of a half (uint16) → float32, exactly. A NaN keeps its payload and becomes quiet."""
     bits = np.uint32(half)
     sign = np.uint32((bits & _SIGN) << _16)
     shifted = np.uint32((bits & _HALF_MAGNITUDE) << _13)
