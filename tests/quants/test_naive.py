@@ -1,0 +1,37 @@
+"""Kernels against the formats written down plainly in ``tests/naive.py``."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gguf_tools import quants
+from gguf_tools.quants.table import MODULES
+from gguf_tools.spec import BLOCK_SIZES, GGMLType
+from tests import naive
+from tests.quants.inputs import INPUTS, make
+
+BEYOND_C = ("random bits", "tiniest", "denormal", "huge", "largest of both signs")
+"""Scales or their inverses overflow here."""
+
+
+@pytest.mark.parametrize("type_", MODULES, ids=lambda type_: type_.name)
+def test_decoders_are_equal(type_: GGMLType) -> None:
+    block = BLOCK_SIZES[type_]
+    data = np.random.default_rng(11).integers(0, 256, (300, block.bytes), np.uint8)
+    kernel = quants.dequantize(data, type_, (300, block.elements)).reshape(-1)
+    plain = naive.decode(data, type_)
+    number = ~np.isnan(plain)  # of NaN only the place: numpy and C pick different payloads
+    np.testing.assert_array_equal(~np.isnan(kernel), number)
+    np.testing.assert_array_equal(kernel.view(np.uint32)[number], plain.view(np.uint32)[number])
+
+
+@pytest.mark.parametrize("type_", naive.ENCODERS, ids=lambda type_: type_.name)
+@pytest.mark.parametrize("name", [name for name in INPUTS if name not in BEYOND_C])
+def test_encoders_are_equal(type_: GGMLType, name: str) -> None:
+    x = make(name)[:2]
+    np.testing.assert_array_equal(quants.quantize(x, type_).reshape(-1), naive.encode(x, type_))
+
+
+def test_every_type_has_a_naive_decoder() -> None:
+    assert naive.DECODERS.keys() == MODULES.keys()
