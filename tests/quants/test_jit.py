@@ -1,0 +1,207 @@
+"""Where compiled kernels are kept, when numba is loaded, and that kernels are correct without it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gguf_tools
+from gguf_tools import quants
+from gguf_tools.quants import jit
+
+PACKAGE = Path(gguf_tools.__file__).parent
+ROOT = Path(__file__).parents[2]
+
+
+def python(code: str, environment: Mapping[str, str] | None = None, *, path: Path = ROOT) -> Any:
+    """Run code in a fresh interpreter whose ``gguf_tools`` is the one in ``path``; its JSON output."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env=clean | {"PYTHONPATH": str(path)} | (environment or {}),
+        cwd=path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def copy_of_the_package(folder: Path) -> Path:
+    shutil.copytree(PACKAGE, folder / "gguf_tools", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+ENCODE = """
+import json, numpy as np, gguf_tools.quants as q
+from gguf_tools.quants.jit import cache_directory
+data = q.quantize(np.linspace(-1, 1, 32, dtype=np.float32), "Q4_0")
+print(json.dumps([data.tolist(), str(cache_directory()), len(list(cache_directory().rglob("*.nbc")))]))
+"""
+
+EXPECTED = quants.quantize(np.linspace(-1, 1, 32, dtype=np.float32), "Q4_0").tolist()
+
+
+# The directory
+
+
+def test_the_directory_is_named_by_the_sources(tmp_path: Path) -> None:
+    """An edit in a module that kernels of another one call must lead to other machine code."""
+    path = copy_of_the_package(tmp_path / "copy")
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    data, before, files = python(ENCODE, cache, path=path)
+    assert data == EXPECTED
+    assert files
+    assert Path(before).parent == tmp_path / "cache"
+    assert python(ENCODE, cache, path=path)[1:] == [before, files]
+
+    half = path / "gguf_tools" / "quants" / "half.py"
+    text = half.read_text()
+    edited = text.replace("return np.uint16(sign | half)", "return np.uint16(sign | half | 1)")
+    assert edited != text
+    half.write_text(edited)
+    data, after, _ = python(ENCODE, cache, path=path)
+    assert after != before
+    assert data[0][0] == EXPECTED[0][0] | 1
+    assert data[0][1:] == EXPECTED[0][1:]
+
+
+def test_the_directory_is_the_same_for_the_same_sources(tmp_path: Path) -> None:
+    code = "import json; from gguf_tools.quants.jit import _key; print(json.dumps(_key()))"
+    assert python(code, path=copy_of_the_package(tmp_path)) == python(code)
+
+
+def test_the_users_cache_is_the_default(tmp_path: Path) -> None:
+    data, directory, files = python(ENCODE, {"XDG_CACHE_HOME": str(tmp_path)})
+    assert data == EXPECTED
+    assert files
+    assert Path(directory).parent == tmp_path / "gguf-tools"
+
+
+def test_a_cache_that_cannot_be_written_to_is_passed_over(tmp_path: Path) -> None:
+    """With nowhere to write, a directory of its own lasts as long as the process."""
+    (tmp_path / "file").touch()
+    (tmp_path / "temporary").mkdir()
+    nowhere = {name: str(tmp_path / "file" / "x") for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")}
+    data, directory, files = python(ENCODE, nowhere | {"TMPDIR": str(tmp_path / "temporary")})
+    assert data == EXPECTED
+    assert files
+    assert Path(directory).parent == tmp_path / "temporary"
+    assert not Path(directory).exists()
+
+
+def test_nothing_is_written_into_the_package(tmp_path: Path) -> None:
+    path = copy_of_the_package(tmp_path / "copy")
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+    before = sorted(path.rglob("*"))
+    python(ENCODE, cache, path=path)
+    assert sorted(path.rglob("*")) == before
+
+
+def test_threads_that_import_codecs_keep_to_the_directory(tmp_path: Path) -> None:
+    """numba takes the directory from a global setting, which threads must not change for one another."""
+    code = """
+import importlib, json, sys, threading
+import numba
+from numba.core import config
+sys.setswitchinterval(1e-6)
+names = ["lanes", "q4_k", "q6_k"], ["half", "scan", "extremes", "q8_0"], ["f16", "bf16", "q5_1"]
+load = lambda names: [importlib.import_module("gguf_tools.quants." + name) for name in names]
+threads = [threading.Thread(target=load, args=(some,)) for some in names]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+kernels = [
+    kernel for name, module in sorted(sys.modules.items()) if name.startswith("gguf_tools.quants.")
+    for kernel in vars(module).values() if hasattr(kernel, "py_func")
+]
+print(json.dumps([config.CACHE_DIR, sorted({kernel._cache.cache_path for kernel in kernels})]))
+"""
+    for _ in range(4):
+        setting, places = python(code, {"XDG_CACHE_HOME": str(tmp_path)})
+        assert setting == ""
+        assert [Path(place).parent.parent for place in places] == [tmp_path / "gguf-tools"]
+
+
+def test_the_users_own_setting_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    monkeypatch.setattr(jit, "cache_directory", lambda: ours)
+    monkeypatch.setattr(jit.config, "CACHE_DIR", str(theirs))
+
+    @jit.kernel
+    def double(x: float) -> float:
+        return 2 * x
+
+    setting = jit.config.CACHE_DIR
+    assert double(2.0) == 4
+    assert setting == str(theirs)
+    assert list(ours.rglob("*.nbc"))
+    assert not theirs.exists()
+
+
+# What is compiled
+
+
+def test_kernels_are_compiled_once(tmp_path: Path) -> None:
+    """Read-only, misaligned and strided arrays are no reason to compile a kernel again."""
+    code = """
+import json, sys, numpy as np
+from gguf_tools import quants
+for type_ in ("F16", "BF16", "Q8_0", "Q5_1"):
+    x = np.ones((4, 256), np.float32)
+    frozen = np.frombuffer(x.tobytes(), np.float32).reshape(x.shape)
+    odd = np.frombuffer(b"-" + x.tobytes(), np.float32, offset=1).reshape(x.shape)
+    for values in (x, frozen, odd, x.T.copy().T):
+        data = quants.encode_rows(values, type_)
+    odd = np.frombuffer(b"-" + data.tobytes(), np.uint8, offset=1).reshape(data.shape)
+    for blocks in (data, odd):
+        quants.decode_rows(blocks, type_, 256)
+kernels = {
+    kernel for name, module in sys.modules.items() if name.startswith("gguf_tools.quants.")
+    for kernel in vars(module).values() if hasattr(kernel, "py_func")
+}
+print(json.dumps([[kernel.__name__, len(kernel.signatures)] for kernel in kernels]))
+"""
+    counts = python(code)
+    assert counts
+    assert [name for name, count in counts if count > 1] == []
+
+
+@pytest.mark.parametrize(
+    "line", ["import gguf_tools", "import gguf_tools.quants", "from gguf_tools import quantize"]
+)
+def test_importing_loads_no_numba(line: str) -> None:
+    assert python(f"{line}\nimport json, sys\nprint(json.dumps('numba' in sys.modules))") is False
+
+
+def test_kernels_are_correct_without_a_compiler() -> None:
+    """The same bytes from the interpreter: kernels rely on nothing but Python's and numpy's rules."""
+    code = """
+import json, numba, numpy as np
+from gguf_tools import quants
+from gguf_tools.quants.table import MODULES
+from tests import ggml
+from tests.quants.inputs import make
+assert numba.config.DISABLE_JIT
+different = []
+for type_ in MODULES:
+    for name in ("normal", "zeros of both signs", "scales far apart", "ties of 4 bits"):
+        x = make(name)[:1, :max(32, quants.codec(type_).block_elements)].copy()
+        theirs = ggml.encode(x, type_)
+        with np.errstate(all="ignore"):
+            same = (quants.encode_rows(x, type_) == theirs).all()
+            values = quants.decode_rows(theirs, type_, x.shape[1])
+        if not (same and (values == ggml.decode(theirs, type_, x.shape)).all()):
+            different.append([type_.name, name])
+print(json.dumps(different))
+"""
+    assert python(code, {"NUMBA_DISABLE_JIT": "1", "PYTHONWARNINGS": "ignore"}) == []
