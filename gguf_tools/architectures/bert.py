@@ -78,6 +78,8 @@ ARCHITECTURE: Final = Architecture(
     keys=(
         *SIZES,
         Key("attention.layer_norm_epsilon", "layer_norm_eps", "layer_norm_epsilon", type=ValueType.FLOAT32),
+    ),
+    own_keys=(
         Computed("attention.causal", ValueType.BOOL, lambda config: False),
         Pooling(),
         _Labels(),

@@ -69,6 +69,8 @@ ARCHITECTURE: Final = Architecture(
         Rope(kinds=("linear", "yarn"), local="rope_local_base_freq", theta=1000000.0),
         RMS_EPS,
         HEAD_DIM,
+    ),
+    own_keys=(
         Key("final_logit_softcapping", "final_logit_softcapping", type=ValueType.FLOAT32, optional=True),
         _Window(),
         RowsOf("vocab_size", "token_embd.weight"),

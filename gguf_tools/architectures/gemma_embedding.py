@@ -14,10 +14,10 @@ ARCHITECTURE: Final = replace(
     gemma3.ARCHITECTURE,
     name="gemma-embedding",
     classes=(HFClass("Gemma3TextModel", "gemma3_text", gemma3.DEFAULTS, prefixed=False),),
-    keys=(
+    own_keys=(
         *(
             rule
-            for rule in gemma3.ARCHITECTURE.keys
+            for rule in gemma3.ARCHITECTURE.own_keys
             if not (isinstance(rule, Assumed) and rule.hf == "use_bidirectional_attention")
         ),
         Assumed("use_bidirectional_attention", (True,)),

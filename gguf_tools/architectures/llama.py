@@ -56,6 +56,8 @@ ARCHITECTURE: Final = Architecture(
         Rope(kinds=("linear", "yarn", "llama3")),
         RMS_EPS,
         HEAD_DIM,
+    ),
+    own_keys=(
         Key("vocab_size", "vocab_size", optional=True),
         RowsOf("vocab_size", "token_embd.weight"),
         Computed("rope.dimension_count", ValueType.UINT32, head_size),

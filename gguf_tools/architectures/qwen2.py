@@ -35,6 +35,8 @@ ARCHITECTURE: Final = Architecture(
         Rope(),
         RMS_EPS,
         HeadDim(always=False),
+    ),
+    own_keys=(
         Pooling(),
         RowsOf("vocab_size", "token_embd.weight"),
         TIED,

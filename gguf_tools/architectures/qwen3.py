@@ -37,6 +37,8 @@ ARCHITECTURE: Final = Architecture(
         Rope(),
         RMS_EPS,
         HEAD_DIM,
+    ),
+    own_keys=(
         Pooling(),
         RowsOf("vocab_size", "token_embd.weight"),
         Present("attention_bias", "blk.0.attn_q.bias"),

@@ -60,12 +60,14 @@ class GGUFSide:
 
     Attributes:
         metadata: the architecture's keys: (full key, type, value), floats already rounded to float32.
+        shared: how many of these, from the first on, all families have; ``general.file_type`` follows them.
         tensors: (GGUF name, rows), computed tensors first, then in the checkpoint's order.
         dropped: (HF name, reason) of tensors left out on purpose.
         notes: what GGUF or llama.cpp will not honour of the config, one sentence each.
     """
 
     metadata: list[tuple[str, ValueType, Any]]
+    shared: int
     tensors: list[tuple[str, Source]]
     dropped: list[tuple[str, str]]
     notes: list[str]
@@ -98,7 +100,9 @@ class Architecture:
         tokenizer_kinds: which tokenizers to look for, in order.
         prefix: transformers' ``base_model_prefix`` with its dot. A checkpoint of the bare model lacks it.
         heads: beginnings of names that never carry the prefix.
-        keys: rules for metadata, in the order in which they are written.
+        keys: rules for the metadata all families have, in the order in which they are written.
+        own_keys: rules for the family's own, which llama.cpp's converter writes last. The rules that only
+            check config.json may stand in either.
         tensors: rules for tensors.
         computed: tensors made from config.json.
         drops: tensors left out, besides `COMMON_DROPS`.
@@ -113,6 +117,7 @@ class Architecture:
     tokenizer_kinds: tuple[str, ...]
     keys: tuple[KeyRule, ...]
     tensors: tuple[Rule, ...]
+    own_keys: tuple[KeyRule, ...] = ()
     prefix: str = "model."
     heads: tuple[str, ...] = ("lm_head.",)
     computed: tuple[FromConfig, ...] = ()
@@ -173,7 +178,8 @@ class Architecture:
                 shape does not fit.
         """
         facts = HFConfig(self.complete(config), token_count=token_count, read_json=read_json)
-        metadata = [(f"{self.name}.{key}", kind, value) for key, kind, value in self._entries(facts)]
+        entries = [[entry for rule in rules for entry in rule.forward(facts)] for rules in self._key_rules]
+        metadata = [(f"{self.name}.{key}", kind, value) for key, kind, value in (*entries[0], *entries[1])]
         sources, original, left_out = self._named(tensors)
         layers = next(value for key, _, value in metadata if key.endswith(".block_count"))
         hint = ""
@@ -184,7 +190,7 @@ class Architecture:
         instances = expand(self.tensors, layers, facts)
         translated = translate(instances, sources, facts, inverse=False, shown=original, hint=hint)
         extra = [(rule.name, made) for rule in self.computed if (made := rule.forward(facts)) is not None]
-        return GGUFSide(metadata, extra + translated, left_out, facts.notes)
+        return GGUFSide(metadata, len(entries[0]), extra + translated, left_out, facts.notes)
 
     def to_hf(
         self, metadata: Mapping[str, Any], tensors: Mapping[str, Source], *, dtype: str | None = None
@@ -205,8 +211,9 @@ class Architecture:
         wanted = self.choose(facts) if self.choose else self.classes[0].name
         chosen = next(entry for entry in self.classes if entry.name == wanted)
         config: dict[str, Any] = {"architectures": [chosen.name], "model_type": chosen.model_type}
-        for rule in self.keys:
-            rule.inverse(facts, config)
+        for rules in self._key_rules:
+            for rule in rules:
+                rule.inverse(facts, config)
         config.update(_token_ids(metadata))
         if dtype is not None:
             config["torch_dtype"] = dtype
@@ -224,8 +231,12 @@ class Architecture:
             translated = [(name.removeprefix(self.prefix), source) for name, source in translated]
         return HFSide(config, translated, notes, files)
 
+    @property
+    def _key_rules(self) -> tuple[tuple[KeyRule, ...], tuple[KeyRule, ...]]:
+        return self.keys, self.own_keys
+
     def _entries(self, config: HFConfig) -> list[Entry]:
-        return [entry for rule in self.keys for entry in rule.forward(config)]
+        return [entry for rules in self._key_rules for rule in rules for entry in rule.forward(config)]
 
     def _named(
         self, tensors: Mapping[str, Source]

@@ -26,7 +26,8 @@ def assemble_gguf(
 ) -> Plan:
     """Lay out a GGUF file of these tensors in these types.
 
-    ``general.file_type`` and ``general.quantization_version`` are set to say what the recipe makes.
+    ``general.quantization_version`` and ``general.file_type`` are set to say what the recipe makes: in
+    place where they are, else at the end.
 
     Args:
         metadata: all other keys; changed in place.

@@ -7,6 +7,7 @@ import os
 from .. import architectures, recipes, tokenizers
 from ..checkpoint import open_checkpoint
 from ..container.metadata import Array, Metadata
+from ..spec import QUANTIZATION_VERSION, ValueType
 from .assemble import assemble_gguf, model_facts
 from .engine import Progress, execute
 from .plan import Plan
@@ -77,18 +78,28 @@ def plan_conversion(
     left_out = {name for name, _ in side.dropped}
     checkpoint.require_readable(name for name in checkpoint.tensors if name not in left_out)
 
-    metadata = Metadata()
-    general = architectures.general_metadata(
-        checkpoint.path, checkpoint.config, architecture=architecture, tensors=side.tensors
+    metadata = Metadata(
+        architectures.general_metadata(
+            checkpoint.path, checkpoint.config, architecture=architecture, tensors=side.tensors
+        )
     )
-    for key, value_type, value in [*general, *side.metadata]:
-        metadata.set(key, value, value_type)
-    for key in vocabulary:
-        metadata.set(key, vocabulary[key], vocabulary.type_of(key))
-    facts = [recipes.TensorFacts(name, tuple(source.shape)) for name, source in side.tensors]
+    # The order is llama.cpp's, so that whole files are equal: its converter writes F32, F16 and BF16 files,
+    # its quantizer all others, which puts the general keys last and sorts the tensors.
+    metadata.extend(side.metadata[: side.shared])
+    if not recipe.quantizes:
+        metadata.set("general.file_type", int(recipe.file_type), ValueType.UINT32)
+    metadata.extend(side.metadata[side.shared :])
+    if not recipe.quantizes:
+        metadata.set("general.quantization_version", QUANTIZATION_VERSION, ValueType.UINT32)
+    metadata.extend(vocabulary.entries())
+    tensors = side.tensors
+    if recipe.quantizes:
+        by_name = dict(tensors)
+        tensors = [(name, by_name[name]) for name in recipes.visiting_order(by_name)]
+    facts = [recipes.TensorFacts(name, tuple(source.shape)) for name, source in tensors]
     return assemble_gguf(
         metadata,
-        side.tensors,
+        tensors,
         recipes.choose(recipe.name, facts, model_facts(metadata)),
         recipe,
         source=os.fspath(src),
