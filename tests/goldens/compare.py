@@ -34,10 +34,11 @@ def expected_tensors(golden: dict[str, Any], kind: str) -> dict[str, TensorFacts
 
 
 def differences(found: Description, golden: dict[str, Any], kind: str) -> list[Difference]:
-    """All of them, keys first. The order of keys and tensors is free in GGUF and not compared."""
+    """All of them, keys first; and the whole file, which also has the order of keys and tensors."""
     return [
         *_between("key", found.metadata, expected_metadata(golden, kind)),
         *_between("tensor", found.tensors, expected_tensors(golden, kind)),
+        *_between("file", {"bytes": found.sha256}, {"bytes": golden["files"][kind]["sha256"]}),
     ]
 
 

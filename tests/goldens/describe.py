@@ -29,10 +29,11 @@ class TensorFacts:
 
 @dataclass(frozen=True)
 class Description:
-    """A whole file; both dictionaries are in the file's order."""
+    """A whole file; both dictionaries are in the file's order. ``sha256`` is of all its bytes."""
 
     metadata: dict[str, Value]
     tensors: dict[str, TensorFacts]
+    sha256: str
 
 
 def describe(path: Path) -> Description:
@@ -49,7 +50,7 @@ def describe(path: Path) -> Description:
         )
         for tensor in reader.tensors
     }
-    return Description(metadata, tensors)
+    return Description(metadata, tensors, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def _value(field: Any) -> Value:

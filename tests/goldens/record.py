@@ -5,7 +5,7 @@ per checkpoint, ``fixtures/goldens/<name>.json``:
 
 - ``tensors``: shape of each GGUF tensor and the SHA-256 of its bytes, by tensor type;
 - ``metadata``: the keys that are the same in every file;
-- ``files``: for each kind of file, the keys that are not, and each tensor's type;
+- ``files``: for each kind of file, the keys that are not, each tensor's type, and the SHA-256 of all bytes;
 - ``refused``: kinds llama.cpp fails to make (it has no fallback for rows its older formats do not divide).
 
 Kinds of files: ``F32``, ``F16``, ``BF16`` and ``converter-Q8_0`` come from ``convert_hf_to_gguf.py``; the
@@ -92,7 +92,7 @@ def record(name: str, scratch: Path) -> dict[str, Any]:
                 raise SystemExit(f"{name} {kind}: {tensor} as {facts.type} has two encodings")
             types[tensor] = facts.type
         own = {key: value for key, value in description.metadata.items() if key not in common}
-        files[kind] = {"metadata": own, "types": types}
+        files[kind] = {"metadata": own, "types": types, "sha256": description.sha256}
     return {"metadata": common, "tensors": tensors, "files": files, "refused": refused}
 
 
