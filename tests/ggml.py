@@ -20,7 +20,7 @@ from gguf_tools.spec import BLOCK_SIZES, GGMLType, row_bytes
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["decode", "encode", "encode_into", "library"]
+__all__ = ["decode", "decode_into", "encode", "encode_into", "library"]
 
 _ROW_FUNCTIONS: Final = {
     GGMLType.F16: ("ggml_fp32_to_fp16_row", "ggml_fp16_to_fp32_row"),
@@ -97,11 +97,17 @@ def decode(data: ArrayLike, type: str | GGMLType, shape: tuple[int, ...]) -> NDA
     wanted = GGMLType[type] if isinstance(type, str) else type
     blocks = np.ascontiguousarray(data, dtype=np.uint8)
     out = np.empty(shape, np.float32)
-    block = BLOCK_SIZES[wanted]
-    if out.size // block.elements * block.bytes != blocks.nbytes:
-        raise ValueError(f"{blocks.nbytes} bytes are no {wanted.name} data of shape {shape}")
-    if wanted is GGMLType.F32:
-        return blocks.reshape(-1).view(np.float32).reshape(shape).copy()
-    name = _ROW_FUNCTIONS[wanted][1] if wanted in _ROW_FUNCTIONS else f"dequantize_row_{_c_name(wanted)}"
-    getattr(library(), name)(blocks.ctypes.data, out.ctypes.data, out.size)
+    decode_into(blocks, wanted, out)
     return out
+
+
+def decode_into(data: NDArray[np.uint8], type_: GGMLType, out: NDArray[np.float32]) -> None:
+    """``decode`` of C-contiguous bytes into ``out``; what benchmarks time."""
+    block = BLOCK_SIZES[type_]
+    if out.size // block.elements * block.bytes != data.nbytes:
+        raise ValueError(f"{data.nbytes} bytes are no {type_.name} data of shape {out.shape}")
+    if type_ is GGMLType.F32:
+        out.reshape(-1).view(np.uint8)[:] = data.reshape(-1)
+        return
+    name = _ROW_FUNCTIONS[type_][1] if type_ in _ROW_FUNCTIONS else f"dequantize_row_{_c_name(type_)}"
+    getattr(library(), name)(data.ctypes.data, out.ctypes.data, out.size)
