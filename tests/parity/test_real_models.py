@@ -20,6 +20,7 @@ def assert_same(ours: Path, theirs: Path) -> None:
     assert set(found.tensors) == set(expected.tensors)
     for name, facts in expected.tensors.items():
         assert found.tensors[name] == facts, name
+    assert found.sha256 == expected.sha256
 
 
 def test_minilm(tmp_path: Path) -> None:
