@@ -1,7 +1,7 @@
 """Block codecs on one core: this package against ggml's C code and against the ``gguf`` package's numpy.
 
-Encoding is compared with ggml's reference quantizer (from the ``libggml-python`` package), decoding with
-``gguf.quants.dequantize`` and with ggml. The sides alternate, and the ratio is the median of the runs' own
+Encoding is compared with ggml's reference quantizer (from the ``libggml-python`` package, compiled for any
+x86-64), decoding with ``gguf.quants.dequantize`` and with ggml. The sides alternate, and the ratio is the median of the runs' own
 ratios. Megabytes are of float32. Then the time numba takes: what converting to Q4_K_M needs is compiled in a
 fresh process with an empty cache, and loaded in another one.
 

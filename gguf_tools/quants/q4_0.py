@@ -62,9 +62,10 @@ def _level(value, inverse):
 
 @kernel
 def _decode_blocks(data, out):
+    half = out.shape[1] // 2  # not the constant 16: LLVM would unroll the loop before it could vectorize it
     for b in range(data.shape[0]):
         d = half_to_single(np.uint16(data[b, 0]) | np.uint16(np.uint16(data[b, 1]) << np.uint16(8)))
-        for i in range(_HALF_BLOCK):
+        for i in range(half):
             byte = np.int32(data[b, 2 + i])
             out[b, i] = np.float32(np.int32(byte & 15) - np.int32(8)) * d
             out[b, i + _HALF_BLOCK] = np.float32(np.int32(byte >> 4) - np.int32(8)) * d

@@ -66,10 +66,11 @@ def _level(value, least, inverse):
 
 @kernel
 def _decode_blocks(data, out):
+    half = out.shape[1] // 2  # not the constant 16: LLVM would unroll the loop before it could vectorize it
     for b in range(data.shape[0]):
         d = half_to_single(np.uint16(data[b, 0]) | np.uint16(np.uint16(data[b, 1]) << np.uint16(8)))
         m = half_to_single(np.uint16(data[b, 2]) | np.uint16(np.uint16(data[b, 3]) << np.uint16(8)))
-        for i in range(_HALF_BLOCK):
+        for i in range(half):
             byte = np.int32(data[b, 4 + i])
             out[b, i] = np.float32(np.float32(np.int32(byte & 15)) * d) + m
             out[b, i + _HALF_BLOCK] = np.float32(np.float32(np.int32(byte >> 4)) * d) + m

@@ -59,10 +59,12 @@ def _level(value, inverse):
 
 @kernel
 def _decode_blocks(data, out):
+    half = out.shape[1] // 2  # not the constant 16: LLVM would unroll the loop before it could vectorize it
     for b in range(data.shape[0]):
         d = half_to_single(np.uint16(data[b, 0]) | np.uint16(np.uint16(data[b, 1]) << np.uint16(8)))
-        for i in range(BLOCK):
+        for i in range(half):
             out[b, i] = np.float32(np.int8(data[b, 2 + i])) * d
+            out[b, i + 16] = np.float32(np.int8(data[b, 18 + i])) * d
 
 
 CODEC = Codec(GGMLType.Q8_0, LAYOUT, _encode_blocks, _decode_blocks)
