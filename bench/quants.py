@@ -1,9 +1,9 @@
 """Block codecs on one core: this package against ggml's C code and against the ``gguf`` package's numpy.
 
-Encoding is compared with ggml's reference quantizer (from the ``libggml-python`` package, compiled for any
-x86-64), decoding with ``gguf.quants.dequantize`` and with ggml. The sides alternate, and the ratio is the median of the runs' own
-ratios. Megabytes are of float32. Then the time numba takes: what converting to Q4_K_M needs is compiled in a
-fresh process with an empty cache, and loaded in another one.
+Encoding is compared with ggml's reference quantizer, decoding with ``gguf.quants.dequantize`` and with ggml.
+ggml comes from the ``libggml-python`` package, compiled for any x86-64. The sides alternate, and a ratio is
+the median of the runs' own ratios. Megabytes are of float32. Then the time numba takes: what converting to
+Q4_K_M needs is compiled in a fresh process with an empty cache, and loaded in another one.
 
     python -m bench.quants [--types Q4_K Q6_K …] [--runs N] [--json]
 """
