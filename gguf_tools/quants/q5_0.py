@@ -35,6 +35,8 @@ _GATHER_BITS = np.uint64(0x0102_0408_1020_4080)  # brings the lowest bit of byte
 
 @kernel
 def _encode_blocks(values, out):
+    size = values.shape[1]  # not the constant 32: LLVM would unroll loops before it could vectorize them
+    half = size // 2
     lows = np.empty(TILE, np.float32)
     peak = np.empty(TILE, np.float32)
     inverse = np.empty(TILE, np.float32)
@@ -52,12 +54,12 @@ def _encode_blocks(values, out):
             b = first + t
             out[b, 0] = np.uint8(scale[t] & np.uint16(0xFF))
             out[b, 1] = np.uint8(scale[t] >> np.uint16(8))
-            for i in range(BLOCK):
+            for i in range(size):
                 levels[i] = _level(values[b, i], inverse[t])
             for i in range(4):
                 fifths = np.uint64(words[i] >> np.uint64(4)) & _LOWEST_BITS
                 out[b, 2 + i] = np.uint8(np.uint64(fifths * _GATHER_BITS) >> np.uint64(56))
-            for i in range(_HALF_BLOCK):
+            for i in range(half):
                 low = np.uint8(levels[i] & np.uint8(15))
                 out[b, 6 + i] = np.uint8(low | np.uint8(levels[i + _HALF_BLOCK] << np.uint8(4)))
 
