@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .container.metadata import Array, Metadata
     from .container.reader import GGUFFile, Tensor
     from .container.writer import write_gguf as write
-    from .conversion.opening import open_decoding as open
+    from .conversion.opening import open_decoding as open  # noqa: A004 - the public name
     from .conversion.requantize import requantize
     from .conversion.to_gguf import convert
     from .conversion.to_hf import export

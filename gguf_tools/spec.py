@@ -20,7 +20,7 @@ QUANTIZATION_VERSION: Final = 2
 """``general.quantization_version`` of files whose block layouts are the present ones."""
 
 MAX_ALIGNMENT: Final = 1 << 20
-"""No real file goes beyond a page (4096); more would only let a header of bytes demand gigabytes of padding."""
+"""No real file goes beyond a page (4096); more would let a header of bytes demand gigabytes of padding."""
 
 MAX_KEY_BYTES: Final = 65_535
 """From the specification: keys are at most 2^16 − 1 bytes."""
@@ -204,7 +204,7 @@ def row_bytes(tensor_type: GGMLType, row_elements: int) -> int:
     blocks, rest = divmod(row_elements, block.elements)
     if rest:
         raise ValueError(
-            f"a row of {row_elements} elements is not a multiple of {tensor_type.name}'s block of {block.elements}"
+            f"a row of {row_elements} elements is no multiple of {tensor_type.name}'s block of {block.elements}"
         )
     return blocks * block.bytes
 

@@ -21,7 +21,7 @@ PACKAGE = Path(gguf_tools.__file__).parent
 LAYERS = (
     {"errors"},
     {"spec"},
-    {"source", "files"},
+    {"source", "files", "reading", "looks"},
     {"container", "checkpoint", "quants"},
     {"recipes", "tokenizers", "architectures"},
     {"conversion"},

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from ..errors import CheckpointError
+from ..reading import open_regular
 
-__all__ = ["MAX_JSON_BYTES", "opened", "parse_json", "parse_object", "read_bytes"]
+__all__ = ["MAX_JSON_BYTES", "parse_json", "parse_object", "read_bytes"]
 
 MAX_JSON_BYTES: Final = 128 << 20
 """The largest JSON files beside real models (tokenizer.json, the index of a model of 90,000 tensors) are
@@ -58,29 +58,6 @@ def parse_object(data: bytes, path: str, *, strict: bool) -> dict[str, Any]:
     return value
 
 
-def opened(path: Path) -> tuple[int, int]:
-    """File descriptor and size of a regular file, opened for reading; symbolic links are followed.
-
-    Raises:
-        CheckpointError: it cannot be opened or is not a regular file.
-        FileNotFoundError: there is no such file.
-    """
-    try:
-        # Not blocking: opening a named pipe would otherwise wait for a writer.
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise CheckpointError(f"cannot open the file: {why}", path=path) from error
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(fd)
-        what = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-        raise CheckpointError(f"is {what}, expected a file", path=path)
-    return fd, status.st_size
-
-
 def read_bytes(path: Path) -> bytes | None:
     """Contents of a small file, or None where there is none.
 
@@ -88,9 +65,11 @@ def read_bytes(path: Path) -> bytes | None:
         CheckpointError: it cannot be read, or is larger than `MAX_JSON_BYTES`.
     """
     try:
-        fd, size = opened(path)
-    except FileNotFoundError:
-        return None
+        fd, size = open_regular(path, CheckpointError)
+    except CheckpointError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
     with os.fdopen(fd, "rb") as file:
         if size > MAX_JSON_BYTES:
             raise CheckpointError(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..errors import CheckpointError
+from ..looks import looks_like
 from .documents import parse_object
 from .dtypes import Dtype, dtype_named
 
@@ -28,19 +29,6 @@ _COLONS_PER_TENSOR: Final = 4
 
 _MAX_DIMENSION: Final = 1 << 63
 _MAX_RANK: Final = 64
-
-_HTML: Final = "an HTML page: the download delivered a web page instead of the file"
-_STARTS: Final = (
-    (b"version https://git-lfs", "a Git LFS pointer, not the file itself: fetch it with `git lfs pull`"),
-    (b"GGUF", "a GGUF file"),
-    (b"PK\x03\x04", "a zip archive, perhaps a PyTorch checkpoint"),
-    (b"\x80\x02", "a Python pickle, perhaps a PyTorch checkpoint"),
-    (b"\x1f\x8b", "gzip data: unpack it first"),
-    (b"<!", _HTML),
-    (b"<html", _HTML),
-    (b"<HTML", _HTML),
-    (b"<?xml", _HTML),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +60,8 @@ def header_length(start: bytes, size: int, path: str) -> int:
         raise CheckpointError(
             "too short for a safetensors file", path=path, found=f"{size} bytes", expected="at least 8"
         )
-    for magic, meaning in _STARTS:
-        if start.startswith(magic):
-            raise CheckpointError(f"not a safetensors file; it looks like {meaning}", path=path)
+    if start[8:9] != b"{" and (meaning := looks_like(start)):
+        raise CheckpointError(f"not a safetensors file; it looks like {meaning}", path=path)
     length = int.from_bytes(start[:8], "little")
     if length > size - 8:
         raise CheckpointError(

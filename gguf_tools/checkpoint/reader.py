@@ -1,9 +1,4 @@
-"""Safetensors files as row sources.
-
-Data is read chunk by chunk with positioned reads: memory stays bounded by what is in flight (pages of a
-mapping would count as the process's own), the GIL is free while the disk works, and a file that shrinks
-meanwhile is an error, not a crash.
-"""
+"""Safetensors files as row sources, read chunk by chunk."""
 
 from __future__ import annotations
 
@@ -14,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import CheckpointError, UnsupportedError
+from ..reading import InputFile
 from ..source import row_count, row_length
 from ..spec import GGMLType
-from .documents import opened
 from .header import Entry, header_length, parse_header
 
 if TYPE_CHECKING:
@@ -30,54 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["SafetensorsFile", "SafetensorsTensor"]
 
 
-class _Bytes:
-    """An open file: positioned reads from any thread, closed with its last user at the latest."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = os.fspath(path)
-        self._fd = -1
-        try:
-            self._fd, self.size = opened(path)
-        except FileNotFoundError as error:
-            raise CheckpointError("the file is missing", path=path) from error
-
-    def read(self, offset: int, count: int, tensor: str | None = None) -> NDArray[np.uint8]:
-        """``count`` bytes from ``offset``.
-
-        Raises:
-            CheckpointError: the file is closed, cannot be read, or has become shorter.
-        """
-        data = np.empty(count, np.uint8)
-        view, done = data.data, 0
-        if self._fd < 0:
-            raise CheckpointError("the file has been closed", path=self.path, tensor=tensor)
-        try:
-            while done < count:
-                read = os.preadv(self._fd, [view[done:]], offset + done)
-                if not read:
-                    raise CheckpointError(
-                        "the file ends before the data does: it was cut short meanwhile",
-                        path=self.path,
-                        tensor=tensor,
-                        offset=offset + done,
-                        expected=f"{count - done} bytes more",
-                    )
-                done += read
-        except OSError as error:
-            raise CheckpointError(
-                f"cannot read: {error.strerror}", path=self.path, tensor=tensor, offset=offset + done
-            ) from error
-        return data
-
-    def close(self) -> None:
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-    def __del__(self) -> None:
-        self.close()
-
-
 class SafetensorsTensor:
     """One tensor of a file; a `Source` whose rows are read when asked for.
 
@@ -89,7 +36,7 @@ class SafetensorsTensor:
         nbytes: of its data.
     """
 
-    def __init__(self, file: _Bytes, entry: Entry) -> None:
+    def __init__(self, file: InputFile, entry: Entry) -> None:
         self._file = file
         self._dtype = entry.dtype
         self._shape = entry.shape
@@ -190,7 +137,7 @@ class SafetensorsFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._file = _Bytes(self.path)
+        self._file = InputFile(self.path, CheckpointError)
         try:
             size, name = self._file.size, self._file.path
             length = header_length(self._file.read(0, min(size, 64)).tobytes(), size, name)

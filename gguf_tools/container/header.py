@@ -24,6 +24,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..errors import FormatError, UnsupportedError
+from ..looks import looks_like
 from ..spec import (
     DEFAULT_ALIGNMENT,
     GGUF_MAGIC,
@@ -34,7 +35,6 @@ from ..spec import (
     GGMLType,
     align,
 )
-from .looks import looks_like
 from .metadata import Metadata, decode_text
 from .wire import ByteOrder, Wire
 from .writer import ALIGNMENT_KEY, alignment_of, tensor_bytes

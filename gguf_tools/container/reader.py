@@ -14,9 +14,7 @@ unknown tensor type fails only when that tensor is decoded. The other policies a
 
 from __future__ import annotations
 
-import mmap
 import os
-import stat
 from collections.abc import Callable
 from math import prod
 from pathlib import Path
@@ -25,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ..errors import FormatError, QuantizationError, UnsupportedError
+from ..reading import InputFile
 from ..source import row_count, row_length
 from ..spec import BLOCK_SIZES, GGMLType, row_bytes
 from .blocks import swap_blocks
@@ -80,70 +79,6 @@ def type_name(tensor_type: GGMLType | int) -> str:
     return f"unknown ({tensor_type})"
 
 
-class _File:
-    """An open file: positioned reads from any thread, closed with its last user at the latest."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        try:
-            # Not blocking: opening a named pipe would otherwise wait for a writer.
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError as error:
-            self._fd = -1
-            raise FormatError(f"cannot open the file: {error.strerror}", path=path) from error
-        status = os.fstat(self._fd)
-        self.size = status.st_size
-        if not stat.S_ISREG(status.st_mode):
-            what = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise FormatError(f"is {what}, expected a GGUF file", path=path)
-
-    def map(self) -> mmap.mmap | bytes:
-        """The whole file as memory, of which only what is touched is read."""
-        if not self.size:
-            return b""
-        try:
-            return mmap.mmap(self._fd, self.size, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as error:
-            raise FormatError(f"cannot map the file: {error}", path=self.path) from error
-
-    def read(self, offset: int, count: int, tensor: str) -> NDArray[np.uint8]:
-        """``count`` bytes from ``offset``.
-
-        Raises:
-            FormatError: the file is closed, cannot be read, or ends before.
-        """
-        data = np.empty(count, np.uint8)
-        view, done = data.data, 0
-        if self._fd < 0:
-            raise FormatError("the file has been closed", path=self.path, tensor=tensor)
-        try:
-            while done < count:
-                got = os.preadv(self._fd, [view[done:]], offset + done)
-                if not got:
-                    raise FormatError(
-                        "the file ends inside the tensor's data",
-                        path=self.path,
-                        tensor=tensor,
-                        offset=offset + done,
-                        found=f"{done} bytes",
-                        expected=f"{count} bytes",
-                    )
-                done += got
-        except (OSError, OverflowError) as error:
-            raise FormatError(
-                f"cannot read the file: {error}", path=self.path, tensor=tensor, offset=offset
-            ) from error
-        return data
-
-    def close(self) -> None:
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-    def __del__(self) -> None:
-        self.close()
-
-
 class Tensor:
     """One tensor of an open file; a `gguf_tools.source.Source`.
 
@@ -161,7 +96,7 @@ class Tensor:
 
     def __init__(
         self,
-        file: _File,
+        file: InputFile,
         name: str,
         shape: tuple[int, ...],
         tensor_type: GGMLType | int,
@@ -322,7 +257,7 @@ class GGUFFile:
         header: Header,
         metadata: Metadata,
         tensors: dict[str, Tensor],
-        file: _File | None,
+        file: InputFile | None,
         shards: tuple[GGUFFile, ...] = (),
     ) -> None:
         self.path = path
@@ -404,7 +339,7 @@ def open_one(
 ) -> GGUFFile:
     """Open one file, by itself and unchecked. ``alignment`` is what applies where the file does not say."""
     name = os.fspath(path)
-    file = _File(name)
+    file = InputFile(name, FormatError)
     try:
         header = parse_header(file.map(), name, alignment=alignment)
     except BaseException:

@@ -60,7 +60,8 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
     # 36: the header
     "empty file": (lambda: b"", "too short.*found 0 bytes"),
     "seven bytes": (lambda: bytes(7), "too short.*found 7 bytes"),
-    "header length 0": (lambda: bytes(8), "header length.*found 0"),
+    "header length 0": (lambda: bytes(8) + b"{}", "header length.*found 0"),
+    "nothing but zeros": (lambda: bytes(64), "looks like nothing but zeros: the download did not complete"),
     "header length 1": (lambda: b.framed("{"), "header length.*found 1"),
     "header longer than the file": (lambda: b.framed("{}", length=3), "found a header of 3 bytes, expected at most 2"),
     "header length 2^63": (lambda: b.framed("{}", length=1 << 63), "at byte 0: the header does not fit"),

@@ -1,4 +1,4 @@
-"""What a file that is not GGUF seems to be instead: the first bytes usually tell what went wrong."""
+"""What a file seems to be that is not what it should be: the first bytes usually tell what went wrong."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ _STARTS: Final = (
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
     (b"\x93NUMPY", "a numpy .npy file"),
+    (b"GGUF", "a GGUF file"),
     (b"FUGG", "GGUF with its magic reversed"),
     (b"lmgg", "a file of the GGML format that came before GGUF"),
     (b"fmgg", "a file of the GGMF format that came before GGUF"),
@@ -30,7 +31,7 @@ _STARTS: Final = (
 def looks_like(start: bytes) -> str | None:
     """What a file is, from its first bytes (64 suffice), or None where they say nothing.
 
-    Only meant for files that turned out not to be GGUF.
+    Only meant for files that turned out not to be what was expected.
     """
     for magic, meaning in _STARTS:
         if start.startswith(magic):

@@ -1,0 +1,109 @@
+"""Input files: opened warily, read by position.
+
+Positioned reads leave memory bounded by what is in flight (pages of a mapping would count as the process's
+own), let other threads run while the disk works, and make a file that shrinks meanwhile an error instead of
+a crash.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .errors import GGUFToolsError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["InputFile", "open_regular"]
+
+
+def open_regular(path: str | os.PathLike[str], error: type[GGUFToolsError]) -> tuple[int, int]:
+    """File descriptor and size of a regular file, opened for reading; symbolic links are followed.
+
+    Raises:
+        GGUFToolsError: of the class ``error``: it cannot be opened or is not a regular file. The cause is a
+            FileNotFoundError where there is no such file.
+    """
+    try:
+        # Not blocking: opening a named pipe would otherwise wait for a writer.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (OSError, ValueError) as cause:
+        why = cause.strerror if isinstance(cause, OSError) else str(cause)
+        raise error(f"cannot open the file: {why}", path=path) from cause
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(fd)
+        what = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise error(f"is {what}, expected a file", path=path)
+    return fd, status.st_size
+
+
+class InputFile:
+    """An open file: positioned reads from any thread, closed with its last user at the latest.
+
+    Args:
+        path: of the file.
+        error: class of the errors raised.
+
+    Attributes:
+        path: the same, as text.
+        size: in bytes, when it was opened.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], error: type[GGUFToolsError]) -> None:
+        self.path = os.fspath(path)
+        self._error = error
+        self._fd = -1
+        self._fd, self.size = open_regular(path, error)
+
+    def map(self) -> mmap.mmap | bytes:
+        """The whole file as memory, of which only what is touched is read."""
+        if not self.size:
+            return b""
+        try:
+            return mmap.mmap(self._fd, self.size, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as cause:
+            raise self._error(f"cannot map the file: {cause}", path=self.path) from cause
+
+    def read(self, offset: int, count: int, tensor: str | None = None) -> NDArray[np.uint8]:
+        """``count`` bytes from ``offset``; ``tensor`` is for the error.
+
+        Raises:
+            GGUFToolsError: the file is closed, cannot be read, or ends before.
+        """
+        data = np.empty(count, np.uint8)
+        view, done = data.data, 0
+        if self._fd < 0:
+            raise self._error("the file has been closed", path=self.path, tensor=tensor)
+        try:
+            while done < count:
+                got = os.preadv(self._fd, [view[done:]], offset + done)
+                if not got:
+                    raise self._error(
+                        "the file ends inside the data: it was cut short meanwhile",
+                        path=self.path,
+                        tensor=tensor,
+                        offset=offset + done,
+                        found=f"{done} bytes",
+                        expected=f"{count} bytes",
+                    )
+                done += got
+        except (OSError, OverflowError) as cause:
+            raise self._error(
+                f"cannot read: {cause}", path=self.path, tensor=tensor, offset=offset
+            ) from cause
+        return data
+
+    def close(self) -> None:
+        """Close the file; reading from it is an error from then on."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()
