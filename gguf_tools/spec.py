@@ -204,7 +204,8 @@ def row_bytes(tensor_type: GGMLType, row_elements: int) -> int:
     blocks, rest = divmod(row_elements, block.elements)
     if rest:
         raise ValueError(
-            f"a row of {row_elements} elements is no multiple of {tensor_type.name}'s block of {block.elements}"
+            f"a row of {row_elements} elements is not a multiple of"
+            f" {tensor_type.name}'s block of {block.elements}"
         )
     return blocks * block.bytes
 
