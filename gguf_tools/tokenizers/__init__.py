@@ -19,15 +19,15 @@ from .export import export
 from .fast import load_bpe, load_llama_hf, load_wordpiece
 from .files import TokenizerFiles
 from .pretokenizers import check_name
-from .special import special_entries
+from .special import ADD_KEYS, ID_KEYS, special_entries
 from .spm import load_spm
-from .vocabulary import Entry, Vocabulary
+from .vocabulary import Entry, Vocabulary, setting
 
 __all__ = ["export", "load"]
 
 _ADD_SPACE: Final = "tokenizer.ggml.add_space_prefix"
 _CODE_LLAMA_TOKENS: Final = 32016
-_CODE_LLAMA_IDS: Final = {"prefix": 32007, "suffix": 32008, "middle": 32009, "eot": 32010}
+_CODE_LLAMA_EOT: Final = 32010
 _GRANITE_TOKENS: Final = 49152
 
 
@@ -61,8 +61,7 @@ def load(
         metadata.extend(_llama_before(files))
     vocabulary = _find(files, config, kinds, pre)
     if architecture == "bert":
-        types = config.get("type_vocab_size", 1)
-        metadata.set("tokenizer.ggml.token_type_count", types, ValueType.UINT32)
+        metadata.set("tokenizer.ggml.token_type_count", _token_types(files, config), ValueType.UINT32)
     metadata.extend(vocabulary.entries())
     metadata.extend(special_entries(files, len(vocabulary.tokens) if vocabulary.bounded else None))
     if architecture == "llama":
@@ -102,10 +101,26 @@ def _llama_before(files: TokenizerFiles) -> Iterator[Entry]:
         yield _ADD_SPACE, ValueType.BOOL, prefix
 
 
+def _token_types(files: TokenizerFiles, config: Mapping[str, Any]) -> int:
+    """How many kinds of texts a BERT tells apart."""
+    count = setting(config, "type_vocab_size", 1)
+    if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count < 1 << 32:
+        raise TokenizerError(
+            "the number of token types is unusable",
+            path=files.path("config.json"),
+            key="type_vocab_size",
+            found=count,
+        )
+    return count
+
+
 def _llama_after(config: Mapping[str, Any]) -> Iterator[Entry]:
-    """What the converter knows of models by the size of their vocabulary."""
-    if config.get("vocab_size") == _CODE_LLAMA_TOKENS:
-        for role, token_id in _CODE_LLAMA_IDS.items():
-            yield f"tokenizer.ggml.{role}_token_id", ValueType.UINT32, token_id
-    elif config.get("vocab_size") == _GRANITE_TOKENS:
-        yield "tokenizer.ggml.add_bos_token", ValueType.BOOL, False
+    """What the converter knows of models by the size of their vocabulary.
+
+    It knows more of CodeLlama's ids than it writes: the runtime finds those by their texts.
+    """
+    size = setting(config, "vocab_size")
+    if size == _CODE_LLAMA_TOKENS:
+        yield ID_KEYS["eot"], ValueType.UINT32, _CODE_LLAMA_EOT
+    elif size == _GRANITE_TOKENS:
+        yield ADD_KEYS["bos"], ValueType.BOOL, False

@@ -16,8 +16,9 @@ from ..errors import TokenizerError
 from ..spec import TokenType
 from .byte_level import SPACE
 from .decoders import decoded
-from .files import TokenizerFiles, items, mapping, text_of
+from .files import TokenizerFiles, items, mapping
 from .pretokenizers import recognise
+from .roles import tokens_with_roles
 from .vocabulary import (
     ADDED_SCORE,
     MAX_TOKENS,
@@ -31,32 +32,6 @@ __all__ = ["load_bpe", "load_llama_hf", "load_wordpiece"]
 
 _FILE: Final = "tokenizer.json"
 _BYTE: Final = re.compile(r"<0x[0-9A-Fa-f]{2}>")
-_ROLES: Final = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
-
-_LLAMA: Final = {"bos": "<s>", "eos": "</s>", "unk": "<unk>"}
-_BERT: Final = {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"}
-_QWEN2: Final = {"unk": "<|endoftext|>", "eos": "<|endoftext|>", "pad": "<|endoftext|>"}
-_GEMMA: Final = {"unk": "<unk>", "bos": "<bos>", "eos": "<eos>", "pad": "<pad>"}
-_GPT2: Final = {"unk": "<|endoftext|>", "bos": "<|endoftext|>", "eos": "<|endoftext|>"}
-
-_CLASS_DEFAULTS: Final[Mapping[str, Mapping[str, str]]] = {
-    "LlamaTokenizer": _LLAMA,
-    "BertTokenizer": _BERT,
-    "Qwen2Tokenizer": _QWEN2,
-    "GemmaTokenizer": _GEMMA,
-    "GPT2Tokenizer": _GPT2,
-}
-"""Special tokens of transformers' tokenizer classes where the config names none; the fast ones are alike."""
-
-_CLASS_OF_MODEL: Final = {
-    "llama": "LlamaTokenizer",
-    "mistral": "LlamaTokenizer",
-    "bert": "BertTokenizer",
-    "qwen2": "Qwen2Tokenizer",
-    "qwen3": "Qwen2Tokenizer",
-    "gemma3_text": "GemmaTokenizer",
-}
-"""The class transformers takes for a ``model_type`` when tokenizer_config.json names none."""
 
 
 class _Added(NamedTuple):
@@ -277,14 +252,12 @@ def _read(files: TokenizerFiles, config: Mapping[str, Any]) -> _Fast:
             )
         texts[token_id] = text
     added: dict[int, _Added] = {}
-    named = _named(files, config)
-    for token, token_id in _listed(document, path):
-        _add(token, token_id, vocabulary, texts, added, path)
-    taken = {token.content for token in added.values()}
-    for token in _later(files, named):
+    named = tokens_with_roles(files, config)
+    taken: set[str] = set()
+    for token, token_id in [*_listed(document, path), *((token, None) for token in _later(files, named))]:
         if token.content and token.content not in taken:
             taken.add(token.content)
-            _add(token, None, vocabulary, texts, added, path)
+            _add(token, token_id, vocabulary, texts, added, path)
     return _Fast(
         path=path,
         document=document,
@@ -323,17 +296,19 @@ def _add(
     added: dict[int, _Added],
     path: str,
 ) -> None:
-    """Give a token its id: the model's where it has the token, else the next one."""
-    if token.content in vocabulary:
-        known = vocabulary[token.content]
-    elif token_id is None:
-        known = max(max(texts) + 1, len(vocabulary))
-    else:
+    """Give a token its id: the model's where it has the token, else the next one.
+
+    The id in the file is not asked by the ``tokenizers`` package, so another one there means that the
+    file is not what the model was made with.
+    """
+    if token_id is not None:
         _check_id(token_id, token.content, path)
-        known = token_id
+    known = vocabulary.get(token.content)
+    if known is None:
+        known = max(len(vocabulary), max(added, default=-1) + 1)
     if token_id is not None and token_id != known:
         raise TokenizerError(
-            "an added token has another id in the vocabulary",
+            "an added token gets another id than the file says: ids are the model's, or follow each other",
             path=path,
             key=token.content,
             found=token_id,
@@ -350,7 +325,7 @@ def _add(
     added[known] = token
 
 
-def _later(files: TokenizerFiles, named: Mapping[str, str]) -> Iterator[_Added]:
+def _later(files: TokenizerFiles, named: Mapping[str, bool]) -> Iterator[_Added]:
     """Tokens transformers adds after those of tokenizer.json, in order."""
     path = files.path("tokenizer_config.json")
     settings = files.json("tokenizer_config.json") or {}
@@ -362,29 +337,14 @@ def _later(files: TokenizerFiles, named: Mapping[str, str]) -> Iterator[_Added]:
             raise TokenizerError(
                 "an added token has no text", path=path, key="added_tokens_decoder", found=content
             )
-        special = bool(entry.get("special", False)) or content in named
-        yield _Added(content, special, bool(entry.get("normalized", not special)))
-    for content in named:
-        yield _Added(content, special=True, normalized=False)
-
-
-def _named(files: TokenizerFiles, config: Mapping[str, Any]) -> dict[str, str]:
-    """Texts of tokens with a special role (bos, eos, …, additional), in transformers' order, each with it."""
-    settings = dict(files.json("tokenizer_config.json") or {})
+        special = bool(entry.get("special", False))
+        yield _Added(content, special or content in named, bool(entry.get("normalized", not special)))
     if "added_tokens_decoder" not in settings:
-        settings.update(files.json("special_tokens_map.json") or {})
-    kind = str(settings.get("tokenizer_class") or config.get("tokenizer_class") or "")
-    if not kind:
-        kind = _CLASS_OF_MODEL.get(str(config.get("model_type")), "")
-    defaults = _CLASS_DEFAULTS.get(kind.removesuffix("Fast"), {})
-    named: dict[str, str] = {}
-    for role in _ROLES:
-        text = text_of(settings.get(f"{role}_token", defaults.get(role)))
-        if text:
-            named.setdefault(text, role)
-    additional = settings.get("additional_special_tokens") or settings.get("extra_special_tokens")
-    for entry in additional if isinstance(additional, list) else ():
-        text = text_of(entry)
-        if text:
-            named.setdefault(text, "additional")
-    return named
+        path = files.path("added_tokens.json")
+        ids = files.json("added_tokens.json") or {}
+        for content, token_id in ids.items():
+            _check_id(token_id, content, path)
+        for content in sorted(ids, key=ids.__getitem__):
+            yield _Added(content, content in named, normalized=content not in named)
+    for content, normalized in named.items():
+        yield _Added(content, special=True, normalized=normalized)

@@ -43,7 +43,7 @@ class TokenizerFiles:
         return read_bytes(self.directory / name)
 
     def text(self, name: str) -> str | None:
-        """Contents of a UTF-8 file, or None.
+        """Contents of a UTF-8 file with its lines ended by newlines, or None.
 
         Raises:
             CheckpointError: it cannot be read.
@@ -53,7 +53,7 @@ class TokenizerFiles:
         if data is None:
             return None
         try:
-            return data.decode("utf-8").replace("\r\n", "\n")
+            return data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
         except UnicodeDecodeError as error:
             raise TokenizerError("is not UTF-8 text", path=self.path(name), offset=error.start) from error
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from ..spec import TokenType
-from .merges import merges_by_score
+from .merges import merges_by_id, merges_by_score
 from .spelling import Spelling
 
 __all__ = ["added_token", "tokenizer_json"]
@@ -89,12 +89,15 @@ def _model(spelling: Spelling) -> Json:
     unknown: str | None = None
     if scores is None:
         merges = [merge.split(" ", 1) for merge in spelling.metadata.get("tokenizer.ggml.merges", ())]
+    elif not spelling.scored:
+        merges = merges_by_id((texts[i] for i in ids if types[i] is TokenType.NORMAL), vocabulary)
     else:
         merges = merges_by_score(
             [(texts[i], scores[i], i) for i in ids if types[i] is TokenType.NORMAL],
             [texts[i] for i in ids if types[i] is TokenType.USER_DEFINED],
             vocabulary,
         )
+    if scores is not None:
         unknowns = (texts[i] for i in ids if types[i] is TokenType.UNKNOWN)
         unknown = spelling.roles.get("unk") or next(unknowns, None)
     return {

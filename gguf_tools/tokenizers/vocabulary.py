@@ -18,6 +18,7 @@ __all__ = [
     "Vocabulary",
     "looks_special",
     "padding_token",
+    "setting",
     "vocabulary_size",
 ]
 
@@ -93,14 +94,21 @@ def looks_special(text: str) -> bool:
     )
 
 
+def setting(config: Mapping[str, Any], key: str, default: Any = None) -> Any:
+    """A value of the model's config; that of a nested text model comes first."""
+    text = config.get("text_config")
+    if isinstance(text, dict) and key in text:
+        return text[key]
+    return config.get(key, default)
+
+
 def vocabulary_size(config: Mapping[str, Any], default: int, path: str) -> int:
-    """The model's number of tokens: ``vocab_size`` of its config, else ``default``.
+    """The model's number of tokens: ``vocab_size`` of its (text) config, else ``default``.
 
     Raises:
         TokenizerError: it is no sensible number.
     """
-    text = config.get("text_config")
-    size = config.get("vocab_size", text.get("vocab_size") if isinstance(text, dict) else None)
+    size = setting(config, "vocab_size")
     if size is None:
         return default
     if isinstance(size, bool) or not isinstance(size, int) or not 0 < size <= MAX_TOKENS:
