@@ -43,8 +43,8 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
         search(tile, _FACTORS, _LEVELS)
         for b in range(count):
             choose_levels(tile, b * SUB_BLOCKS, values, first + b, _LEVELS, out, chosen)
-            for i in range(32):
-                for pair in range(4):
+            for pair in range(4):
+                for i in range(32):
                     low = chosen[pair * 64 + i]
                     high = chosen[pair * 64 + 32 + i]
                     out[first + b, 16 + pair * 32 + i] = np.uint8(low | (high << 4))

@@ -71,12 +71,13 @@ _FACTORS = -(np.float32(32) + np.float32(0.1) * _TENTHS)
 def _encode(values, out):  # type: ignore[no-untyped-def]
     tile = scratch(_SCRATCH)
     chosen = np.empty(256, np.uint8)
+    scales = np.empty(256, np.float32)
     for first in range(0, values.shape[0], _TILE):
         count = min(_TILE, values.shape[0] - first)
         _load_tile(values, first, count, tile)
         _search(tile, _FACTORS)
         for b in range(count):
-            _choose_levels(tile, b * _SUB_BLOCKS, values, first + b, out, chosen)
+            _choose_levels(tile, b * _SUB_BLOCKS, values, first + b, out, chosen, scales)
 
 
 @kernel
@@ -144,8 +145,8 @@ def _search(s, factors):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _choose_levels(s, lane, values, b, out, chosen):  # type: ignore[no-untyped-def]
-    """Write super-block b. Its first sub-block is the tile's lane ``lane``.
+def _choose_levels(s, lane, values, b, out, chosen, scales):  # type: ignore[no-untyped-def]
+    """Write super-block b. Its first sub-block is the tile's lane ``lane``; the last two are scratch space.
 
     Scales are rounded to 8 bits relative to the largest, d to a half, and levels chosen anew for what these
     decode to. Where a scale decodes to zero the levels of the search stay, which is what ggml leaves there.
@@ -163,25 +164,28 @@ def _choose_levels(s, lane, values, b, out, chosen):  # type: ignore[no-untyped-
     out[b, 208] = np.uint8(half & 255)
     out[b, 209] = np.uint8(half >> 8)
     d = half_to_single(half)
+    zeros = 0
     for j in range(_SUB_BLOCKS):
         sc = np.int8(min(127, nearest(inverse * s[_SCALE + lane + j])))
         out[b, 192 + j] = np.uint8(sc)
         scale = np.float32(d * np.float32(sc))
-        if scale == _ZERO:
-            step = s[_BEST_STEP + lane + j]
-            if step == _ZERO:
-                for i in range(_SIZE):
-                    chosen[j * _SIZE + i] = np.uint8(0)
-            else:
-                for i in range(_SIZE):
-                    biased = level(step * values[b, j * _SIZE + i], _LOW, _HIGH)
-                    chosen[j * _SIZE + i] = np.uint8((np.float32(biased).view(np.int32) + 32) & 63)
-        else:
-            for i in range(_SIZE):
-                biased = level(values[b, j * _SIZE + i] / scale, _LOW, _HIGH)
-                chosen[j * _SIZE + i] = np.uint8((np.float32(biased).view(np.int32) + 32) & 63)
-    for i in range(32):
-        for h in range(2):
+        zeros += scale == _ZERO
+        for i in range(_SIZE):
+            scales[j * _SIZE + i] = scale
+    # all divisions in one loop, which vectorizes
+    for i in range(scales.size):
+        biased = level(values[b, i] / scales[i], _LOW, _HIGH)
+        chosen[i] = np.uint8((np.float32(biased).view(np.int32) + 32) & 63)
+    if zeros:
+        for j in range(_SUB_BLOCKS):
+            if scales[j * _SIZE] == _ZERO:
+                step = s[_BEST_STEP + lane + j]
+                for i in range(j * _SIZE, (j + 1) * _SIZE):
+                    biased = level(step * values[b, i], _LOW, _HIGH)
+                    found = np.uint8((np.float32(biased).view(np.int32) + 32) & 63)
+                    chosen[i] = np.uint8(0) if step == _ZERO else found
+    for h in range(2):
+        for i in range(32):
             q0 = chosen[128 * h + i]
             q1 = chosen[128 * h + 32 + i]
             q2 = chosen[128 * h + 64 + i]
