@@ -16,6 +16,7 @@ Json: TypeAlias = Mapping[str, Any]
 _REPLACE_SPACE: Final = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
 _RESTORE_SPACE: Final = {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}
 _BYTE_LEVEL: Final = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+_ROBERTA: Final = {"trim_offsets": True, "add_prefix_space": False}
 
 
 def tokenizer_json(spelling: Spelling) -> dict[str, Any]:
@@ -135,6 +136,11 @@ def _base_ids(spelling: Spelling) -> Sequence[int]:
 
 def _post_processor(spelling: Spelling) -> Json | None:
     parts: list[Json] = []
+    if spelling.structure and spelling.structure.sign.processor == "RobertaProcessing":
+        ends = [spelling.roles.get(role) for role in ("eos", "bos") if spelling.flag(role)]
+        if len(ends) == 2 and all(ends) and spelling.flag("sep"):
+            sep, cls = ([text, spelling.texts.index(str(text))] for text in ends)
+            return {"type": "RobertaProcessing", "sep": sep, "cls": cls, **_ROBERTA}
     if spelling.model == "gpt2" and spelling.flag("bos") is not None and spelling.flag("eos") is not None:
         parts.append({**_BYTE_LEVEL, "trim_offsets": False})
     bos, eos = (spelling.roles.get(role) if spelling.flag(role) else None for role in ("bos", "eos"))
