@@ -71,6 +71,6 @@ def _fail(message: str) -> None:
     "  gguf-tools inspect smollm2-q4_k_m.gguf --tensors\n"
     "  gguf-tools export smollm2-q4_k_m.gguf ./smollm2-bf16 --dtype bf16",
 )
-@click.version_option(package_name="gguf-tools")
+@click.version_option(package_name="gguf-tools", prog_name="gguf-tools")
 def main() -> None:
     """Get model weights in and out of GGUF: convert, quantize, export, inspect, verify."""

@@ -28,12 +28,13 @@ def command(file: str, quiet: bool, as_json: bool) -> None:
         findings = verify(file, progress=report)
     errors = sum(finding.severity == "error" for finding in findings)
     if as_json:
-        print_json({"path": file, "errors": errors, "findings": [finding.to_dict() for finding in findings]})
+        found = [finding.to_dict() for finding in findings]
+        print_json({"path": file, "sound": not errors, "errors": errors, "findings": found})
     elif not quiet:
+        from rich.text import Text
+
         out = console()
         if findings:
-            from rich.text import Text
-
             listing = table("", "code", "place", "finding")
             for finding in findings:
                 colour = "red" if finding.severity == "error" else "yellow"
@@ -45,8 +46,12 @@ def command(file: str, quiet: bool, as_json: bool) -> None:
                     Text(printable(words), overflow="fold"),
                 )
             out.print(listing)
-        warnings = len(findings) - errors
-        verdict = "[red]faulty[/red]" if errors else "[green]sound[/green]"
-        out.print(f"{printable(file)}: {verdict}, {errors} errors, {warnings} warnings", markup=True)
+        verdict = ("faulty", "red") if errors else ("sound", "green")
+        counts = f", {_counted(errors, 'error')}, {_counted(len(findings) - errors, 'warning')}"
+        out.print(Text.assemble(f"{printable(file)}: ", verdict, counts))
     if errors:
         sys.exit(1)
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
