@@ -55,3 +55,10 @@ def divergence(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> NDArra
 
     ours_log, theirs_log = log_softmax(ours), log_softmax(theirs)
     return (np.exp(theirs_log) * (theirs_log - ours_log)).sum(axis=1)
+
+
+def load_sentencepiece(path: Path) -> Any:
+    """A tokenizer.model in the sentencepiece package."""
+    from sentencepiece import SentencePieceProcessor
+
+    return SentencePieceProcessor(model_file=str(path))
