@@ -82,6 +82,7 @@ class PreTokenizer:
         pre_tokenizer: as in tokenizer.json.
         ignore_merges: what an exported model says about it.
         sign: what a file must show besides the structure.
+        begins: the runtime puts a BOS before the text where a GGUF file does not say whether to.
     """
 
     name: str
@@ -89,6 +90,12 @@ class PreTokenizer:
     pre_tokenizer: Json
     ignore_merges: bool = False
     sign: Sign = Sign()
+    begins: bool = False
+
+    @property
+    def model(self) -> str:
+        """The ``tokenizer.ggml.model`` it belongs to."""
+        return "bert" if self.pre_tokenizer["type"] == "BertPreTokenizer" else "gpt2"
 
 
 def _bytes(*, words: bool) -> Json:
@@ -136,6 +143,12 @@ _DEEPSEEK3: Final = (
     r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"""
     rf"| ?[\p{{P}}\p{{S}}]+[\r\n]*|{_SPACES}",
 )
+_DEFAULT: Final = (
+    r"[\p{P}\$\+<=>\^~\|]+",
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)",
+    r"\p{N}+",
+    r"[0-9][0-9][0-9]",
+)
 _BERT: Final[Json] = {
     "type": "BertNormalizer",
     "clean_text": True,
@@ -145,12 +158,12 @@ _BERT: Final[Json] = {
 }
 
 PRETOKENIZERS: Final = (
-    PreTokenizer("llama-bpe", None, _split(_LLAMA3), True, Sign(begins=True, ignores_merges=True)),
+    PreTokenizer("llama-bpe", None, _split(_LLAMA3), True, Sign(begins=True, ignores_merges=True), True),
     PreTokenizer("smaug-bpe", None, _split(_LLAMA3), True),
     PreTokenizer("deepseek-r1-qwen", _NFC, _split(_QWEN2), sign=Sign(tokens=("<｜begin▁of▁sentence｜>",))),
     PreTokenizer("qwen2", _NFC, _split(_QWEN2)),
     PreTokenizer("qwen35", _NFC, _split(_QWEN35)),
-    PreTokenizer("tekken", None, _split(_TEKKEN), True),
+    PreTokenizer("tekken", None, _split(_TEKKEN), True, begins=True),
     PreTokenizer("llama4", None, _split(_GPT4O), sign=Sign(tokens=("<|begin_of_text|>",))),
     PreTokenizer("gpt-4o", None, _split(_GPT4O), True),
     PreTokenizer("deepseek-v3", None, _split(*_DEEPSEEK3)),
@@ -162,7 +175,8 @@ PRETOKENIZERS: Final = (
     PreTokenizer("gpt-2", None, _bytes(words=True)),
     PreTokenizer("modern-bert", _NFC, _bytes(words=True), sign=Sign(tokens=("[MASK]",))),
     PreTokenizer("olmo", _NFC, _bytes(words=True)),
-    PreTokenizer("jina-v2-en", _BERT, {"type": "BertPreTokenizer"}),
+    PreTokenizer("default", None, _split(*_DEFAULT)),
+    PreTokenizer("jina-v2-en", _BERT, {"type": "BertPreTokenizer"}, begins=True),
 )
 """All that are recognised. Of those with one structure the first whose sign fits is taken."""
 
@@ -172,12 +186,11 @@ _SAME: Final = {
     "megrez": "qwen2",
     "f2llmv2": "qwen2",
     "phi-2": "gpt-2",
-    "bert-bge": "jina-v2-en",
-    "bert-bge-large": "jina-v2-en",
-    "default": "jina-v2-en",
 }
-"""Names that only occur in files, with the entry that has their structure. ``default`` is what WordPiece
-files carry that were made before names were recorded; for BPE it means a splitting of llama.cpp's own."""
+"""Names that only occur in files, with the entry that has their structure."""
+
+_WORDPIECE: Final = frozenset({"jina-v2-en", "bert-bge", "bert-bge-large", "default"})
+"""Names WordPiece files carry; ``default`` are those made before names were recorded."""
 
 RUNTIME_NAMES: Final = frozenset(
     """
@@ -236,21 +249,25 @@ def check_name(name: str) -> str:
     )
 
 
-def by_name(name: str) -> PreTokenizer:
+def by_name(name: str, model: str) -> PreTokenizer:
     """The structure a name stands for.
+
+    Args:
+        name: value of ``tokenizer.ggml.pre``; ``"default"`` where there is none.
+        model: value of ``tokenizer.ggml.model``, ``"gpt2"`` or ``"bert"``.
 
     Raises:
         TokenizerError: it is not known here.
     """
-    wanted = _SAME.get(name, name)
+    wanted = "jina-v2-en" if model == "bert" and name in _WORDPIECE else _SAME.get(name, name)
     for entry in PRETOKENIZERS:
-        if entry.name == wanted:
+        if entry.name == wanted and entry.model == model:
             return entry
     raise TokenizerError(
         "no tokenizer.json can be written for this pre-tokenizer: its structure is not known here",
         key="tokenizer.ggml.pre",
         found=name,
-        expected=", ".join(entry.name for entry in PRETOKENIZERS),
+        expected=", ".join(entry.name for entry in PRETOKENIZERS if entry.model == model),
     )
 
 

@@ -18,6 +18,7 @@ MODELS: Final = ("gpt2", "llama", "bert")
 """Values of ``tokenizer.ggml.model`` that can be exported."""
 
 _ROLES: Final = ("bos", "eos", "unk", "sep", "pad", "mask")
+_OLDER: Final = {"bos": "tokenizer.ggml.cls_token_id", "eos": ID_KEYS["sep"]}
 _ADDED: Final = frozenset({TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN})
 _TYPES: Final = {int(kind): kind for kind in TokenType}
 
@@ -61,7 +62,7 @@ class Spelling:
         self.scored = self.scores is not None and any(score != ADDED_SCORE for score in self.scores)
         self.structure: PreTokenizer | None = None
         if self.model != "llama":
-            self.structure = by_name(str(metadata.get("tokenizer.ggml.pre", "default")))
+            self.structure = by_name(str(metadata.get("tokenizer.ggml.pre", "default")), self.model)
         self.padding = frozenset(self._padding())
         self.added = [token_id for token_id, kind in enumerate(self.types) if kind in _ADDED]
         self.roles = dict(self._named())
@@ -73,20 +74,33 @@ class Spelling:
         return bool(self.metadata.get("tokenizer.ggml.add_space_prefix", True))
 
     def flag(self, role: str) -> bool | None:
-        """Whether the token of a role is added to every text; None where the file does not say."""
+        """Whether the token of a role is added to every text; None where nothing is known.
+
+        Where the file does not say, the runtime adds a BOS to SentencePiece, to WordPiece (which also
+        gets an EOS) and to some kinds of BPE.
+        """
         value = self.metadata.get(ADD_KEYS[role])
-        return value if isinstance(value, bool) else None
+        if isinstance(value, bool):
+            return value
+        begins = self.structure.begins if self.structure else True
+        return True if (role == "bos" and begins) or (role == "eos" and self.model == "bert") else None
 
     def text_of_role(self, role: str) -> str | None:
         """Text of the token a key names, if it is an added token."""
-        token_id = self.metadata.get(ID_KEYS[role])
-        if not isinstance(token_id, int) or not 0 <= token_id < len(self.types):
+        return self._text_of(ID_KEYS[role])
+
+    def _text_of(self, key: str) -> str | None:
+        token_id = self.metadata.get(key)
+        if isinstance(token_id, bool) or not isinstance(token_id, int) or not 0 <= token_id < len(self.types):
             return None
         return self.texts[token_id] if self.types[token_id] in _ADDED else None
 
     def _named(self) -> Iterator[tuple[str, str]]:
         for role in _ROLES:
             text = self.text_of_role(role)
+            if text is None and self.model == "bert":
+                # files of older converters have CLS and SEP where those of today have BOS and EOS
+                text = self._text_of(_OLDER[role]) if role in _OLDER else None
             if text is not None:
                 yield role, text
 

@@ -54,14 +54,12 @@ def _normalizer(spelling: Spelling) -> Json | None:
     normalizer = spelling.structure.normalizer
     if normalizer is None or normalizer.get("type") != "BertNormalizer":
         return normalizer
-    made = dict(normalizer)
-    for name in ("lowercase", "strip_accents"):
-        stored = spelling.metadata.get(f"tokenizer.ggml.normalizer.{name}")
-        if isinstance(stored, bool):
-            made[name] = stored
-        elif name == "lowercase":
-            del made[name]  # absent, it is read as true, and as absent
-    return made
+    stored = {
+        name: value
+        for name in ("lowercase", "strip_accents")
+        if isinstance(value := spelling.metadata.get(f"tokenizer.ggml.normalizer.{name}"), bool)
+    }
+    return {**normalizer, **stored}
 
 
 def _decoder(spelling: Spelling) -> Json:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sentencepiece import SentencePieceProcessor
 
 from gguf_tools.architectures import find
 from gguf_tools.container.metadata import Metadata
 from gguf_tools.tokenizers import load
 from tests import oracles, tiny
 from tests.goldens.converter import Job, convert
-from tests.parity.reference import load_tokenizer
+from tests.parity.reference import load_sentencepiece, load_tokenizer
 from tests.parity.tokenizer_variants import VARIANTS
 from tests.tokenizers.variants import PUBLISHED, Draft, differing, exported, loaded, published, stored
 
@@ -123,7 +123,7 @@ def test_the_vocabulary_of_a_real_gguf_encodes_as_the_published_tokenizer(tmp_pa
         expected = original(text)["input_ids"]
         assert ours(text)["input_ids"] == expected, text
         assert ours.decode(expected) == original.decode(expected), text
-    model = SentencePieceProcessor(model_file=str(directory / "tokenizer.model"))
+    model = load_sentencepiece(directory / "tokenizer.model")
     for text in TEXTS:
         if "\x00" not in text:
             assert [original.bos_token_id, *model.encode(text)] == original(text)["input_ids"], text
@@ -136,6 +136,29 @@ def _assert_same_tokenizer(ours: Any, original: Any, texts: Sequence[str]) -> No
         assert ours.decode(expected) == original.decode(expected), text
     assert len(ours) == len(original)
     assert ours.all_special_ids
+
+
+RUNTIME_VOCABULARIES = (
+    *("bert-bge", "command-r", "gpt-2", "llama-bpe", "llama-spm"),
+    *("phi-3", "qwen2", "qwen35", "refact", "starcoder"),
+)
+
+
+@pytest.mark.parametrize("name", RUNTIME_VOCABULARIES)
+def test_an_exported_vocabulary_passes_llama_cpps_own_tokenizer_tests(name: str, tmp_path: Path) -> None:
+    """Its texts and the tokens it expects of them, for a vocabulary of its own."""
+    path = oracles.llama_cpp() / "models" / f"ggml-vocab-{name}.gguf"
+    tokenizer = load_tokenizer(exported(stored(path), tmp_path))
+    texts = path.with_suffix(".gguf.inp").read_text(encoding="utf-8").split("\n__ggml_vocab_test__\n")
+    lines = path.with_suffix(".gguf.out").read_text(encoding="utf-8").split("\n")
+    expected = [[int(token) for token in line.split()] for line in lines]
+    compared = [
+        (tokenizer.encode(text, add_special_tokens=False), tokens)
+        for text, tokens in zip(texts, expected, strict=True)
+        if unicodedata.is_normalized("NFC", text)  # the runtime does not normalize, Qwen's tokenizer does
+    ]
+    assert len(compared) > 40
+    assert [ours for ours, _ in compared] == [theirs for _, theirs in compared]
 
 
 SENTENCEPIECE_MODELS = {
@@ -155,8 +178,8 @@ def test_an_exported_sentencepiece_model_encodes_as_the_original(name: str, tmp_
     shutil.copyfile(source, directory / "tokenizer.model")
     architecture = "gemma3" if "gemma" in name else "llama"
     exported(loaded(directory, architecture), tmp_path / "exported")
-    original = SentencePieceProcessor(model_file=str(source))
-    ours = SentencePieceProcessor(model_file=str(tmp_path / "exported" / "tokenizer.model"))
+    original = load_sentencepiece(source)
+    ours = load_sentencepiece(tmp_path / "exported" / "tokenizer.model")
     assert ours.vocab_size() == original.vocab_size()
     for text in TEXTS:
         if "\x00" not in text:

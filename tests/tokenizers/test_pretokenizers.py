@@ -240,17 +240,31 @@ def test_the_runtimes_names_are_those_of_its_source() -> None:
     assert written <= RUNTIME_NAMES
 
 
-@pytest.mark.parametrize("name", ["default", "bert-bge", "llama3", "llama-v3", "megrez", "phi-2"])
-def test_names_that_only_occur_in_files_have_a_structure(name: str) -> None:
-    assert by_name(name) in PRETOKENIZERS
+@pytest.mark.parametrize(
+    ("name", "model", "expected"),
+    [
+        ("default", "bert", "jina-v2-en"),
+        ("bert-bge", "bert", "jina-v2-en"),
+        ("default", "gpt2", "default"),
+        ("llama3", "gpt2", "llama-bpe"),
+        ("llama-v3", "gpt2", "llama-bpe"),
+        ("megrez", "gpt2", "qwen2"),
+        ("phi-2", "gpt2", "gpt-2"),
+    ],
+)
+def test_names_that_only_occur_in_files_have_a_structure(name: str, model: str, expected: str) -> None:
+    assert by_name(name, model) == ENTRIES[expected]
 
 
-def test_a_name_without_a_known_structure_cannot_be_exported() -> None:
+@pytest.mark.parametrize(
+    ("name", "model"), [("deepseek-coder", "gpt2"), ("jina-v2-en", "gpt2"), ("gpt-2", "bert"), ("", "gpt2")]
+)
+def test_a_name_without_a_known_structure_cannot_be_exported(name: str, model: str) -> None:
     with pytest.raises(TokenizerError, match="structure is not known here") as caught:
-        by_name("deepseek-coder")
+        by_name(name, model)
     assert caught.value.key == "tokenizer.ggml.pre"
-    assert caught.value.found == "deepseek-coder"
+    assert caught.value.found == name
 
 
 def test_a_real_file_names_what_the_table_has() -> None:
-    assert by_name(str(stored(oracles.smollm2())["tokenizer.ggml.pre"])).name == "smollm"
+    assert by_name(str(stored(oracles.smollm2())["tokenizer.ggml.pre"]), "gpt2").name == "smollm"
