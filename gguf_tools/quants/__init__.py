@@ -56,6 +56,7 @@ def quantize(
     x: ArrayLike,
     type: str | GGMLType,  # noqa: A002
     *,
+    weights: ArrayLike | None = None,
     threads: int | None = None,
     name: str | None = None,
 ) -> NDArray[np.uint8]:
@@ -64,6 +65,8 @@ def quantize(
     Args:
         x: values of any shape, converted to float32.
         type: a tensor type, such as ``"Q4_K"``.
+        weights: importance of every column, of shape (row length,): the mean of its squared activations.
+            Types whose encoder in ggml takes no notice of it take none here.
         threads: workers; default all available cores. The bytes do not depend on it.
         name: what errors call the tensor.
 
@@ -71,7 +74,8 @@ def quantize(
         uint8 of shape (rows, row bytes), the bytes ggml's reference quantizer makes.
 
     Raises:
-        QuantizationError: unknown type, or the rows are not whole blocks.
+        QuantizationError: unknown type, the rows are not whole blocks, ``weights`` do not fit or are not
+            finite, or the type cannot be encoded without them.
         NonFiniteError: a block type met a NaN or an infinity.
         UnsupportedError: the type cannot be encoded.
     """
@@ -79,10 +83,12 @@ def quantize(
     values = np.asarray(x, dtype=np.float32)
     rows = np.ascontiguousarray(values).reshape(row_count(values.shape), row_length(values.shape))
     out = _empty_rows(rows.shape[0], rows.shape[1], wanted, name)
+    columns = None if weights is None else np.ascontiguousarray(weights, np.float32)
 
     def encode(start: int, stop: int) -> None:
+        part = rows[start:stop]
         try:
-            encode_rows(rows[start:stop], wanted, out[start:stop], name=name, first_row=start)
+            encode_rows(part, wanted, out[start:stop], weights=columns, name=name, first_row=start)
         except NonFiniteError as error:
             row, column = error.index
             place = np.unravel_index(row * rows.shape[1] + column, values.shape)
@@ -140,6 +146,7 @@ def encode_rows(
     type: str | GGMLType,  # noqa: A002
     out: NDArray[np.uint8] | None = None,
     *,
+    weights: NDArray[np.float32] | None = None,
     name: str | None = None,
     first_row: int = 0,
 ) -> NDArray[np.uint8]:
@@ -149,6 +156,7 @@ def encode_rows(
         x: float32 of shape (rows, row length); may be read-only. Copied where it is not C-contiguous.
         type: a tensor type.
         out: where to, C-contiguous uint8 of shape (rows, row bytes); made where not given.
+        weights: importance of every column, float32 of shape (row length,).
         name: what errors call the tensor.
         first_row: which row of the tensor ``x[0]`` is, for errors.
 
@@ -159,7 +167,11 @@ def encode_rows(
         As ``quantize``; the index in a NonFiniteError is (row, column).
     """
     found = codec(type)
-    if found.encode is None:
+    if weights is not None:
+        _require_weights(weights, x.shape[1], name)
+    elif found.needs_weights:
+        raise QuantizationError(f"{found.type.name} needs an importance matrix", tensor=name)
+    if found.encode is None and (weights is None or found.weighted is None):
         raise UnsupportedError(f"{found.type.name} cannot be encoded", tensor=name)
     if out is None:
         out = _empty_rows(x.shape[0], x.shape[1], found.type, name)
@@ -170,7 +182,12 @@ def encode_rows(
     x = _kernel_input(x, np.float32)
     if found.finite_only:
         _require_finite(x, found.type, name, first_row)
-    found.encode(x.reshape(-1, found.block_elements), out.reshape(-1, found.block_bytes))
+    values, blocks = x.reshape(-1, found.block_elements), out.reshape(-1, found.block_bytes)
+    if weights is not None and found.weighted is not None:
+        columns = _kernel_input(weights, np.float32).reshape(-1, found.block_elements)
+        found.weighted(values, columns, blocks)
+    elif found.encode is not None:
+        found.encode(values, blocks)
     return out
 
 
@@ -213,7 +230,7 @@ def warmup(types: Iterable[str | GGMLType]) -> None:
     for type_ in types:
         found = codec(type_)
         values = np.zeros((1, found.block_elements), np.float32)
-        if found.encode is not None:
+        if found.encode is not None and not found.needs_weights:
             decode_rows(encode_rows(values, found.type), found.type, found.block_elements)
         else:
             decode_rows(np.zeros((1, found.block_bytes), np.uint8), found.type, found.block_elements)
@@ -270,6 +287,16 @@ def _require_shape(
             tensor=name,
             found=f"{array.dtype} {array.shape}",
             expected=f"C-contiguous {np.dtype(dtype)} {shape}",
+        )
+
+
+def _require_weights(weights: NDArray[np.float32], length: int, name: str | None) -> None:
+    _require_shape(weights[None], (1, length), np.float32, name, copied=True)
+    if not np.isfinite(weights).all():
+        raise QuantizationError(
+            "an importance is not a finite number",
+            tensor=name,
+            found=f"{weights[~np.isfinite(weights)][0]} at column {np.flatnonzero(~np.isfinite(weights))[0]}",
         )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Codec"]
 
 Encoder = Callable[["NDArray[np.float32]", "NDArray[np.uint8]"], None]
+WeightedEncoder = Callable[["NDArray[np.float32]", "NDArray[np.float32]", "NDArray[np.uint8]"], None]
 Decoder = Callable[["NDArray[np.uint8]", "NDArray[np.float32]"], None]
 
 
@@ -23,11 +24,13 @@ Decoder = Callable[["NDArray[np.uint8]", "NDArray[np.float32]"], None]
 class Codec:
     """One tensor type.
 
-    Rows are whole blocks that follow one another, so kernels see blocks only. Both are called with
+    Rows are whole blocks that follow one another, so kernels see blocks only. All are called with
     C-contiguous arrays, hold no lock and keep no state:
 
     - ``encode(values, out)``: float32 (blocks, block elements) → uint8 (blocks, block bytes). The values
       are finite where ``finite_only`` holds, and may be read-only.
+    - ``weighted(values, weights, out)``: the same with an importance matrix: ``weights`` is float32 (blocks
+      of one row, block elements), and block b of ``values`` takes row b mod (blocks of one row) of it.
     - ``decode(data, out)``: uint8 (blocks, block bytes) → float32 (blocks, block elements), for any bytes.
 
     Attributes:
@@ -36,6 +39,8 @@ class Codec:
         encode: None where ggml has no encoder either.
         decode: see above.
         finite_only: NaN and infinities cannot be encoded; callers check before.
+        weighted: None where ggml's encoder takes no notice of an importance matrix.
+        needs_weights: whether ggml refuses to encode the type without an importance matrix.
     """
 
     type: GGMLType
@@ -43,6 +48,8 @@ class Codec:
     encode: Encoder | None
     decode: Decoder
     finite_only: bool = True
+    weighted: WeightedEncoder | None = None
+    needs_weights: bool = False
 
     @property
     def block_elements(self) -> int:
