@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint.documents import parse_json, read_bytes
-from ..errors import TokenizerError
+from ..errors import CheckpointError, TokenizerError
+from ..looks import looks_like
 
 __all__ = ["TokenizerFiles", "items", "mapping", "text_of"]
 
@@ -66,7 +67,7 @@ class TokenizerFiles:
         """
         if name not in self._documents:
             data = self.bytes(name)
-            self._documents[name] = None if data is None else parse_json(data, self.path(name), strict=False)
+            self._documents[name] = None if data is None else _parsed(data, self.path(name))
         document = self._documents[name]
         if document is None:
             return None
@@ -90,6 +91,16 @@ class TokenizerFiles:
         if document is None:
             raise TokenizerError("the file is missing", path=self.path(name))
         return document
+
+
+def _parsed(data: bytes, path: str) -> Any:
+    try:
+        return parse_json(data, path, strict=False)
+    except CheckpointError as error:
+        meaning = looks_like(data[:64])
+        if meaning is None or data.lstrip()[:1] in {b"{", b"["}:
+            raise
+        raise TokenizerError(f"is not JSON: it looks like {meaning}", path=path) from error
 
 
 def mapping(value: Any, key: str, path: str) -> Mapping[str, Any]:

@@ -14,12 +14,14 @@ Protobuf's wire format: a field is a varint ``number << 3 | kind``, then a varin
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import Final, NamedTuple
 
 from ..errors import TokenizerError
+from ..looks import looks_like
 from .vocabulary import MAX_TOKENS
 
 __all__ = ["Piece", "PieceType", "read_pieces", "write_model"]
@@ -49,6 +51,8 @@ _EIGHT: Final = 1
 _BYTES: Final = 2
 _FOUR: Final = 5
 _BPE: Final = 2  # TrainerSpec.ModelType
+_TIKTOKEN: Final = re.compile(rb"[A-Za-z0-9+/]+={0,2} [0-9]+\r?\n")
+"""A line of the other format found under this name, in the original checkpoints of Llama 3."""
 
 
 def read_pieces(data: bytes, path: str) -> list[Piece]:
@@ -57,18 +61,29 @@ def read_pieces(data: bytes, path: str) -> list[Piece]:
     Raises:
         TokenizerError: the data is no SentencePiece model or is cut off.
     """
-    pieces: list[Piece] = []
+    try:
+        pieces = list(_pieces(data, path))
+    except TokenizerError as error:
+        meaning = "tiktoken's ranks" if _TIKTOKEN.match(data) else looks_like(data[:64])
+        if meaning is None:
+            raise
+        raise TokenizerError(f"is not a SentencePiece model: it looks like {meaning}", path=path) from error
+    if not pieces:
+        raise TokenizerError("is not a SentencePiece model: it has no pieces", path=path)
+    return pieces
+
+
+def _pieces(data: bytes, path: str) -> Iterator[Piece]:
+    count = 0
     for number, value, offset in _fields(data, 0, len(data), path):
         if number != 1:
             continue
         if not isinstance(value, slice):
             raise TokenizerError("is not a SentencePiece model", path=path, offset=offset)
-        if len(pieces) == MAX_TOKENS:
+        count += 1
+        if count > MAX_TOKENS:
             raise TokenizerError("has too many pieces", path=path, expected=f"at most {MAX_TOKENS}")
-        pieces.append(_piece(data, value, path))
-    if not pieces:
-        raise TokenizerError("is not a SentencePiece model: it has no pieces", path=path)
-    return pieces
+        yield _piece(data, value, path)
 
 
 def _piece(data: bytes, span: slice, path: str) -> Piece:
@@ -99,6 +114,8 @@ def _fields(data: bytes, start: int, end: int, path: str) -> Iterator[tuple[int,
         offset = position
         tag, position = _varint(data, position, end, path)
         kind = tag & 7
+        if tag < 8:
+            raise TokenizerError("is not a SentencePiece model: a field 0", path=path, offset=offset)
         value: int | bytes | slice
         if kind == _VARINT:
             value, position = _varint(data, position, end, path)
