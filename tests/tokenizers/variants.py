@@ -143,7 +143,7 @@ def template(
             else {"SpecialToken": {"id": text, "type_id": 0}}
             for text in texts
         ]
-        for name, texts in (("single", single), ("pair", pair or [*single, "B"]))
+        for name, texts in (("single", single), ("pair", pair or [*begin, "A", "B", *end]))
     }
     special = {text for texts in (begin, end, pair) for text in texts if text not in {"A", "B"}}
     known = {text: {"id": text, "ids": [ids.get(text, 0)], "tokens": [text]} for text in special}
