@@ -16,7 +16,8 @@ from tests.goldens.describe import describe
 from tests.goldens.record import QUANTIZER, load
 
 DELIBERATE_DIFFERENCES: tuple[Deliberate, ...] = ()
-"""The whole list of departures from llama.cpp b11434; the README repeats it."""
+"""Departures from llama.cpp b11434 in a file both make. There is none; the README's table is of inputs that
+llama.cpp refuses, or takes and should not."""
 
 RECIPES = (
     *("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"),
