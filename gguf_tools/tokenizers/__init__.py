@@ -56,6 +56,19 @@ def load(
     if pre is not None:
         check_name(pre)
     files = TokenizerFiles(directory)
+    try:
+        return _load(files, config, kinds, architecture, pre)
+    except RecursionError as error:
+        raise TokenizerError("a tokenizer file is nested too deeply", path=str(directory)) from error
+
+
+def _load(
+    files: TokenizerFiles,
+    config: Mapping[str, Any],
+    kinds: Sequence[str],
+    architecture: str,
+    pre: str | None,
+) -> Metadata:
     metadata = Metadata()
     if architecture == "llama":
         metadata.extend(_llama_before(files))

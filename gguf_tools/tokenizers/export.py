@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ..container.metadata import Array
+from ..errors import TokenizerError
 from ..spec import TokenType
 from .sentencepiece import Piece, PieceType, write_model
 from .special import ADD_KEYS, ID_KEYS
@@ -52,13 +53,21 @@ def export(metadata: Mapping[str, Any]) -> dict[str, bytes]:
         "tokenizer_config.json": _config(spelling),
         "special_tokens_map.json": _special_tokens_map(spelling),
     }
-    files = {
-        name: (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode()
-        for name, document in documents.items()
-    }
+    files = {name: _json(name, document) for name, document in documents.items()}
     if spelling.scored:
         files["tokenizer.model"] = _sentencepiece_model(spelling)
     return files
+
+
+def _json(name: str, document: Mapping[str, Any]) -> bytes:
+    text = json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise TokenizerError(
+            f"{name} cannot be written: a text is not UTF-8, which JSON cannot express",
+            found=ascii(text[max(0, error.start - 20) : error.end]),
+        ) from error
 
 
 def _special_tokens_map(spelling: Spelling) -> dict[str, str]:
@@ -120,6 +129,7 @@ def _chat_template(metadata: Mapping[str, Any]) -> str | list[dict[str, str]] | 
     found = {
         name: metadata.get(f"tokenizer.chat_template.{name}")
         for name in (names if isinstance(names, Array) else ())
+        if isinstance(name, str)
     }
     named = [{"name": name, "template": text} for name, text in found.items() if isinstance(text, str)]
     if not isinstance(default, str):
@@ -134,5 +144,14 @@ def _sentencepiece_model(spelling: Spelling) -> bytes:
     while end and end - 1 in spelling.padding:
         end -= 1
     pieces = (Piece(spelling.texts[i], scores[i], PieceType(spelling.types[i])) for i in range(end))
-    ids = {role: spelling.metadata.get(ID_KEYS[role], -1) for role in ("unk", "bos", "eos", "pad")}
+    ids = {role: _id(spelling, role, end) for role in ("unk", "bos", "eos", "pad")}
     return write_model(pieces, ids=ids, add_dummy_prefix=spelling.adds_space)
+
+
+def _id(spelling: Spelling, role: str, end: int) -> int:
+    """Id of the token with a role, or −1; the unknown token is known by its type, too."""
+    token_id = spelling.metadata.get(ID_KEYS[role])
+    if isinstance(token_id, int) and not isinstance(token_id, bool) and 0 <= token_id < end:
+        return token_id
+    unknown = TokenType.UNKNOWN in spelling.types[:end]
+    return spelling.types.index(TokenType.UNKNOWN) if role == "unk" and unknown else -1

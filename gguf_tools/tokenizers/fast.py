@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple
 from ..errors import TokenizerError
 from ..spec import TokenType
 from .byte_level import SPACE
-from .decoders import decoded
-from .files import TokenizerFiles, items, mapping
+from .decoders import decoded, decoder_parts
+from .files import TokenizerFiles, id_of_key, items, mapping
 from .pretokenizers import recognise
 from .roles import tokens_with_roles
 from .vocabulary import (
@@ -168,7 +168,7 @@ def _with_types(fast: _Fast, config: Mapping[str, Any]) -> tuple[list[str], list
             found=highest,
             expected=f"less than vocab_size {size}",
         )
-    decoder = fast.document.get("decoder")
+    decoder = decoder_parts(fast.document.get("decoder"), fast.path)
     tokens: list[str] = []
     types: list[TokenType] = []
     for token_id in range(size):
@@ -330,7 +330,7 @@ def _later(files: TokenizerFiles, named: Mapping[str, bool]) -> Iterator[_Added]
     path = files.path("tokenizer_config.json")
     settings = files.json("tokenizer_config.json") or {}
     decoder = mapping(settings.get("added_tokens_decoder"), "added_tokens_decoder", path)
-    for key in sorted(decoder, key=lambda key: int(key) if key.isdecimal() else -1):
+    for key in sorted(decoder, key=lambda key: id_of_key(key, path)):
         entry = mapping(decoder[key], "added_tokens_decoder", path)
         content = entry.get("content")
         if not isinstance(content, str):

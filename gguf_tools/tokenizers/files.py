@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ..checkpoint.documents import parse_json, read_bytes
 from ..errors import CheckpointError, TokenizerError
 from ..looks import looks_like
 
-__all__ = ["TokenizerFiles", "items", "mapping", "text_of"]
+__all__ = ["TokenizerFiles", "id_of_key", "items", "mapping", "text_of"]
+
+_DIGITS: Final = 10
+"""Of an id: more do not fit into GGUF, and thousands are refused by Python."""
 
 
 class TokenizerFiles:
@@ -95,12 +99,25 @@ class TokenizerFiles:
 
 def _parsed(data: bytes, path: str) -> Any:
     try:
-        return parse_json(data, path, strict=False)
+        document = parse_json(data, path, strict=False)
     except CheckpointError as error:
         meaning = looks_like(data[:64])
         if meaning is None or data.lstrip()[:1] in {b"{", b"["}:
             raise
         raise TokenizerError(f"is not JSON: it looks like {meaning}", path=path) from error
+    if b"\\ud" in data or b"\\uD" in data:
+        _check_surrogates(document, path)
+    return document
+
+
+def _check_surrogates(document: Any, path: str) -> None:
+    """JSON can spell half a character, which no file of tokens can hold."""
+    text = json.dumps(document, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        found = ascii(text[max(0, error.start - 20) : error.end])
+        raise TokenizerError("holds a lone surrogate, which is no text", path=path, found=found) from error
 
 
 def mapping(value: Any, key: str, path: str) -> Mapping[str, Any]:
@@ -138,3 +155,16 @@ def text_of(value: Any) -> str | None:
     if isinstance(value, dict):
         value = value.get("content")
     return value if isinstance(value, str) else None
+
+
+def id_of_key(key: str, path: str) -> int:
+    """The id an entry of ``added_tokens_decoder`` stands at.
+
+    Raises:
+        TokenizerError: the key is no number, or one no token has.
+    """
+    if not key.isdecimal() or len(key) > _DIGITS:
+        raise TokenizerError(
+            "a token's id is unusable", path=path, key="added_tokens_decoder", found=key, expected="a number"
+        )
+    return int(key)

@@ -1,4 +1,4 @@
-"""Merges of a SentencePiece BPE vocabulary, from its scores or its order.
+"""Merges for an exported tokenizer.json: those a GGUF file has, or made from a SentencePiece vocabulary.
 
 SentencePiece joins the pair whose joined piece has the highest score; ``tokenizers`` joins the pair of the
 lowest rank. The same result needs a merge for every way to put a piece together, in falling order of the
@@ -8,8 +8,53 @@ pieces' scores.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping
+from typing import Any, Final
 
-__all__ = ["merges_by_id", "merges_by_score"]
+from ..container.metadata import Array
+from ..errors import TokenizerError
+from ..spec import ValueType
+from .byte_level import SPACE
+
+__all__ = ["merges_by_id", "merges_by_score", "stored_merges"]
+
+_KEY: Final = "tokenizer.ggml.merges"
+
+_LONGEST: Final = 1024
+"""Characters of a SentencePiece token that is cut in every way; the longest published one has 31."""
+
+
+def stored_merges(metadata: Mapping[str, Any], vocabulary: Container[str]) -> list[list[str]]:
+    """Pairs of tokens a byte-level BPE file has, by rank.
+
+    Args:
+        metadata: of a GGUF file.
+        vocabulary: texts of all tokens.
+
+    Raises:
+        TokenizerError: a merge is no pair of known tokens that make a known token.
+    """
+    stored = metadata.get(_KEY)
+    if stored is None:
+        return []
+    if not isinstance(stored, Array) or stored.element_type is not ValueType.STRING:
+        kind = stored.element_type.name if isinstance(stored, Array) else type(stored).__name__
+        raise TokenizerError("merges must be a list of texts", key=_KEY, found=kind)
+    merges = []
+    for rank, text in enumerate(stored):
+        left, _, right = text.partition(" ")
+        if not _joins(left, right, vocabulary):
+            # GGUF writes a space inside a token as bytes are written, in merges only
+            left, right = left.replace(SPACE, " "), right.replace(SPACE, " ")
+            if not _joins(left, right, vocabulary):
+                raise TokenizerError(
+                    f"merge {rank} is no pair of tokens that make a token", key=_KEY, found=ascii(text)
+                )
+        merges.append([left, right])
+    return merges
+
+
+def _joins(left: str, right: str, vocabulary: Container[str]) -> bool:
+    return left in vocabulary and right in vocabulary and left + right in vocabulary
 
 
 def merges_by_score(
@@ -55,5 +100,12 @@ def merges_by_id(pieces: Iterable[str], vocabulary: Mapping[str, int]) -> list[l
 
 def _cuts(text: str, vocabulary: Container[str]) -> Iterator[list[str]]:
     """All ways to make a text of two pieces, the one with the longest left part first."""
+    if len(text) > _LONGEST:
+        raise TokenizerError(
+            "a token is too long for a SentencePiece vocabulary",
+            key="tokenizer.ggml.tokens",
+            found=f"{len(text)} characters",
+            expected=f"at most {_LONGEST}",
+        )
     pairs = ([text[:cut], text[cut:]] for cut in range(len(text) - 1, 0, -1))
     return (pair for pair in pairs if pair[0] in vocabulary and pair[1] in vocabulary)

@@ -59,11 +59,7 @@ class Sign:
         """Whether a tokenizer.json with these added tokens shows the sign."""
         model = tokenizer.get("model") or {}
         processors = list(_processors(tokenizer.get("post_processor")))
-        begins = any(
-            processor.get("type") == "TemplateProcessing"
-            and "SpecialToken" in (processor.get("single") or [{}])[0]
-            for processor in processors
-        )
+        begins = any(_begins(processor) for processor in processors)
         return (
             (self.begins is None or self.begins == begins)
             and (self.ignores_merges is None or self.ignores_merges == bool(model.get("ignore_merges")))
@@ -209,6 +205,11 @@ RUNTIME_NAMES: Final = frozenset(
 """All names llama.cpp b11434 knows."""
 
 
+_SHOWN: Final = 400
+_SHOWN_STEPS: Final = 8
+"""Characters of a step, and steps, that an error shows: enough for every published file."""
+
+
 def recognise(tokenizer: Json, added: Container[str], path: str) -> str:
     """The name of a tokenizer.json's pre-tokenizer.
 
@@ -302,8 +303,9 @@ def _lines(part: Any, nested: str) -> Iterator[str]:
         pattern = part["pattern"]
         text = pattern.get("Regex", pattern.get("String"))
         text = text.replace("\r", r"\r").replace("\n", r"\n") if isinstance(text, str) else repr(text)
-        way = (part.get("behavior"), bool(part.get("invert")))
-        how = "pieces" if way in {("Isolated", False), ("Isolated", True), ("Removed", True)} else f"{way[0]}"
+        behavior = str(part.get("behavior"))
+        alike = behavior == "Isolated" or (behavior == "Removed" and part.get("invert"))
+        how = "pieces" if alike else behavior
         yield f"Split {'regex' if 'Regex' in pattern else 'string'} {text} into {how}"
     elif kind == "Digits":
         yield "Digits, one by one" if part.get("individual_digits") else "Digits, together"
@@ -323,7 +325,17 @@ def _unmatched(found: tuple[str, ...]) -> str:
     rest = found[shared:]
     if not rest:
         return f"nothing follows {found[-1]!r}" if found else "there is no pre-tokenizer at all"
-    return "; ".join(step if len(step) <= 400 else step[:400] + "…" for step in rest)
+    shown = [step if len(step) <= _SHOWN else step[:_SHOWN] + "…" for step in rest[:_SHOWN_STEPS]]
+    more = len(rest) - len(shown)
+    return "; ".join(shown) + (f"; and {more} more" if more else "")
+
+
+def _begins(processor: Json) -> bool:
+    """Whether a template puts a special token before the text."""
+    single = processor.get("single")
+    first = single[0] if isinstance(single, list) and single else None
+    is_special = isinstance(first, dict) and "SpecialToken" in first
+    return processor.get("type") == "TemplateProcessing" and is_special
 
 
 def _processors(processor: Any) -> Iterator[Json]:

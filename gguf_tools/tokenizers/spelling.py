@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ MODELS: Final = ("gpt2", "llama", "bert")
 _ROLES: Final = ("bos", "eos", "unk", "sep", "pad", "mask")
 _OLDER: Final = {"bos": "tokenizer.ggml.cls_token_id", "eos": ID_KEYS["sep"]}
 _ADDED: Final = frozenset({TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN})
+_LARGEST_SCORE: Final = (2 - 2**-23) * 2.0**127
+"""The largest float32."""
 _TYPES: Final = {int(kind): kind for kind in TokenType}
 
 
@@ -155,8 +158,10 @@ def _types(metadata: Mapping[str, Any], count: int) -> Sequence[Any]:
 def _scores(metadata: Mapping[str, Any], count: int) -> Sequence[float]:
     scores = _array(metadata, "tokenizer.ggml.scores", count)
     for score in scores:
-        if not isinstance(score, float) or score != score:
-            raise TokenizerError("a score is not a number", key="tokenizer.ggml.scores", found=score)
+        if not isinstance(score, float) or not (abs(score) <= _LARGEST_SCORE or math.isinf(score)):
+            raise TokenizerError(
+                "a score is not a number of 32 bits", key="tokenizer.ggml.scores", found=score
+            )
     return scores
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ..errors import TokenizerError
 from ..spec import TokenType
-from .files import TokenizerFiles, mapping
+from .files import TokenizerFiles, id_of_key, mapping
 from .sentencepiece import PieceType, read_pieces
 from .vocabulary import (
     ADDED_SCORE,
@@ -65,7 +65,7 @@ def _added(files: TokenizerFiles) -> Iterator[tuple[int, str, TokenType]]:
         content = entry.get("content")
         if not isinstance(content, str):
             raise TokenizerError("an added token has no text", path=path, key=key, found=content)
-        token_id = _usable(int(key) if key.isdecimal() else key, content, path)
+        token_id = id_of_key(key, path)
         if entry.get("special") or looks_special(content):
             yield token_id, content, TokenType.CONTROL
         else:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from ..spec import TokenType
-from .merges import merges_by_id, merges_by_score
+from .merges import merges_by_id, merges_by_score, stored_merges
 from .spelling import Spelling
 
 __all__ = ["added_token", "tokenizer_json"]
@@ -76,6 +76,12 @@ def _decoder(spelling: Spelling) -> Json:
 def _model(spelling: Spelling) -> Json:
     ids = _base_ids(spelling)
     texts, types, scores = spelling.texts, spelling.types, spelling.scores
+    merges: list[list[str]] = []
+    if spelling.model == "gpt2":
+        merges = stored_merges(spelling.metadata, frozenset(texts))
+        made = {text for left, right in merges for text in (left, right, left + right)}
+        if not made.issubset(texts[token_id] for token_id in ids):
+            ids = _used_ids(spelling)
     vocabulary = {texts[token_id]: token_id for token_id in ids}
     if spelling.model == "bert":
         return {
@@ -86,17 +92,16 @@ def _model(spelling: Spelling) -> Json:
             "vocab": vocabulary,
         }
     unknown: str | None = None
-    if scores is None:
-        merges = [merge.split(" ", 1) for merge in spelling.metadata.get("tokenizer.ggml.merges", ())]
-    elif not spelling.scored:
-        merges = merges_by_id((texts[i] for i in ids if types[i] is TokenType.NORMAL), vocabulary)
-    else:
-        merges = merges_by_score(
-            [(texts[i], scores[i], i) for i in ids if types[i] is TokenType.NORMAL],
-            [texts[i] for i in ids if types[i] is TokenType.USER_DEFINED],
-            vocabulary,
-        )
     if scores is not None:
+        normal = [i for i in ids if types[i] is TokenType.NORMAL]
+        if spelling.scored:
+            merges = merges_by_score(
+                [(texts[i], scores[i], i) for i in normal],
+                [texts[i] for i in ids if types[i] is TokenType.USER_DEFINED],
+                vocabulary,
+            )
+        else:
+            merges = merges_by_id([texts[i] for i in normal], vocabulary)
         unknowns = (texts[i] for i in ids if types[i] is TokenType.UNKNOWN)
         unknown = spelling.roles.get("unk") or next(unknowns, None)
     return {
@@ -119,7 +124,7 @@ def _base_ids(spelling: Spelling) -> Sequence[int]:
     Added tokens at the end stay out of it, as in published files: ids after the model's are given out in
     order. Where ids are missing that would shift them, so then the model holds every token.
     """
-    used = [token_id for token_id in range(len(spelling.texts)) if token_id not in spelling.padding]
+    used = _used_ids(spelling)
     if spelling.scored or used != list(range(len(used))):
         return used
     end = len(used)
@@ -130,6 +135,11 @@ def _base_ids(spelling: Spelling) -> Sequence[int]:
     while end and end - 1 in added:
         end -= 1
     return range(end) if end else used
+
+
+def _used_ids(spelling: Spelling) -> Sequence[int]:
+    """Ids that have a token."""
+    return [token_id for token_id in range(len(spelling.texts)) if token_id not in spelling.padding]
 
 
 def _post_processor(spelling: Spelling) -> Json | None:

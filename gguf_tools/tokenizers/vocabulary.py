@@ -25,8 +25,9 @@ __all__ = [
 Entry: TypeAlias = tuple[str, ValueType, Any]
 """A metadata key, its type and its value."""
 
-MAX_TOKENS: Final = 1 << 22
-"""Real vocabularies stay below 300,000 tokens; a config asking for much more is broken."""
+MAX_TOKENS: Final = 1 << 20
+"""Vocabularies of language models stay below 300,000 tokens, XLM-V's has 901,629; a config asking for much
+more is broken."""
 
 ADDED_SCORE: Final = -1000.0
 """Score llama.cpp's converter gives to tokens that were added to a SentencePiece model."""

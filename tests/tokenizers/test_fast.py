@@ -13,7 +13,7 @@ import pytest
 from gguf_tools.container.metadata import Metadata
 from gguf_tools.errors import TokenizerError
 from gguf_tools.spec import TokenType, ValueType
-from gguf_tools.tokenizers.decoders import decoded
+from gguf_tools.tokenizers.decoders import decoded, decoder_parts
 from gguf_tools.tokenizers.sentencepiece import Piece, PieceType, write_model
 from tests.tokenizers.variants import Draft, Json, added, loaded, write
 
@@ -285,7 +285,7 @@ REPLACE = {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}
     ],
 )
 def test_decoders(decoder: Any, clean_up: bool, text: str, expected: str) -> None:
-    assert decoded(text, decoder, clean_up=clean_up) == expected
+    assert decoded(text, decoder_parts(decoder, "t.json"), clean_up=clean_up) == expected
 
 
 def test_clean_up_is_asked_of_tokenizer_config(draft: Draft) -> None:
