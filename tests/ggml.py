@@ -66,20 +66,30 @@ def _c_name(type_: GGMLType) -> str:
     return f"{head.lower()}_{tail}"
 
 
-def encode(x: ArrayLike, type: str | GGMLType) -> NDArray[np.uint8]:  # noqa: A002
+def encode(
+    x: ArrayLike,
+    type: str | GGMLType,  # noqa: A002
+    weights: NDArray[np.float32] | None = None,
+) -> NDArray[np.uint8]:
     """What ggml's reference quantizer makes of an array: uint8 of shape (rows, row bytes).
 
-    Without an importance matrix. Values of block types must be finite: ggml's assertions end the process.
+    ``weights`` is a row of an importance matrix, one float32 for each column. Values of block types must be
+    finite, and weights given where a type needs them: ggml's assertions end the process.
     """
     wanted = GGMLType[type] if isinstance(type, str) else type
     values = np.ascontiguousarray(x, dtype=np.float32)
     rows, length = row_count(values.shape), row_length(values.shape)
     out = np.zeros((rows, row_bytes(wanted, length)), np.uint8)
-    encode_into(values.reshape(rows, length), wanted, out)
+    encode_into(values.reshape(rows, length), wanted, out, weights)
     return out
 
 
-def encode_into(values: NDArray[np.float32], type_: GGMLType, out: NDArray[np.uint8]) -> None:
+def encode_into(
+    values: NDArray[np.float32],
+    type_: GGMLType,
+    out: NDArray[np.uint8],
+    weights: NDArray[np.float32] | None = None,
+) -> None:
     """``encode`` of C-contiguous rows into ``out``; what benchmarks time."""
     lib = library()
     rows, length = values.shape
@@ -88,8 +98,11 @@ def encode_into(values: NDArray[np.float32], type_: GGMLType, out: NDArray[np.ui
     elif type_ in _ROW_FUNCTIONS:
         getattr(lib, _ROW_FUNCTIONS[type_][0])(values.ctypes.data, out.ctypes.data, values.size)
     else:
+        if weights is not None and (weights.shape, weights.dtype) != ((length,), np.float32):
+            raise ValueError(f"{length} float32 weights are needed, not {weights.dtype} {weights.shape}")
+        row = None if weights is None else np.ascontiguousarray(weights).ctypes.data
         lib.ggml_quantize_init(int(type_))
-        lib.ggml_quantize_chunk(int(type_), values.ctypes.data, out.ctypes.data, 0, rows, length, None)
+        lib.ggml_quantize_chunk(int(type_), values.ctypes.data, out.ctypes.data, 0, rows, length, row)
 
 
 def decode(data: ArrayLike, type: str | GGMLType, shape: tuple[int, ...]) -> NDArray[np.float32]:  # noqa: A002

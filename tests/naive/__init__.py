@@ -1,0 +1,43 @@
+"""The block formats in plain numpy, one block at a time: slow, and meant to be read.
+
+Every function takes or makes one block. Levels are integers in the order of the values; a little-endian
+bit string read from the lowest bit up is what ``fields`` splits. Arithmetic is float32 throughout. A module
+has a ``DECODERS`` table, and ``ENCODERS`` where it has plain encoders too.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from gguf_tools.spec import BLOCK_SIZES, GGMLType
+
+from . import blocks_of_32, k_quants
+from .parts import Block, Decoder, Encoder, Values
+
+__all__ = ["DECODERS", "ENCODERS", "decode", "encode"]
+
+_PLAIN: Final[dict[GGMLType, Decoder]] = {
+    GGMLType.F32: lambda block: block.view("<f4").copy(),
+    GGMLType.F16: lambda block: block.view("<f2").astype(np.float32),
+    GGMLType.BF16: lambda block: (block.view("<u2").astype(np.uint32) << 16).view(np.float32),
+}
+
+DECODERS: Final[dict[GGMLType, Decoder]] = _PLAIN | blocks_of_32.DECODERS | k_quants.DECODERS
+
+ENCODERS: Final[dict[GGMLType, Encoder]] = blocks_of_32.ENCODERS
+
+
+def decode(data: Block, type_: GGMLType) -> Values:
+    """Blocks of any number → their values, flat."""
+    with np.errstate(all="ignore"):
+        blocks = data.reshape(-1, BLOCK_SIZES[type_].bytes)
+        return np.concatenate([DECODERS[type_](block) for block in blocks])
+
+
+def encode(x: Values, type_: GGMLType) -> Block:
+    """Values → blocks, flat. Only where no scale or its inverse overflows, which C leaves undefined."""
+    with np.errstate(over="ignore"):
+        blocks = x.reshape(-1, BLOCK_SIZES[type_].elements)
+        return np.concatenate([ENCODERS[type_](block) for block in blocks])
