@@ -7,13 +7,13 @@ pieces' scores.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from ..container.metadata import Array
 from ..errors import TokenizerError
 from ..spec import ValueType
-from .byte_level import SPACE
+from .byte_level import SPACE, to_bytes
 
 __all__ = ["merges_by_id", "merges_by_score", "stored_merges"]
 
@@ -23,38 +23,54 @@ _LONGEST: Final = 1024
 """Characters of a SentencePiece token that is cut in every way; the longest published one has 31."""
 
 
-def stored_merges(metadata: Mapping[str, Any], vocabulary: Container[str]) -> list[list[str]]:
-    """Pairs of tokens a byte-level BPE file has, by rank.
+def stored_merges(
+    metadata: Mapping[str, Any], texts: Sequence[str], added: Iterable[int]
+) -> tuple[list[list[str]], dict[int, str]]:
+    """Pairs of tokens a byte-level BPE file has, by rank, and added tokens they know by another text.
+
+    A token of the model that was added as well stands in GGUF as what it is decoded to; merges have the
+    text it has in the model.
 
     Args:
         metadata: of a GGUF file.
-        vocabulary: texts of all tokens.
+        texts: of all tokens.
+        added: ids of the added ones.
 
     Raises:
         TokenizerError: a merge is no pair of known tokens that make a known token.
     """
     stored = metadata.get(_KEY)
     if stored is None:
-        return []
+        return [], {}
     if not isinstance(stored, Array) or stored.element_type is not ValueType.STRING:
         kind = stored.element_type.name if isinstance(stored, Array) else type(stored).__name__
         raise TokenizerError("merges must be a list of texts", key=_KEY, found=kind)
+    known = set(texts)
+    decoded = {texts[token_id]: token_id for token_id in added}
+    respelled: dict[int, str] = {}
+
+    def is_known(text: str) -> bool:
+        if text in known:
+            return True
+        token_id = decoded.get((to_bytes(text) or b"").decode("utf-8", "replace"))
+        if token_id is None or token_id in respelled:
+            return False
+        respelled[token_id] = text
+        known.add(text)
+        return True
+
     merges = []
     for rank, text in enumerate(stored):
         left, _, right = text.partition(" ")
-        if not _joins(left, right, vocabulary):
+        if not all(map(is_known, (left, right, left + right))):
             # GGUF writes a space inside a token as bytes are written, in merges only
             left, right = left.replace(SPACE, " "), right.replace(SPACE, " ")
-            if not _joins(left, right, vocabulary):
+            if not all(map(is_known, (left, right, left + right))):
                 raise TokenizerError(
                     f"merge {rank} is no pair of tokens that make a token", key=_KEY, found=ascii(text)
                 )
         merges.append([left, right])
-    return merges
-
-
-def _joins(left: str, right: str, vocabulary: Container[str]) -> bool:
-    return left in vocabulary and right in vocabulary and left + right in vocabulary
+    return merges, respelled
 
 
 def merges_by_score(

@@ -9,6 +9,7 @@ from typing import Any, Final
 from ..container.metadata import Array
 from ..errors import TokenizerError
 from ..spec import TokenType
+from .merges import stored_merges
 from .pretokenizers import PreTokenizer, by_name
 from .special import ADD_KEYS, ID_KEYS
 from .vocabulary import ADDED_SCORE, PADDING_SCORE, padding_token
@@ -42,6 +43,7 @@ class Spelling:
         structure: the pre-tokenizer; None for SentencePiece, which has none.
         padding: ids that have no token.
         added: ids of added tokens.
+        merges: pairs of tokens by rank (byte-level BPE only).
         roles: texts of the tokens with a role (bos, eos, …) that are added tokens.
 
     Raises:
@@ -60,14 +62,19 @@ class Spelling:
             )
         tokens = _array(metadata, "tokenizer.ggml.tokens")
         self.types = [_type(*item) for item in enumerate(_types(metadata, len(tokens)))]
-        self.texts = [_spelled(*item, self.model) for item in zip(tokens, self.types, strict=True)]
         self.scores = _scores(metadata, len(tokens)) if self.model == "llama" else None
         self.scored = self.scores is not None and any(score != ADDED_SCORE for score in self.scores)
+        self.texts = [self._spelled(*item) for item in zip(tokens, self.types, strict=True)]
         self.structure: PreTokenizer | None = None
         if self.model != "llama":
             self.structure = by_name(str(metadata.get("tokenizer.ggml.pre", "default")), self.model)
         self.padding = frozenset(self._padding())
         self.added = [token_id for token_id, kind in enumerate(self.types) if kind in _ADDED]
+        self.merges: list[list[str]] = []
+        if self.model == "gpt2":
+            self.merges, respelled = stored_merges(metadata, self.texts, self.added)
+            for token_id, text in respelled.items():
+                self.texts[token_id] = text
         self.roles = dict(self._named())
         self._check_texts()
 
@@ -106,6 +113,16 @@ class Spelling:
                 text = self._text_of(_OLDER[role]) if role in _OLDER else None
             if text is not None:
                 yield role, text
+
+    def _spelled(self, text: str, kind: TokenType) -> str:
+        if self.model == "bert" and kind is not TokenType.CONTROL:
+            # padding has no place in the files, so it must not become a continuation
+            if text.startswith("▁"):
+                return text[1:]
+            return text if kind is TokenType.UNUSED else "##" + text
+        if self.scored and kind is TokenType.USER_DEFINED:
+            return text.replace(" ", "▁")
+        return text
 
     def _padding(self) -> Iterator[int]:
         """What loading fills in for missing ids needs no file."""
@@ -174,14 +191,3 @@ def _type(token_id: int, kind: Any) -> TokenType:
         found=kind,
         expected="1 to 6",
     )
-
-
-def _spelled(text: str, kind: TokenType, model: str) -> str:
-    if model == "bert" and kind is not TokenType.CONTROL:
-        # padding has no place in the files, so it must not become a continuation
-        if text.startswith("▁"):
-            return text[1:]
-        return text if kind is TokenType.UNUSED else "##" + text
-    if model == "llama" and kind is TokenType.USER_DEFINED:
-        return text.replace(" ", "▁")
-    return text

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from ..spec import TokenType
-from .merges import merges_by_id, merges_by_score, stored_merges
+from .decoders import decoded, decoder_parts
+from .merges import merges_by_id, merges_by_score
 from .spelling import Spelling
 
 __all__ = ["added_token", "tokenizer_json"]
@@ -35,13 +36,20 @@ def tokenizer_json(spelling: Spelling) -> dict[str, Any]:
 
 
 def added_token(spelling: Spelling, token_id: int) -> dict[str, Any]:
-    """An added token, as it stands in tokenizer.json and tokenizer_config.json."""
+    """An added token, as it stands in tokenizer.json and tokenizer_config.json.
+
+    What is not matched after normalization only is loaded as the text it is decoded to. That must be the
+    text GGUF has: it is for tokens spelled as merges have them, otherwise where decoding changes nothing.
+    """
+    text = spelling.texts[token_id]
+    stored = spelling.metadata["tokenizer.ggml.tokens"][token_id]
+    plain = decoded(text, decoder_parts(_decoder(spelling), ""), clean_up=False) == text
     return {
-        "content": spelling.texts[token_id],
+        "content": text,
         "single_word": False,
         "lstrip": False,
         "rstrip": False,
-        "normalized": False,
+        "normalized": not plain and text == stored and spelling.model != "llama",
         "special": spelling.types[token_id] is not TokenType.USER_DEFINED,
     }
 
@@ -76,12 +84,10 @@ def _decoder(spelling: Spelling) -> Json:
 def _model(spelling: Spelling) -> Json:
     ids = _base_ids(spelling)
     texts, types, scores = spelling.texts, spelling.types, spelling.scores
-    merges: list[list[str]] = []
-    if spelling.model == "gpt2":
-        merges = stored_merges(spelling.metadata, frozenset(texts))
-        made = {text for left, right in merges for text in (left, right, left + right)}
-        if not made.issubset(texts[token_id] for token_id in ids):
-            ids = _used_ids(spelling)
+    merges = spelling.merges
+    made = {text for left, right in merges for text in (left, right, left + right)}
+    if not made.issubset(texts[token_id] for token_id in ids):
+        ids = _used_ids(spelling)
     vocabulary = {texts[token_id]: token_id for token_id in ids}
     if spelling.model == "bert":
         return {

@@ -533,7 +533,7 @@ def texts(*values: str) -> Array:
         ({"tokens": ["a", "b"]}, "the vocabulary is incomplete"),
         ({"tokens": Array(ValueType.INT32, [1, 2, 3, 4])}, "tokens must be texts"),
         ({"tokens": texts("a", "b", "ab")}, "the vocabulary is incomplete"),
-        ({"tokens": texts("a", "b", "a", "<|x|>")}, "two tokens have the same text"),
+        ({"tokens": texts("a", "b", "a", "<|x|>"), "merges": None}, "two tokens have the same text"),
         ({"tokens": texts("a", "b", "ab", "\udcff")}, "is not UTF-8"),
         ({"token_type": Array(ValueType.INT32, [1, 1, 1])}, "the vocabulary is incomplete"),
         ({"token_type": Array(ValueType.INT32, [1, 1, 1, 0])}, "token 3 is of an unknown type"),
