@@ -61,9 +61,8 @@ def _declare(lib: ctypes.CDLL) -> ctypes.CDLL:
 
 
 def _c_name(type_: GGMLType) -> str:
-    """q4_K, but q4_0: as in the names of C functions."""
-    head, _, tail = type_.name.partition("_")
-    return f"{head.lower()}_{tail}"
+    """q4_K, but q4_0 and iq2_xxs: as in the names of C functions."""
+    return type_.name.lower().replace("_k", "_K")
 
 
 def encode(

@@ -18,7 +18,7 @@ from ..errors import NonFiniteError, QuantizationError, UnsupportedError
 from ..source import row_count, row_length
 from ..spec import BLOCK_SIZES, GGMLType
 from .codec import Codec
-from .table import MODULES, codec, tensor_type
+from .table import DECODED_ONLY, MODULES, codec, tensor_type
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -42,9 +42,9 @@ _INFINITY_BITS: Final = 0x7F80_0000
 
 
 def can_encode(type_: str | GGMLType) -> bool:
-    """Whether ``quantize`` knows this type."""
+    """Whether ``quantize`` knows this type, perhaps only with an importance matrix."""
     wanted = tensor_type(type_)
-    return wanted in MODULES and codec(wanted).encode is not None
+    return wanted in MODULES and wanted not in DECODED_ONLY
 
 
 def can_decode(type_: str | GGMLType) -> bool:
@@ -230,10 +230,11 @@ def warmup(types: Iterable[str | GGMLType]) -> None:
     for type_ in types:
         found = codec(type_)
         values = np.zeros((1, found.block_elements), np.float32)
-        if found.encode is not None and not found.needs_weights:
-            decode_rows(encode_rows(values, found.type), found.type, found.block_elements)
-        else:
-            decode_rows(np.zeros((1, found.block_bytes), np.uint8), found.type, found.block_elements)
+        if found.encode is not None:
+            encode_rows(values, found.type)
+        if found.weighted is not None:
+            encode_rows(values, found.type, weights=np.ones(found.block_elements, np.float32))
+        decode_rows(np.zeros((1, found.block_bytes), np.uint8), found.type, found.block_elements)
 
 
 def _in_chunks(work: Any, rows: int, length: int, threads: int | None) -> None:

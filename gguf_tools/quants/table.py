@@ -13,7 +13,7 @@ from ..errors import QuantizationError, UnsupportedError
 from ..spec import GGMLType
 from .codec import Codec
 
-__all__ = ["MODULES", "codec", "tensor_type"]
+__all__ = ["DECODED_ONLY", "MODULES", "codec", "tensor_type"]
 
 MODULES: Final[dict[GGMLType, str]] = {
     GGMLType.F32: "f32",
@@ -28,6 +28,9 @@ MODULES: Final[dict[GGMLType, str]] = {
     GGMLType.Q5_K: "q5_k",
     GGMLType.Q6_K: "q6_k",
 }
+
+DECODED_ONLY: Final = frozenset({GGMLType.Q8_1, GGMLType.Q8_K})
+"""What ggml makes of activations while it computes, and never writes to files."""
 
 
 def codec(type_: str | GGMLType) -> Codec:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-__all__ = ["INPUTS", "LENGTH", "ROWS", "make"]
+__all__ = ["INPUTS", "LENGTH", "ROWS", "WEIGHTS", "make", "make_weights"]
 
 ROWS: Final = 12
 LENGTH: Final = 1024
@@ -122,3 +122,19 @@ def make(name: str, seed: int = 0) -> NDArray[np.float32]:
     values = INPUTS[name](np.random.default_rng([seed, *name.encode()]))
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(values, dtype=np.float32)
+
+
+WEIGHTS: Final[dict[str, Callable[[Generator], NDArray[np.float64]]]] = {
+    "uneven": lambda rng: rng.standard_normal(LENGTH) ** 2,
+    "even": lambda rng: np.ones(LENGTH),
+    "mostly zero": lambda rng: np.where(rng.random(LENGTH) < 0.1, rng.random(LENGTH), 0.0),
+    "zero": lambda rng: np.zeros(LENGTH),
+    "huge": lambda rng: rng.standard_normal(LENGTH) ** 2 * 1e30,
+    "tiny": lambda rng: rng.standard_normal(LENGTH) ** 2 * 1e-30,
+    "of all sizes": lambda rng: 10.0 ** rng.uniform(-12, 12, LENGTH),
+}
+
+
+def make_weights(name: str) -> NDArray[np.float32]:
+    """Importances of LENGTH columns, always the same."""
+    return WEIGHTS[name](np.random.default_rng([*name.encode()])).astype(np.float32)
