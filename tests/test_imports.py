@@ -23,7 +23,7 @@ LAYERS = (
     {"spec"},
     {"source", "files", "reading", "looks"},
     {"container", "checkpoint", "quants"},
-    {"recipes", "tokenizers", "architectures"},
+    {"recipes", "tokenizers", "architectures", "importance"},
     {"conversion"},
     {"analysis"},
     {"cli"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,20 @@ import numpy as np
 import pytest
 
 from gguf_tools.errors import QuantizationError
-from gguf_tools.recipes import RECIPES, Choice, ModelFacts, TensorFacts, choose, find_recipe, visiting_order
+from gguf_tools.recipes import (
+    RECIPES,
+    Choice,
+    ModelFacts,
+    TensorFacts,
+    choose,
+    find_recipe,
+    needs_weights,
+    visiting_order,
+)
 from gguf_tools.recipes.choosing import fallback
 from gguf_tools.spec import BLOCK_SIZES, FileType, GGMLType
 
+from .goldens.record_recipes import GOLDEN, REFUSED, summary
 from .quantizer import model_keys, oracle_quantize, random_weights, write_model
 
 Shapes = dict[str, tuple[int, ...]]
@@ -164,7 +175,14 @@ def types_of(path: Path) -> dict[str, GGMLType]:
     return {t.name: GGMLType(t.tensor_type) for t in gguf.GGUFReader(path).tensors}
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+IN_PROCESS = (
+    "F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L",
+    "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M", "Q6_K", "IQ4_XS", "MXFP4_MOE",
+)  # fmt: skip
+"""Recipes the packaged quantizer knows and is quick with. What is recorded covers all."""
+
+
+@pytest.mark.parametrize("recipe", IN_PROCESS)
 @pytest.mark.parametrize("model", MODELS)
 def test_types_and_order_are_llama_cpp_s(model: str, recipe: str, directory: Path, tmp_path: Path) -> None:
     facts, shapes = MODELS[model]
@@ -179,6 +197,38 @@ def test_types_and_order_are_llama_cpp_s(model: str, recipe: str, directory: Pat
     for name, choice in ours.items():
         fits = shapes[name][-1] % BLOCK_SIZES[choice.wanted].elements == 0
         assert choice.fell_back == (not fits)
+
+
+@cache
+def recorded() -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = json.loads(GOLDEN.read_text())["types"]
+    return found
+
+
+def chosen(model: str, recipe: str, *, weighted: bool) -> list[tuple[str, Choice]]:
+    """Choices in the order of the file llama.cpp writes."""
+    facts, shapes = MODELS[model]
+    tensors = [TensorFacts(name, shape, GGMLType.F32) for name, shape in shapes.items()]
+    ours = dict(zip(shapes, choose(recipe, tensors, facts, weighted=weighted), strict=True))
+    return [(name, ours[name]) for name in visiting_order(shapes)]
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("model", MODELS)
+def test_types_are_those_recorded_of_llama_quantize(model: str, weighted: bool) -> None:
+    """Every recipe, with and without an importance matrix, by b11434's own program."""
+    ours, theirs = {}, {}
+    for name, recipe in RECIPES.items():
+        found = chosen(model, name, weighted=weighted)
+        words = f"{name} weighted" if weighted else name
+        theirs[name] = recorded()[model][words]
+        needed = not weighted and any(needs_weights(n, c.type, recipe) for n, c in found)
+        ours[name] = REFUSED if needed else summary(choice.type.name for _, choice in found)
+        if name == "Q1_0" and theirs[name] == REFUSED:
+            # rows of other lengths than its blocks': llama.cpp has no fallback, and stops
+            assert any(choice.fell_back for _, choice in found)
+            theirs.pop(name), ours.pop(name)
+    assert ours == theirs
 
 
 @pytest.mark.parametrize("recipe", ["F32", "F16", "BF16", "Q4_K_M", "Q8_0"])

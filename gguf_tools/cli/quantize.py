@@ -5,25 +5,25 @@ from __future__ import annotations
 import click
 
 from .console import common_options
+from .quantizing import Wanted, epilog, quantizing_options
 from .report import run
 
 
 @click.command(
-    epilog="\b\nTypes: F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q4_K_S Q4_K_M Q5_K_S Q5_K_M Q6_K\n"
-    "\b\nExamples:\n"
-    "  gguf-tools quantize model-bf16.gguf model-q5_k_m.gguf --type Q5_K_M\n"
-    "  gguf-tools quantize model-bf16.gguf model-q4_0.gguf -t Q4_0 --dry-run --json",
+    epilog=epilog(
+        "quantize model-bf16.gguf model-q5_k_m.gguf --type Q5_K_M",
+        "quantize model-bf16.gguf model-q4_0.gguf -t Q4_0 --dry-run --json",
+        "quantize bf16.gguf out.gguf -t Q4_K_M --tensor-type attn_v=Q8_0",
+    ),
 )
 @click.argument("src", type=click.Path())
 @click.argument("dst", type=click.Path())
-@click.option("--type", "-t", "recipe", required=True, metavar="TYPE", help="What to quantize to.")
-@click.option("--dry-run", is_flag=True, help="Show the plan, with the exact output size; write nothing.")
+@quantizing_options(default=None)
 @common_options
 def command(
     src: str,
     dst: str,
-    recipe: str,
-    dry_run: bool,
+    wanted: Wanted,
     threads: int | None,
     force: bool,
     quiet: bool,
@@ -36,10 +36,13 @@ def command(
     from ..conversion.requantize import plan_requantization
 
     run(
-        lambda: plan_requantization(src, type=recipe),
+        lambda: plan_requantization(
+            src, type=wanted.recipe, imatrix=wanted.imatrix, overrides=wanted.overrides
+        ),
         dst,
         action="quantizing",
-        dry_run=dry_run,
+        dry_run=wanted.dry_run,
+        explain=wanted.explain,
         threads=threads,
         force=force,
         quiet=quiet,

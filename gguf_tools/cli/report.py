@@ -27,6 +27,7 @@ def run(
     force: bool,
     quiet: bool,
     as_json: bool,
+    explain: bool = False,
 ) -> None:
     """Make the plan and carry it out, or with ``dry_run`` only show it."""
     started = time.monotonic()
@@ -40,8 +41,11 @@ def run(
         elapsed = time.monotonic() - started
     if as_json:
         print_json({**plan.to_dict(), "destination": destination, "written": not dry_run, "seconds": elapsed})
-    elif dry_run or not quiet:
-        _print_plan(console(), plan, destination, elapsed)
+    elif dry_run or explain or not quiet:
+        out = console()
+        if explain:
+            _print_rules(out, plan)
+        _print_plan(out, plan, destination, elapsed)
 
 
 def _print_plan(out: Console, plan: Plan, destination: str, elapsed: float | None) -> None:
@@ -86,6 +90,18 @@ def print_types(out: Console, shares: list[TypeShare], parameters: int) -> None:
             "?" if bits is None else f"{bits:.4g}",
         )
     out.print()
+    out.print(listing)
+    out.print()
+
+
+def _print_rules(out: Console, plan: Plan) -> None:
+    """Every tensor with its type and the rule that chose it."""
+    from rich.text import Text
+
+    listing = table("tensor", "type", "why")
+    for tensor in plan.tensors():
+        why = tensor.rule + (", with importances" if tensor.weights is not None else "")
+        listing.add_row(Text(printable(tensor.name)), tensor.type.name, Text(printable(why)))
     out.print(listing)
     out.print()
 

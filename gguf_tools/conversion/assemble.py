@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from .. import recipes
 from ..container.metadata import Array, Metadata
 from ..container.writer import TensorInfo, header_bytes
+from ..errors import UnsupportedError
+from ..importance import ImportanceMatrix
 from ..source import Source
 from ..spec import QUANTIZATION_VERSION, ValueType
 from .plan import Plan, PlannedFile, PlannedTensor
+from .weighting import note_importance, weights_of
 
 __all__ = ["assemble_gguf", "model_facts"]
 
@@ -21,6 +24,7 @@ def assemble_gguf(
     recipe: recipes.Recipe,
     *,
     source: str,
+    importance: ImportanceMatrix | None = None,
     dropped: Sequence[tuple[str, str]] = (),
     notes: Sequence[str] = (),
 ) -> Plan:
@@ -35,18 +39,37 @@ def assemble_gguf(
         choices: the type of each tensor, in the same order.
         recipe: what the choices were made by.
         source: where it all comes from, in words.
+        importance: an importance matrix to encode with; recorded in ``quantize.imatrix.*``.
         dropped: what is left out and why.
         notes: what the user should know.
+
+    Raises:
+        UnsupportedError: a type cannot be encoded.
+        QuantizationError: a tensor needs importances and has none, or the matrix is another model's.
     """
+    _check_encodable(tensors, choices)
+    weights, gaps = weights_of(tensors, choices, recipe, importance)
     metadata.set("general.quantization_version", QUANTIZATION_VERSION, ValueType.UINT32)
     metadata.set("general.file_type", int(recipe.file_type), ValueType.UINT32)
+    if importance is not None:
+        note_importance(metadata, importance)
     infos = [
         TensorInfo(name, tuple(rows.shape), choice.type)
         for (name, rows), choice in zip(tensors, choices, strict=True)
     ]
     layout = header_bytes(metadata, infos)
     planned = tuple(
-        PlannedTensor(name, tuple(rows.shape), choice.type, rows, offset, size, choice.wanted, choice.rule)
+        PlannedTensor(
+            name,
+            tuple(rows.shape),
+            choice.type,
+            rows,
+            offset,
+            size,
+            choice.wanted,
+            choice.rule,
+            weights.get(name),
+        )
         for (name, rows), choice, offset, size in zip(
             tensors, choices, layout.offsets, layout.sizes, strict=True
         )
@@ -58,8 +81,17 @@ def assemble_gguf(
         recipe=recipe.name,
         files=(PlannedFile("", layout.header, planned, layout.total_size),),
         dropped=tuple(dropped),
-        notes=tuple(notes),
+        notes=(*notes, *gaps),
     )
+
+
+def _check_encodable(tensors: Sequence[tuple[str, Source]], choices: Sequence[recipes.Choice]) -> None:
+    """Say before any work that a type cannot be made."""
+    from ..quants import can_encode
+
+    for (name, source), choice in zip(tensors, choices, strict=True):
+        if source.storage is not choice.type and not can_encode(choice.type):
+            raise UnsupportedError(f"{choice.type.name} cannot be encoded", tensor=name)
 
 
 def model_facts(metadata: Metadata) -> recipes.ModelFacts:

@@ -14,12 +14,17 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from ..errors import GGUFToolsError, OutputError
 from ..files import AtomicDirectory, AtomicFile
 from ..source import row_count, row_length
 from .plan import Plan, PlannedFile, PlannedTensor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["Progress", "execute"]
 
@@ -139,10 +144,7 @@ def _write(chunk: _Chunk) -> int:
     if source.storage == tensor.type:
         data = source.raw(chunk.start, chunk.stop)
     else:
-        from ..quants import encode_rows
-
-        values = source.rows(chunk.start, chunk.stop)
-        data = encode_rows(values, tensor.type, name=tensor.name, first_row=chunk.start)
+        data = _encoded(chunk)
     if data.nbytes != (chunk.stop - chunk.start) * row_bytes:
         raise GGUFToolsError(
             "the source gave another amount of data than planned",
@@ -152,6 +154,28 @@ def _write(chunk: _Chunk) -> int:
         )
     chunk.output.write_at(tensor.offset + chunk.start * row_bytes, data)
     return data.nbytes
+
+
+def _encoded(chunk: _Chunk) -> NDArray[np.uint8]:
+    """A chunk's rows in the tensor's type."""
+    from ..quants import encode_rows
+
+    tensor = chunk.tensor
+    values = tensor.source.rows(chunk.start, chunk.stop)
+    if tensor.weights is None:
+        return encode_rows(values, tensor.type, name=tensor.name, first_row=chunk.start)
+    # each expert has importances of its own, and a chunk may hold rows of several
+    rows = row_count(tensor.shape) // len(tensor.weights)
+    parts = []
+    start = chunk.start
+    while start < chunk.stop:
+        expert = start // rows
+        stop = min(chunk.stop, (expert + 1) * rows)
+        part = values[start - chunk.start : stop - chunk.start]
+        weights = tensor.weights[expert]
+        parts.append(encode_rows(part, tensor.type, weights=weights, name=tensor.name, first_row=start))
+        start = stop
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _write_last_byte(file: PlannedFile, output: AtomicFile) -> None:

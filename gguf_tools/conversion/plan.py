@@ -10,10 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..source import Source
 from ..spec import GGMLType
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["Plan", "PlannedFile", "PlannedTensor", "TypeShare", "type_shares"]
 
@@ -59,7 +63,8 @@ class PlannedTensor:
 
     ``offset`` is in bytes from the start of the file, ``nbytes`` without padding. ``wanted`` is the
     type the recipe asked for; it differs from ``type`` where the row does not divide into blocks and
-    the tensor falls back. ``rule`` says in words why it got this type.
+    the tensor falls back. ``rule`` says in words why it got this type. ``weights`` are the importances it
+    is encoded with, float32 (experts, row length).
     """
 
     name: str
@@ -70,6 +75,7 @@ class PlannedTensor:
     nbytes: int
     wanted: GGMLType
     rule: str = ""
+    weights: NDArray[np.float32] | None = None
 
     @property
     def parameters(self) -> int:
@@ -87,6 +93,7 @@ class PlannedTensor:
             "type": self.type.name,
             "wanted": self.wanted.name,
             "rule": self.rule,
+            "weighted": self.weights is not None,
             "offset": self.offset,
             "bytes": self.nbytes,
         }

@@ -13,7 +13,8 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from ..errors import UnsupportedError
-from ..recipes import TensorFacts, choose, find_recipe, visiting_order
+from ..importance import load_importance
+from ..recipes import Overrides, TensorFacts, choose, find_recipe, visiting_order
 from ..spec import BLOCK_SIZES, GGMLType
 from .assemble import assemble_gguf, model_facts
 from .engine import Progress, execute
@@ -40,6 +41,8 @@ def requantize(
     dst: str | os.PathLike[str],
     *,
     type: str,  # noqa: A002 - the field's word
+    imatrix: str | os.PathLike[str] | None = None,
+    overrides: Overrides | None = None,
     threads: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
@@ -50,6 +53,8 @@ def requantize(
         src: a GGUF file, or the first shard of a split one.
         dst: the file to write; it appears complete or not at all.
         type: a recipe, such as ``"Q4_K_M"`` or ``"F16"``.
+        imatrix: a file with an importance matrix, see `gguf_tools.importance`.
+        overrides: what is wanted otherwise than the recipe says.
         threads: workers; default all available cores.
         force: replace an existing file.
         progress: called with bytes done, bytes in all, and a tensor's name.
@@ -60,26 +65,40 @@ def requantize(
     Raises:
         FormatError: ``src`` is not well formed, or lacks a key the recipe needs.
         UnsupportedError: a tensor is of a type that cannot be read.
-        QuantizationError: unknown ``type``, or values that cannot be encoded.
+        QuantizationError: unknown ``type``, values that cannot be encoded, or a type that needs an importance
+            matrix without one.
         OutputError: ``dst`` exists or cannot be written.
     """
-    plan = plan_requantization(src, type=type)
+    plan = plan_requantization(src, type=type, imatrix=imatrix, overrides=overrides)
     execute(plan, dst, threads=threads, force=force, progress=progress)
     return plan
 
 
-def plan_requantization(src: str | os.PathLike[str], *, type: str) -> Plan:  # noqa: A002
+def plan_requantization(
+    src: str | os.PathLike[str],
+    *,
+    type: str,  # noqa: A002
+    imatrix: str | os.PathLike[str] | None = None,
+    overrides: Overrides | None = None,
+) -> Plan:
     """Plan the quantization without reading any weight; see ``requantize`` for arguments and errors.
 
     The plan's sources keep the file mapped.
     """
     recipe = find_recipe(type)
+    matrix = None if imatrix is None else load_importance(imatrix)
     file = open_decoding(src)
-    if recipe.rules:
+    if recipe.rules or (matrix and recipe.weighted_rules):
         _require_model(file.metadata)
     tensors = [file.tensors[name] for name in visiting_order(file.tensors)]
     facts = [TensorFacts(tensor.name, tensor.shape, _known_type(tensor, file)) for tensor in tensors]
-    choices = choose(recipe.name, facts, model_facts(file.metadata))
+    choices = choose(
+        recipe.name,
+        facts,
+        model_facts(file.metadata),
+        weighted=matrix is not None,
+        overrides=overrides or Overrides(),
+    )
     _check_decodable(tensors, choices, file)
 
     metadata = file.metadata.copy()
@@ -92,6 +111,7 @@ def plan_requantization(src: str | os.PathLike[str], *, type: str) -> Plan:  # n
         choices,
         recipe,
         source=os.fspath(src),
+        importance=matrix,
         notes=_notes(file, tensors, choices),
     )
 

@@ -7,6 +7,7 @@ import os
 from .. import architectures, recipes, tokenizers
 from ..checkpoint import open_checkpoint
 from ..container.metadata import Array, Metadata
+from ..importance import load_importance
 from ..spec import QUANTIZATION_VERSION, ValueType
 from .assemble import assemble_gguf, model_facts
 from .engine import Progress, execute
@@ -20,8 +21,10 @@ def convert(
     dst: str | os.PathLike[str],
     *,
     type: str = "Q4_K_M",  # noqa: A002 - the field's word
-    threads: int | None = None,
     pre: str | None = None,
+    imatrix: str | os.PathLike[str] | None = None,
+    overrides: recipes.Overrides | None = None,
+    threads: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Plan:
@@ -31,8 +34,10 @@ def convert(
         src: directory with safetensors, config.json and tokenizer files.
         dst: the GGUF file to write; it appears complete or not at all.
         type: a recipe's name, such as ``"Q4_K_M"`` or ``"BF16"``.
-        threads: workers; default all available cores.
         pre: pre-tokenizer name, instead of recognising it.
+        imatrix: a file with an importance matrix, see `gguf_tools.importance`.
+        overrides: what is wanted otherwise than the recipe says.
+        threads: workers; default all available cores.
         force: replace an existing file.
         progress: called with bytes done, bytes in all, and a tensor's name.
 
@@ -43,10 +48,11 @@ def convert(
         CheckpointError: the checkpoint is incomplete or malformed.
         ArchitectureError: the architecture is unsupported or its tensors do not match its table.
         TokenizerError: the tokenizer's files are missing or not recognised.
+        QuantizationError: the recipe is unknown, or needs an importance matrix.
         NonFiniteError: a weight is NaN or infinite and its type cannot hold that.
         OutputError: the output exists or cannot be written.
     """
-    plan = plan_conversion(src, type=type, pre=pre)
+    plan = plan_conversion(src, type=type, pre=pre, imatrix=imatrix, overrides=overrides)
     execute(plan, dst, threads=threads, force=force, progress=progress)
     return plan
 
@@ -56,9 +62,12 @@ def plan_conversion(
     *,
     type: str = "Q4_K_M",  # noqa: A002
     pre: str | None = None,
+    imatrix: str | os.PathLike[str] | None = None,
+    overrides: recipes.Overrides | None = None,
 ) -> Plan:
     """Plan the conversion without reading any weight; see ``convert`` for arguments and errors."""
     recipe = recipes.find_recipe(type)
+    matrix = None if imatrix is None else load_importance(imatrix)
     checkpoint = open_checkpoint(src)
     architecture = architectures.find(checkpoint.config)
     vocabulary = tokenizers.load(
@@ -100,9 +109,16 @@ def plan_conversion(
     return assemble_gguf(
         metadata,
         tensors,
-        recipes.choose(recipe.name, facts, model_facts(metadata)),
+        recipes.choose(
+            recipe.name,
+            facts,
+            model_facts(metadata),
+            weighted=matrix is not None,
+            overrides=overrides or recipes.Overrides(),
+        ),
         recipe,
         source=os.fspath(src),
+        importance=matrix,
         dropped=side.dropped,
         notes=side.notes,
     )

@@ -6,9 +6,11 @@ are those of llama.cpp b11434 (``llama_model_quantize`` for block types, ``conve
 types a file of theirs has. Every choice says in words which rule made it.
 """
 
-from .choosing import choose
-from .facts import Choice, ModelFacts, TensorFacts
-from .table import ALIASES, RECIPES, Recipe, find_recipe
+from .asking import combine, parse_tensor_type, read_recipe_file
+from .choosing import choose, is_embedding, needs_weights
+from .facts import Choice, ModelFacts, Overrides, TensorFacts
+from .rules import Recipe
+from .table import ALIASES, RECIPES, find_recipe
 from .tensors import visiting_order
 
 __all__ = [
@@ -16,9 +18,15 @@ __all__ = [
     "RECIPES",
     "Choice",
     "ModelFacts",
+    "Overrides",
     "Recipe",
     "TensorFacts",
     "choose",
+    "combine",
     "find_recipe",
+    "is_embedding",
+    "needs_weights",
+    "parse_tensor_type",
+    "read_recipe_file",
     "visiting_order",
 ]

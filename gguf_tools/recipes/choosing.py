@@ -14,8 +14,9 @@ from typing import Final
 from ..errors import QuantizationError
 from ..source import row_length
 from ..spec import BLOCK_SIZES, GGMLType
-from .facts import Choice, ModelFacts, TensorFacts
-from .table import MODEL_RULES, VALUES, Place, Recipe, find_recipe
+from .facts import Choice, ModelFacts, Overrides, TensorFacts
+from .rules import VALUES, Place, Recipe
+from .table import find_recipe
 from .tensors import (
     Category,
     as_converted,
@@ -26,7 +27,7 @@ from .tensors import (
     visiting_order,
 )
 
-__all__ = ["choose", "fallback"]
+__all__ = ["choose", "fallback", "is_embedding", "needs_weights"]
 
 _FALLBACKS: Final = {
     GGMLType.Q2_K: GGMLType.Q4_0,
@@ -46,6 +47,8 @@ _FALLBACKS: Final = {
     ),
 }
 
+_NONE: Final = Overrides()
+
 _FEED_FORWARD: Final = frozenset({Category.FFN_UP, Category.FFN_GATE, Category.FFN_DOWN})
 
 
@@ -55,6 +58,8 @@ def choose(
     model: ModelFacts,
     *,
     intermediate: GGMLType = GGMLType.BF16,
+    weighted: bool = False,
+    overrides: Overrides = _NONE,
 ) -> list[Choice]:
     """The type of every tensor of a model under a recipe.
 
@@ -68,12 +73,15 @@ def choose(
         model: its facts.
         intermediate: the ``--outtype`` that imagined converter runs with under a quantizing recipe: the
             type of the few matrices that are not to be quantized, yet are not always F32 either.
+        weighted: whether there is an importance matrix; some rules ask.
+        overrides: what is wanted otherwise.
 
     Returns:
         One choice per tensor, in the order given.
 
     Raises:
-        QuantizationError: unknown recipe, or a feed-forward tensor of a model with experts is not in a layer.
+        QuantizationError: unknown recipe, a feed-forward tensor of a model with experts is not in a layer,
+            or a tensor's rows do not divide into blocks and it may not fall back.
     """
     found = find_recipe(recipe)
     chosen: dict[str, Choice] = {}
@@ -81,13 +89,13 @@ def choose(
     for tensor in tensors:
         if tensor.type is None:
             converted = as_converted(tensor, intermediate if found.quantizes else found.base)
-            if not found.quantizes:
+            if not found.quantizes and overrides.of_name(tensor.name) is None:
                 chosen[tensor.name] = converted
                 continue
             tensor = replace(tensor, type=converted.type)
         pending[tensor.name] = tensor
 
-    chooser = _Chooser(found, model, [tensor.name for tensor in tensors])
+    chooser = _Chooser(found, model, [tensor.name for tensor in tensors], weighted, overrides)
     for name in visiting_order(pending):
         chosen[name] = chooser.choose(pending[name])
     return [chosen[tensor.name] for tensor in tensors]
@@ -96,10 +104,14 @@ def choose(
 class _Chooser:
     """Visits tensors in order, counting the kinds whose place matters."""
 
-    def __init__(self, recipe: Recipe, model: ModelFacts, names: Sequence[str]) -> None:
+    def __init__(
+        self, recipe: Recipe, model: ModelFacts, names: Sequence[str], weighted: bool, overrides: Overrides
+    ) -> None:
         kinds = [category(name) for name in names]
         self._recipe = recipe
         self._model = model
+        self._weighted = weighted
+        self._overrides = overrides
         self._tied = Category.OUTPUT not in kinds
         self._values = sum(kind in VALUES for kind in kinds)
         self._seen: Counter[Category] = Counter()
@@ -108,66 +120,118 @@ class _Chooser:
         kept = reason_to_keep(tensor, self._model.architecture)
         if kept is not None and tensor.type is not None:
             return Choice(tensor.type, tensor.type, f"kept as it is: {kept}")
-        base = self._recipe.base
-        if not self._recipe.quantizes:
-            return Choice(base, base, f"everything else: {base.name}")
-        wanted, rule = self._wanted(tensor)
-        actual, why = fallback(wanted, row_length(tensor.shape))
-        return Choice(actual, wanted, rule if why is None else f"{rule}; {why}")
+        wanted, rule = self._asked_for(tensor) or self._wanted(tensor)
+        row = row_length(tensor.shape)
+        actual, why = fallback(wanted, row)
+        if why is None:
+            return Choice(actual, wanted, rule)
+        if not self._overrides.fallback:
+            raise QuantizationError(
+                "the rows do not divide into blocks of the wanted type, and no other is allowed",
+                tensor=tensor.name,
+                found=f"rows of {row}",
+                expected=f"a multiple of {BLOCK_SIZES[wanted].elements} for {wanted.name}",
+            )
+        if self._is_output(category(tensor.name)) and row % BLOCK_SIZES[GGMLType.Q8_0].elements == 0:
+            actual = GGMLType.Q8_0
+        return Choice(actual, wanted, f"{rule}; {why}")
+
+    def _asked_for(self, tensor: TensorFacts) -> tuple[GGMLType, str] | None:
+        """What the user wants of this tensor, with llama.cpp's precedence."""
+        asked = self._overrides
+        kind = category(tensor.name)
+        named = asked.of_name(tensor.name)
+        # the table of embeddings per layer is another large tensor, which may be named apart
+        apart = named is not None and tensor.name == "per_layer_token_embd.weight"
+        if kind is Category.TOKEN_EMBEDDING and asked.embedding is not None and not apart:
+            return asked.embedding, "asked for: type of the token embeddings"
+        if kind is Category.OUTPUT and asked.output is not None:
+            return asked.output, "asked for: type of the output"
+        if named is not None:
+            return named[1], f"asked for: matches {named[0]!r}"
+        if asked.pure:
+            return self._recipe.base, "asked for: one type for all"
+        return None
 
     def _wanted(self, tensor: TensorFacts) -> tuple[GGMLType, str]:
+        base = self._recipe.base
+        if not self._recipe.quantizes:
+            return base, f"everything else: {base.name}"
         if needs_eight_bits(tensor.name, self._model.architecture):
             return GGMLType.Q8_0, f"Q8_0 at least in {self._model.architecture}"
         kind = category(tensor.name)
-        if kind is Category.OUTPUT:
-            return self._output_type("output")
-        if kind is Category.TOKEN_EMBEDDING and self._tied:
-            return self._output_type("token embedding, which is the output too")
-        place = self._place(kind, tensor.name)
-        chosen, words = self._recipe.base, f"everything else: {self._recipe.base.name}"
-        for rule in self._recipe.rules:
+        if self._is_output(kind):
+            what = "output" if kind is Category.OUTPUT else "token embedding, which is the output too"
+            return self._output_type(what)
+        if kind is Category.TOKEN_EMBEDDING and self._recipe.embedding is not None:
+            return self._recipe.embedding, f"token embedding: {self._recipe.embedding.name}"
+        place = self._place(kind, tensor)
+        chosen, words = base, f"everything else: {base.name}"
+        special = self._recipe.weighted_rules if self._weighted else ()
+        for rule in (*special, *self._recipe.rules):
             if rule.applies(kind, place, chosen):
                 chosen, words = rule.type, rule.words
                 break
-        for rule in MODEL_RULES:
+        for rule in self._recipe.shared_rules:
             if rule.applies(kind, place, chosen):
                 chosen, words = rule.type, rule.words
         return chosen, words
 
+    def _is_output(self, kind: Category) -> bool:
+        return kind is Category.OUTPUT or (kind is Category.TOKEN_EMBEDDING and self._tied)
+
     def _output_type(self, what: str) -> tuple[GGMLType, str]:
+        if self._overrides.output is not None:
+            return self._overrides.output, f"asked for: {what}"
         if self._model.architecture == "falcon":
             return GGMLType.Q8_0, f"{what}, of falcon: Q8_0"
-        if self._recipe.base is GGMLType.Q8_0:
-            return GGMLType.Q8_0, f"{what}: Q8_0"
-        return GGMLType.Q6_K, f"{what}: Q6_K"
+        return self._recipe.output, f"{what}: {self._recipe.output.name}"
 
-    def _place(self, kind: Category, name: str) -> Place:
+    def _place(self, kind: Category, tensor: TensorFacts) -> Place:
         if kind in VALUES:  # fused and separate value projections are counted together
             kind = Category.ATTENTION_V
-        index = self._seen[kind]
+        seen = index = self._seen[kind]
         self._seen[kind] += 1
-        if kind not in _FEED_FORWARD:
-            return Place(index, self._values if kind is Category.ATTENTION_V else 0, self._model)
-        if self._model.experts > 1:
-            # Several such tensors per layer: the running number says nothing, the name has to.
-            layer = layer_of(name)
-            if layer is None or not 0 <= layer < self._model.layers:
-                raise QuantizationError(
-                    "a feed-forward tensor of a model with experts has to be in one of its layers",
-                    tensor=name,
-                    found="no layer" if layer is None else layer,
-                    expected=f"blk.0 to blk.{self._model.layers - 1}",
-                )
-            index = layer
-        return Place(index, self._model.layers, self._model)
+        count = self._values if kind is Category.ATTENTION_V else 0
+        if kind in _FEED_FORWARD:
+            count = self._model.layers
+            if self._model.experts > 1:
+                index = self._layer(tensor.name)
+        stacked = len(tensor.shape) > 2 and tensor.shape[-3] > 1
+        return Place(index, seen, count, stacked, self._weighted, self._model)
+
+    def _layer(self, name: str) -> int:
+        """Several such tensors per layer: the running number says nothing, the name has to."""
+        layer = layer_of(name)
+        if layer is None or not 0 <= layer < self._model.layers:
+            raise QuantizationError(
+                "a feed-forward tensor of a model with experts has to be in one of its layers",
+                tensor=name,
+                found="no layer" if layer is None else layer,
+                expected=f"blk.0 to blk.{self._model.layers - 1}",
+            )
+        return layer
+
+
+_NEEDING_WEIGHTS: Final = frozenset(
+    {GGMLType.IQ1_S, GGMLType.IQ1_M, GGMLType.IQ2_XXS, GGMLType.IQ2_XS, GGMLType.IQ2_S, GGMLType.IQ3_XXS}
+)
+
+
+def is_embedding(name: str) -> bool:
+    """Whether a tensor is a table of token embeddings."""
+    return category(name) is Category.TOKEN_EMBEDDING
+
+
+def needs_weights(name: str, type_: GGMLType, recipe: Recipe) -> bool:
+    """Whether a tensor of this type is garbage without an importance matrix, as llama.cpp sees it."""
+    if category(name) in (Category.TOKEN_EMBEDDING, Category.OUTPUT):
+        return False
+    return type_ in _NEEDING_WEIGHTS or (type_ is GGMLType.Q2_K and recipe.name == "Q2_K_S")
 
 
 def fallback(wanted: GGMLType, row: int) -> tuple[GGMLType, str | None]:
-    """What a row of ``row`` values becomes where ``wanted``'s blocks do not divide it, and why.
-
-    llama.cpp looks at the output tensor's rows before it settles on Q6_K or Q8_0, and does not count that
-    as a fallback; the types that come out are the same, as Q6_K falls back to Q8_0 anyway.
-    """
+    """What a row of ``row`` values becomes where ``wanted``'s blocks do not divide it, and why."""
     block = BLOCK_SIZES[wanted].elements
     if row % block == 0:
         return wanted, None

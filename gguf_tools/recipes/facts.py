@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from ..spec import GGMLType
 
-__all__ = ["Choice", "ModelFacts", "TensorFacts"]
+__all__ = ["Choice", "ModelFacts", "Overrides", "TensorFacts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +64,26 @@ class Choice:
     def fell_back(self) -> bool:
         """Whether the rows did not fit the wanted type's blocks."""
         return self.type is not self.wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What a user wants otherwise than the recipe; the options of llama.cpp's ``llama-quantize``.
+
+    Attributes:
+        tensor_types: expressions that may match anywhere in a name, with types; the first match decides.
+        output: type of the output matrix, and of the token embedding where that is the output too.
+        embedding: type of the token embeddings.
+        pure: the recipe's base type for all tensors, without its rules.
+        fallback: whether a tensor whose rows do not divide into blocks may take another type.
+    """
+
+    tensor_types: tuple[tuple[re.Pattern[str], GGMLType], ...] = ()
+    output: GGMLType | None = None
+    embedding: GGMLType | None = None
+    pure: bool = False
+    fallback: bool = True
+
+    def of_name(self, name: str) -> tuple[str, GGMLType] | None:
+        """The first expression that matches a tensor's name, with its type."""
+        return next(((e.pattern, kind) for e, kind in self.tensor_types if e.search(name)), None)

@@ -1,205 +1,254 @@
 """The recipes as data: a base type, and rules for the kinds of tensors that get another.
 
-From ``llama_tensor_get_type_impl`` of llama.cpp b11434 (src/llama-quant.cpp). To add a recipe, add an
-entry to the table, with conditions as small functions of ``Place``.
+From ``llama_tensor_get_type_impl`` and ``llama_ftype_get_default_type`` of llama.cpp b11434
+(src/llama-quant.cpp). To add a recipe, add an entry to the table, with conditions as small functions of
+``Place``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
 
 from ..errors import QuantizationError
 from ..spec import FileType, GGMLType
-from .facts import ModelFacts
-from .tensors import Category
+from .rules import (
+    DOWN,
+    EVERYTHING,
+    GATE_AND_UP,
+    KEYS,
+    OUTPUT_PROJECTION,
+    QUERIES,
+    VALUES,
+    Recipe,
+    Rule,
+    all_of,
+    any_of,
+    before,
+    eight_experts,
+    experts_from,
+    falcon,
+    first,
+    first_seen,
+    grouped,
+    middle,
+    more_bits,
+    seventy_billion,
+    stacked,
+    unless,
+    weighted,
+)
 
-__all__ = ["ALIASES", "MODEL_RULES", "RECIPES", "VALUES", "Place", "Recipe", "Rule", "find_recipe"]
+__all__ = ["ALIASES", "RECIPES", "find_recipe"]
 
+_T: Final = GGMLType
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a tensor stands among its kind.
-
-    Attributes:
-        index: how many of its kind were visited before it; for the feed-forward tensors of a model
-            with experts, its layer.
-        count: how many there are: value projections of the model, or its layers for feed-forward tensors.
-        model: the model's facts.
-    """
-
-    index: int
-    count: int
-    model: ModelFacts
-
-
-Condition = Callable[[Place], bool]
-
-
-def always(place: Place) -> bool:
-    return True
-
-
-def more_bits(place: Place) -> bool:
-    """The first eighth, the last eighth, and every third in between."""
-    eighth = place.count // 8
-    return place.index < eighth or place.index >= 7 * place.count // 8 or (place.index - eighth) % 3 == 2
-
-
-def eight_experts(place: Place) -> bool:
-    return place.model.experts == 8
-
-
-def falcon(place: Place) -> bool:
-    return place.model.architecture == "falcon"
-
-
-def first(share: int) -> Condition:
-    """In the first ``1/share`` of the count."""
-    return lambda place: place.index < place.count // share
-
-
-def before(index: int) -> Condition:
-    return lambda place: place.index < index
-
-
-def both(*conditions: Condition) -> Condition:
-    return lambda place: all(condition(place) for condition in conditions)
-
-
-def unless(condition: Condition) -> Condition:
-    return lambda place: not condition(place)
-
-
-def seventy_billion(place: Place) -> bool:
-    """Models llama.cpp takes for a 70B, whose few key/value heads make attn_v small."""
-    model = place.model
-    if model.architecture in ("llama", "llama-embed"):
-        return model.layers == 80 and model.heads != model.kv_heads and model.experts != 8
-    return (model.architecture, model.layers) in {("qwen2", 80), ("deci", 80), ("olmo", 80), ("jais2", 68)}
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """Tensors of these kinds get this type, where the condition holds.
-
-    ``instead_of`` limits it to tensors that were about to get one of these types.
-    """
-
-    categories: frozenset[Category]
-    type: GGMLType
-    words: str
-    when: Condition = always
-    instead_of: frozenset[GGMLType] | None = None
-
-    def applies(self, category: Category, place: Place, so_far: GGMLType) -> bool:
-        """Whether the rule decides about a tensor of this kind, at this place, about to get ``so_far``."""
-        return (
-            category in self.categories
-            and (self.instead_of is None or so_far in self.instead_of)
-            and self.when(place)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How to choose types.
-
-    Attributes:
-        name: as users type it.
-        file_type: what ``general.file_type`` says of such a file.
-        base: the type of every tensor no rule speaks about.
-        rules: the first that applies decides.
-    """
-
-    name: str
-    file_type: FileType
-    base: GGMLType
-    rules: tuple[Rule, ...] = ()
-
-    @property
-    def quantizes(self) -> bool:
-        """False for F32, F16 and BF16, where every weight simply gets the base type."""
-        return self.base not in (GGMLType.F32, GGMLType.F16, GGMLType.BF16)
-
-
-VALUES: Final = frozenset({Category.ATTENTION_V, Category.ATTENTION_QKV, Category.ATTENTION_KV_B})
-_KEYS: Final = frozenset({Category.ATTENTION_K})
-_ATTENTION_OUTPUT: Final = frozenset({Category.ATTENTION_OUTPUT})
-_FFN_DOWN: Final = frozenset({Category.FFN_DOWN})
-
-MODEL_RULES: Final = (
+_SHARED: Final = (
     Rule(
         VALUES,
-        GGMLType.Q5_K,
+        _T.Q5_K,
         "70B: attn_v is small next to the rest, so gets more bits",
         seventy_billion,
-        instead_of=frozenset({GGMLType.Q3_K, GGMLType.Q4_K}),
+        instead_of=frozenset({_T.Q3_K, _T.Q4_K}),
     ),
-    Rule(VALUES, GGMLType.Q8_0, "8 experts: attn_v in Q8_0", eight_experts),
-    Rule(_KEYS, GGMLType.Q8_0, "8 experts: attn_k in Q8_0", eight_experts),
+    Rule(VALUES, _T.Q8_0, "8 experts: attn_v in Q8_0", eight_experts),
+    Rule(KEYS, _T.Q8_0, "8 experts: attn_k in Q8_0", eight_experts),
 )
-"""Rules of every recipe, applied one after another to what the recipe's own rules gave."""
+"""Rules of every recipe but the smallest and MXFP4_MOE."""
 
 _MORE: Final = "more bits in the first and last eighth and every third between"
+_GROUPED: Final = "attn_v shared by four heads or more: more bits"
 
 _OUTPUT_OF_EIGHT_EXPERTS: Final = Rule(
-    _ATTENTION_OUTPUT,
-    GGMLType.Q5_K,
+    OUTPUT_PROJECTION,
+    _T.Q5_K,
     "8 experts: attn_output in Q5_K",
-    both(eight_experts, unless(falcon)),
+    all_of(eight_experts, unless(falcon)),
 )
 
+
+def _output(type_: GGMLType) -> Rule:
+    """attn_output of a model that is neither falcon nor has eight experts."""
+    dense = unless(any_of(falcon, eight_experts))
+    return Rule(OUTPUT_PROJECTION, type_, f"attn_output: {type_.name}", dense)
+
+
+def _first_down(type_: GGMLType) -> tuple[Rule, ...]:
+    """Guards the first layers against what an importance matrix may do to them."""
+    return (Rule(DOWN, type_, f"ffn_down: {type_.name} in the first eighth", first(8)),)
+
+
 _Q4_K_S: Final = (
-    Rule(VALUES, GGMLType.Q5_K, "attn_v: more bits in the first four", before(4)),
-    Rule(_FFN_DOWN, GGMLType.Q5_K, "ffn_down: more bits in the first eighth", both(first(8), unless(falcon))),
+    Rule(VALUES, _T.Q5_K, "attn_v: more bits in the first four", before(4)),
+    Rule(DOWN, _T.Q5_K, "ffn_down: more bits in the first eighth", all_of(first(8), unless(falcon))),
     _OUTPUT_OF_EIGHT_EXPERTS,
 )
 
 _Q4_K_M: Final = (
-    Rule(VALUES, GGMLType.Q6_K, f"attn_v: {_MORE}", more_bits),
-    Rule(
-        _FFN_DOWN,
-        GGMLType.Q6_K,
-        "ffn_down of falcon: most bits in the first sixteenth",
-        both(falcon, first(16)),
-    ),
-    Rule(_FFN_DOWN, GGMLType.Q5_K, f"ffn_down of falcon: {_MORE}", both(falcon, more_bits)),
-    Rule(_FFN_DOWN, GGMLType.Q6_K, f"ffn_down: {_MORE}", both(unless(falcon), more_bits)),
+    Rule(VALUES, _T.Q6_K, f"attn_v: {_MORE}", more_bits),
+    Rule(DOWN, _T.Q6_K, "ffn_down of falcon: most bits in the first sixteenth", all_of(falcon, first(16))),
+    Rule(DOWN, _T.Q5_K, f"ffn_down of falcon: {_MORE}", all_of(falcon, more_bits)),
+    Rule(DOWN, _T.Q6_K, f"ffn_down: {_MORE}", all_of(unless(falcon), more_bits)),
     _OUTPUT_OF_EIGHT_EXPERTS,
 )
 
 _Q5_K_M: Final = (
-    Rule(VALUES, GGMLType.Q6_K, f"attn_v: {_MORE}", more_bits),
-    Rule(_FFN_DOWN, GGMLType.Q6_K, f"ffn_down: {_MORE}", more_bits),
+    Rule(VALUES, _T.Q6_K, f"attn_v: {_MORE}", more_bits),
+    Rule(DOWN, _T.Q6_K, f"ffn_down: {_MORE}", more_bits),
 )
+
+_Q2_K: Final = (
+    Rule(VALUES, _T.Q4_K, _GROUPED, grouped),
+    Rule(VALUES, _T.Q3_K, "attn_v: more bits"),
+    Rule(DOWN, _T.Q3_K, "ffn_down: more bits"),
+    _OUTPUT_OF_EIGHT_EXPERTS,
+    _output(_T.Q3_K),
+)
+
+_Q2_K_S: Final = (
+    Rule(VALUES, _T.Q4_K, _GROUPED, grouped),
+    Rule(DOWN, _T.Q4_K, "ffn_down: more bits in the first eighth", first(8)),
+)
+
+_Q3_K_M: Final = (
+    Rule(VALUES, _T.Q5_K, "attn_v: most bits in the first two", before(2)),
+    Rule(VALUES, _T.Q4_K, "attn_v: more bits"),
+    Rule(DOWN, _T.Q5_K, "ffn_down: most bits in the first sixteenth", first(16)),
+    Rule(DOWN, _T.Q4_K, "ffn_down: more bits", any_of(unless(falcon), more_bits)),
+    _OUTPUT_OF_EIGHT_EXPERTS,
+    _output(_T.Q4_K),
+)
+
+_Q3_K_L: Final = (
+    Rule(VALUES, _T.Q5_K, "attn_v: more bits"),
+    Rule(DOWN, _T.Q4_K, "ffn_down of falcon: more bits", falcon),
+    Rule(DOWN, _T.Q5_K, "ffn_down: more bits"),
+    Rule(OUTPUT_PROJECTION, _T.Q4_K, "attn_output of falcon: Q4_K", falcon),
+    _output(_T.Q5_K),
+)
+
+_IQ3_XXS: Final = (
+    Rule(VALUES, _T.Q4_K, _GROUPED, grouped),
+    Rule(VALUES, _T.IQ3_S, "attn_v: more bits without an importance matrix", unless(weighted)),
+    Rule(KEYS | QUERIES, _T.IQ2_S, "attn_k and attn_q: fewer bits"),
+    Rule(DOWN, _T.Q4_K, "ffn_down: most bits in the first eighth", all_of(unless(weighted), first(8))),
+    Rule(DOWN, _T.Q3_K, "ffn_down: more bits without an importance matrix", unless(weighted)),
+    _OUTPUT_OF_EIGHT_EXPERTS,
+    _output(_T.IQ3_S),
+)
+
+_IQ3_XS: Final = (
+    Rule(VALUES, _T.Q4_K, _GROUPED, grouped),
+    Rule(KEYS | QUERIES, _T.IQ3_XXS, "attn_k and attn_q: fewer bits"),
+    Rule(GATE_AND_UP, _T.IQ3_XXS, "ffn_gate and ffn_up: fewer bits but in the first and last eighth", middle),
+    _OUTPUT_OF_EIGHT_EXPERTS,
+)
+
+_IQ3_S: Final = (Rule(VALUES, _T.Q4_K, _GROUPED, grouped), _OUTPUT_OF_EIGHT_EXPERTS)
+
+_IQ3_M: Final = (
+    Rule(VALUES, _T.Q4_K, "attn_v: more bits"),
+    Rule(DOWN, _T.Q4_K, "ffn_down: more bits in the first eighth", first(8)),
+    Rule(DOWN, _T.Q4_K, f"ffn_down of 8 experts: {_MORE}", all_of(eight_experts, more_bits)),
+    _OUTPUT_OF_EIGHT_EXPERTS,
+    _output(_T.Q4_K),
+)
+
+_IQ4: Final = (
+    Rule(VALUES, _T.Q5_K, _GROUPED, grouped),
+    Rule(
+        DOWN,
+        _T.Q5_K,
+        "ffn_down: more bits in the first eighth without an importance matrix",
+        all_of(first(8), unless(weighted)),
+    ),
+    _OUTPUT_OF_EIGHT_EXPERTS,
+)
+
+
+def _smallest(more: GGMLType, output: GGMLType | None) -> tuple[Rule, ...]:
+    """The recipes of two bits and less: what they cannot do without gets ``more``."""
+    rules = (
+        Rule(VALUES, _T.Q4_K, "attn_v of many heads or experts: Q4_K", any_of(grouped, experts_from(4))),
+        Rule(VALUES, more, "attn_v: more bits"),
+        Rule(KEYS, _T.Q4_K, "8 experts: attn_k in Q4_K", eight_experts),
+        Rule(DOWN, more, "ffn_down: more bits in the first eighth", first_seen(8)),
+        Rule(OUTPUT_PROJECTION, _T.Q5_K, "8 experts: attn_output in Q5_K", eight_experts),
+    )
+    if output is None:
+        return rules
+    return (*rules, Rule(OUTPUT_PROJECTION, output, f"attn_output: {output.name}"))
+
+
+_IQ2_M: Final = _smallest(_T.IQ3_S, _T.IQ3_S)
+_IQ2_XS: Final = _smallest(_T.Q2_K, None)
+_IQ1: Final = _smallest(_T.Q2_K, _T.IQ2_XXS)
+
+_MXFP4_MOE: Final = (
+    Rule(EVERYTHING, _T.MXFP4, "experts: MXFP4", stacked),
+    Rule(EVERYTHING, _T.Q8_0, "everything but experts: Q8_0"),
+)
+
+
+def _recipe(
+    name: str,
+    base: GGMLType,
+    rules: tuple[Rule, ...] = (),
+    *,
+    output: GGMLType = _T.Q6_K,
+    embedding: GGMLType | None = None,
+    weighted_rules: tuple[Rule, ...] = (),
+    shared: tuple[Rule, ...] = _SHARED,
+) -> Recipe:
+    return Recipe(name, FileType[name], base, rules, output, embedding, weighted_rules, shared)
+
 
 RECIPES: Final[dict[str, Recipe]] = {
     recipe.name: recipe
     for recipe in (
-        Recipe("F32", FileType.F32, GGMLType.F32),
-        Recipe("F16", FileType.F16, GGMLType.F16),
-        Recipe("BF16", FileType.BF16, GGMLType.BF16),
-        Recipe("Q8_0", FileType.Q8_0, GGMLType.Q8_0),
-        Recipe("Q4_0", FileType.Q4_0, GGMLType.Q4_0),
-        Recipe("Q4_1", FileType.Q4_1, GGMLType.Q4_1),
-        Recipe("Q5_0", FileType.Q5_0, GGMLType.Q5_0),
-        Recipe("Q5_1", FileType.Q5_1, GGMLType.Q5_1),
-        Recipe("Q4_K_S", FileType.Q4_K_S, GGMLType.Q4_K, _Q4_K_S),
-        Recipe("Q4_K_M", FileType.Q4_K_M, GGMLType.Q4_K, _Q4_K_M),
-        Recipe("Q5_K_S", FileType.Q5_K_S, GGMLType.Q5_K),
-        Recipe("Q5_K_M", FileType.Q5_K_M, GGMLType.Q5_K, _Q5_K_M),
-        Recipe("Q6_K", FileType.Q6_K, GGMLType.Q6_K),
+        _recipe("F32", _T.F32),
+        _recipe("F16", _T.F16),
+        _recipe("BF16", _T.BF16),
+        _recipe("Q8_0", _T.Q8_0, output=_T.Q8_0),
+        _recipe("Q4_0", _T.Q4_0, weighted_rules=_first_down(_T.Q4_1)),
+        _recipe("Q4_1", _T.Q4_1),
+        _recipe("Q5_0", _T.Q5_0, weighted_rules=_first_down(_T.Q5_1)),
+        _recipe("Q5_1", _T.Q5_1),
+        _recipe("Q2_K", _T.Q2_K, _Q2_K),
+        _recipe("Q2_K_S", _T.Q2_K, _Q2_K_S),
+        _recipe("Q3_K_S", _T.Q3_K, (_OUTPUT_OF_EIGHT_EXPERTS,)),
+        _recipe("Q3_K_M", _T.Q3_K, _Q3_K_M),
+        _recipe("Q3_K_L", _T.Q3_K, _Q3_K_L),
+        _recipe("Q4_K_S", _T.Q4_K, _Q4_K_S),
+        _recipe("Q4_K_M", _T.Q4_K, _Q4_K_M),
+        _recipe("Q5_K_S", _T.Q5_K),
+        _recipe("Q5_K_M", _T.Q5_K, _Q5_K_M),
+        _recipe("Q6_K", _T.Q6_K),
+        _recipe("IQ4_NL", _T.IQ4_NL, _IQ4),
+        _recipe("IQ4_XS", _T.IQ4_XS, _IQ4),
+        _recipe("IQ3_M", _T.IQ3_S, _IQ3_M),
+        _recipe("IQ3_S", _T.IQ3_S, _IQ3_S),
+        _recipe("IQ3_XS", _T.IQ3_S, _IQ3_XS),
+        _recipe("IQ3_XXS", _T.IQ3_XXS, _IQ3_XXS, output=_T.Q5_K, embedding=_T.IQ3_S),
+        _recipe("IQ2_M", _T.IQ2_S, _IQ2_M, output=_T.Q5_K, embedding=_T.IQ3_S, shared=()),
+        _recipe("IQ2_S", _T.IQ2_XS, _IQ2_M, output=_T.Q5_K, embedding=_T.IQ3_S, shared=()),
+        _recipe("IQ2_XS", _T.IQ2_XS, _IQ2_XS, output=_T.Q5_K, embedding=_T.Q2_K, shared=()),
+        _recipe("IQ2_XXS", _T.IQ2_XXS, _IQ2_XS, output=_T.Q5_K, embedding=_T.Q2_K, shared=()),
+        _recipe("IQ1_M", _T.IQ1_M, _IQ1, output=_T.Q5_K, embedding=_T.Q2_K, shared=()),
+        _recipe("IQ1_S", _T.IQ1_S, _IQ1, output=_T.Q5_K, embedding=_T.Q2_K, shared=()),
+        _recipe("TQ1_0", _T.TQ1_0, embedding=_T.Q4_K),
+        _recipe("TQ2_0", _T.TQ2_0, embedding=_T.Q4_K),
+        _recipe("Q2_0", _T.Q2_0, embedding=_T.Q4_K),
+        _recipe("Q1_0", _T.Q1_0),
+        _recipe("MXFP4_MOE", _T.MXFP4, _MXFP4_MOE, output=_T.Q8_0, shared=()),
     )
 }
 
-ALIASES: Final[dict[str, str]] = {"Q4_K": "Q4_K_M", "Q5_K": "Q5_K_M"}
+ALIASES: Final[dict[str, str]] = {"Q3_K": "Q3_K_M", "Q4_K": "Q4_K_M", "Q5_K": "Q5_K_M"}
 
 
 def find_recipe(name: str) -> Recipe:
-    """The recipe called ``name``, in upper or lower case; ``Q4_K`` and ``Q5_K`` mean their ``_M``.
+    """The recipe called ``name``, in upper or lower case; ``Q4_K`` and its like mean their ``_M``.
 
     Raises:
         QuantizationError: there is none; the message lists them all and the nearest.
@@ -210,4 +259,4 @@ def find_recipe(name: str) -> Recipe:
         return found
     near = get_close_matches(upper.replace("-", "_"), [*RECIPES, *ALIASES], n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
-    raise QuantizationError(f"unknown type{hint}", found=name, expected=f"one of {' '.join(RECIPES)}")
+    raise QuantizationError(f"unknown type{hint}; known are {' '.join(RECIPES)}", found=name)

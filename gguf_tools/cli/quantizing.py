@@ -1,0 +1,115 @@
+"""What ``convert`` and ``quantize`` have in common: the options that say which tensor gets which type."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from textwrap import wrap
+from typing import Any
+
+import click
+
+from ..recipes import RECIPES, Overrides, combine, read_recipe_file
+
+__all__ = ["Wanted", "epilog", "quantizing_options"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the user wants of the types.
+
+    Attributes:
+        recipe: name of the recipe.
+        imatrix: file with an importance matrix.
+        overrides: what is wanted otherwise than the recipe says.
+        dry_run: only show the plan.
+        explain: tell for every tensor why it gets its type.
+    """
+
+    recipe: str
+    imatrix: str | None
+    overrides: Overrides
+    dry_run: bool
+    explain: bool
+
+
+def epilog(*examples: str) -> str:
+    """The end of a command's help: all recipes, and examples."""
+    names = "\n  ".join(wrap(" ".join(RECIPES), 76))
+    lines = "\n".join(f"  gguf-tools {example}" for example in examples)
+    return f"\b\nTypes:\n  {names}\n\b\nExamples:\n{lines}"
+
+
+def quantizing_options(default: str | None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Options about types, given to the command as one argument ``wanted``.
+
+    Args:
+        default: the recipe where neither ``--type`` nor the recipe file names one; None makes that an error.
+    """
+    shown = f"  [default: {default}]" if default else ""
+    options = (
+        click.option("--type", "-t", "recipe", metavar="TYPE", help=f"What to quantize to.{shown}"),
+        click.option(
+            "--imatrix", metavar="FILE", help="Importance matrix, of llama-imatrix, in either of its formats."
+        ),
+        click.option(
+            "--tensor-type",
+            "tensor_types",
+            multiple=True,
+            metavar="REGEX=TYPE",
+            help="Type of all tensors whose name matches; may be repeated, the first match decides.",
+        ),
+        click.option("--output-tensor-type", "output", metavar="TYPE", help="Type of the output matrix."),
+        click.option(
+            "--token-embedding-type", "embedding", metavar="TYPE", help="Type of the token embeddings."
+        ),
+        click.option("--pure", is_flag=True, help="The recipe's main type for all tensors."),
+        click.option(
+            "--no-fallback",
+            is_flag=True,
+            help="Fail where rows do not divide into blocks, instead of taking another type.",
+        ),
+        click.option("--recipe", "file", metavar="FILE", help="A TOML file that says all this."),
+        click.option("--explain", is_flag=True, help="Tell for every tensor why it gets its type."),
+        click.option(
+            "--dry-run", is_flag=True, help="Show the plan, with the exact output size; write nothing."
+        ),
+    )
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def wrapped(
+            *arguments: Any,
+            recipe: str | None,
+            imatrix: str | None,
+            tensor_types: tuple[str, ...],
+            output: str | None,
+            embedding: str | None,
+            pure: bool,
+            no_fallback: bool,
+            file: str | None,
+            explain: bool,
+            dry_run: bool,
+            **others: Any,
+        ) -> Any:
+            named, from_file = read_recipe_file(file) if file else (None, Overrides())
+            overrides = combine(
+                from_file,
+                tensor_types=tensor_types,
+                output=output,
+                embedding=embedding,
+                pure=pure,
+                fallback=not no_fallback,
+            )
+            name = recipe or named or default
+            if name is None:
+                raise click.UsageError("Missing option '--type' / '-t'.")
+            wanted = Wanted(name, imatrix, overrides, dry_run, explain)
+            return command(*arguments, wanted=wanted, **others)
+
+        for option in reversed(options):
+            wrapped = option(wrapped)
+        return wrapped
+
+    return decorate

@@ -1,0 +1,135 @@
+"""What users ask for besides a recipe's name: ``REGEX=TYPE`` and recipe files."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, Final
+
+from ..errors import QuantizationError
+from ..spec import GGMLType
+from .facts import Overrides
+
+__all__ = ["combine", "parse_tensor_type", "parse_type", "read_recipe_file"]
+
+_KEYS: Final = ("type", "output", "token-embedding", "pure", "fallback", "tensors")
+
+
+def parse_type(name: str) -> GGMLType:
+    """A tensor type by name, in upper or lower case.
+
+    Raises:
+        QuantizationError: there is none; suggests the nearest.
+    """
+    try:
+        return GGMLType[name.strip().upper()]
+    except KeyError:
+        near = get_close_matches(name.strip().upper(), GGMLType.__members__, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise QuantizationError(f"unknown tensor type{hint}", found=name) from None
+
+
+def parse_tensor_type(text: str) -> tuple[re.Pattern[str], GGMLType]:
+    """``attn_v=Q6_K``: a regular expression that may match anywhere in a name, and a type.
+
+    Raises:
+        QuantizationError: it is not of this form, or a part is not valid.
+    """
+    expression, equals, name = text.rpartition("=")
+    if not equals or not expression:
+        raise QuantizationError("not of the form REGEX=TYPE", found=text, expected="such as attn_v=Q6_K")
+    return _compiled(expression), parse_type(name)
+
+
+def read_recipe_file(path: str | os.PathLike[str]) -> tuple[str | None, Overrides]:
+    """A recipe file: the recipe's name, if it has one, and what is wanted otherwise.
+
+    A TOML file with any of these keys::
+
+        type = "Q4_K_M"
+        output = "Q8_0"
+        token-embedding = "Q6_K"
+        pure = false
+        fallback = true
+
+        [tensors]              # expressions that may match anywhere in a name; the first match decides
+        "blk\\\\.[01]\\\\." = "Q8_0"
+        attn_v = "Q6_K"
+
+    Raises:
+        QuantizationError: it cannot be read, is not TOML, or has unknown keys or values.
+    """
+    shown = os.fspath(path)
+    try:
+        with open(path, "rb") as file:
+            document = tomllib.load(file)
+    except OSError as error:
+        raise QuantizationError(f"cannot read the recipe file: {error.strerror}", path=shown) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise QuantizationError(f"the recipe file is not TOML: {error}", path=shown) from error
+    try:
+        return _recipe(document)
+    except QuantizationError as error:
+        error.path = shown
+        raise
+
+
+def _recipe(document: Mapping[str, Any]) -> tuple[str | None, Overrides]:
+    for key in document:
+        if key not in _KEYS:
+            raise QuantizationError("unknown key", key=key, expected=", ".join(_KEYS))
+    tensors = _value(document, "tensors", dict, {})
+    types = []
+    for expression, name in tensors.items():
+        if not isinstance(name, str):
+            raise QuantizationError("a type must be a text", key=f"tensors.{expression}", found=name)
+        types.append((_compiled(expression), parse_type(name)))
+    output, embedding = (_value(document, key, str, None) for key in ("output", "token-embedding"))
+    overrides = Overrides(
+        tensor_types=tuple(types),
+        output=None if output is None else parse_type(output),
+        embedding=None if embedding is None else parse_type(embedding),
+        pure=_value(document, "pure", bool, False),
+        fallback=_value(document, "fallback", bool, True),
+    )
+    return _value(document, "type", str, None), overrides
+
+
+def combine(
+    file: Overrides,
+    *,
+    tensor_types: Sequence[str] = (),
+    output: str | None = None,
+    embedding: str | None = None,
+    pure: bool = False,
+    fallback: bool = True,
+) -> Overrides:
+    """A recipe file's wishes with those of the command line, which come first.
+
+    Raises:
+        QuantizationError: a type or an expression is not valid.
+    """
+    return Overrides(
+        tensor_types=(*map(parse_tensor_type, tensor_types), *file.tensor_types),
+        output=file.output if output is None else parse_type(output),
+        embedding=file.embedding if embedding is None else parse_type(embedding),
+        pure=pure or file.pure,
+        fallback=fallback and file.fallback,
+    )
+
+
+def _value(document: Mapping[str, Any], key: str, kind: type, default: Any) -> Any:
+    value = document.get(key, default)
+    if value is not default and not isinstance(value, kind):
+        raise QuantizationError("of the wrong kind", key=key, found=value, expected=kind.__name__)
+    return value
+
+
+def _compiled(expression: str) -> re.Pattern[str]:
+    try:
+        return re.compile(expression)
+    except re.error as error:
+        raise QuantizationError(f"not a regular expression: {error}", found=expression) from error

