@@ -15,16 +15,20 @@ from gguf_tools.recipes import (
     RECIPES,
     Choice,
     ModelFacts,
+    Overrides,
     TensorFacts,
     choose,
+    combine,
     find_recipe,
     needs_weights,
+    parse_tensor_type,
+    read_recipe_file,
     visiting_order,
 )
 from gguf_tools.recipes.choosing import fallback
 from gguf_tools.spec import BLOCK_SIZES, FileType, GGMLType
 
-from .goldens.record_recipes import GOLDEN, REFUSED, summary
+from .goldens.record_recipes import GOLDEN, OPTIONS, REFUSED, WHOLE, summary
 from .quantizer import model_keys, oracle_quantize, random_weights, write_model
 
 Shapes = dict[str, tuple[int, ...]]
@@ -447,3 +451,130 @@ def test_an_unknown_name_far_from_all_has_no_suggestion() -> None:
     with pytest.raises(QuantizationError) as caught:
         find_recipe("gibberish")
     assert "mean" not in str(caught.value)
+
+
+# What users want otherwise.
+
+
+def asked(words: str) -> Overrides:
+    """The overrides of ``llama-quantize``'s options."""
+    parts = words.split()
+    values: dict[str, Any] = {"tensor_types": []}
+    while parts:
+        option = parts.pop(0)
+        if option == "--pure":
+            values["pure"] = True
+        elif option == "--tensor-type":
+            values["tensor_types"].append(parts.pop(0))
+        else:
+            values[{"--output-tensor-type": "output", "--token-embedding-type": "embedding"}[option]] = (
+                parts.pop(0)
+            )
+    return combine(Overrides(), **values)
+
+
+@pytest.mark.parametrize("words", OPTIONS)
+@pytest.mark.parametrize("model", WHOLE)
+def test_options_lead_to_the_types_recorded_of_llama_quantize(model: str, words: str) -> None:
+    theirs = json.loads(GOLDEN.read_text())["options"][model][words]
+    facts, shapes = MODELS[model]
+    tensors = [TensorFacts(name, shape, GGMLType.F32) for name, shape in shapes.items()]
+    ours = dict(zip(shapes, choose("Q4_K_M", tensors, facts, overrides=asked(words)), strict=True))
+    if theirs == REFUSED:  # a type that was asked for by name has no fallback in llama.cpp
+        assert any(choice.fell_back and choice.rule.startswith("asked for: ") for choice in ours.values())
+        return
+    assert summary(ours[name].type.name for name in visiting_order(shapes)) == theirs
+    assert any(choice.rule.startswith("asked for: ") for choice in ours.values()) or "norm" in words
+
+
+def test_without_fallback_a_row_that_does_not_divide_is_refused() -> None:
+    tensors = [TensorFacts("blk.0.attn_q.weight", (8, 288), GGMLType.F32)]
+    facts = ModelFacts("llama", 1)
+    with pytest.raises(QuantizationError, match="no other is allowed") as caught:
+        choose("Q4_K_M", tensors, facts, overrides=Overrides(fallback=False))
+    assert caught.value.tensor == "blk.0.attn_q.weight"
+    assert "rows of 288" in str(caught.value)
+    assert "a multiple of 256 for Q4_K" in str(caught.value)
+    (choice,) = choose("Q8_0", tensors, facts, overrides=Overrides(fallback=False))
+    assert choice.type is GGMLType.Q8_0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("attn_v", "not of the form REGEX=TYPE"),
+        ("=Q8_0", "not of the form REGEX=TYPE"),
+        ("attn_v=Q8", "did you mean Q8_0"),
+        ("attn_(v=Q8_0", "not a regular expression"),
+    ],
+)
+def test_overrides_that_are_not_valid(text: str, message: str) -> None:
+    with pytest.raises(QuantizationError, match=message):
+        parse_tensor_type(text)
+
+
+def test_an_expression_may_hold_an_equals_sign() -> None:
+    expression, kind = parse_tensor_type("(?=blk)blk.0=q6_k")
+    assert (expression.pattern, kind) == ("(?=blk)blk.0", GGMLType.Q6_K)
+
+
+RECIPE = r"""
+type = "Q4_K_M"
+output = "q8_0"
+token-embedding = "Q6_K"
+fallback = false
+
+[tensors]
+'blk\.[01]\.' = "Q8_0"
+attn_v = "Q6_K"
+"""
+
+
+def test_a_recipe_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(RECIPE)
+    name, overrides = read_recipe_file(tmp_path / "mine.toml")
+    assert name == "Q4_K_M"
+    types = tuple((expression.pattern, kind) for expression, kind in overrides.tensor_types)
+    assert types == ((r"blk\.[01]\.", GGMLType.Q8_0), ("attn_v", GGMLType.Q6_K))
+    assert overrides.output is GGMLType.Q8_0
+    assert overrides.embedding is GGMLType.Q6_K
+    assert not overrides.pure
+    assert not overrides.fallback
+    (tmp_path / "empty.toml").write_text("")
+    assert read_recipe_file(tmp_path / "empty.toml") == (None, Overrides())
+
+
+def test_the_command_line_comes_before_a_recipe_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(RECIPE)
+    _, file = read_recipe_file(tmp_path / "mine.toml")
+    both = combine(file, tensor_types=["attn_v=F16"], output="F32", pure=True)
+    assert [expression.pattern for expression, _ in both.tensor_types] == ["attn_v", r"blk\.[01]\.", "attn_v"]
+    assert (both.output, both.embedding, both.pure, both.fallback) == (
+        GGMLType.F32, GGMLType.Q6_K, True, False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("type = ", "is not TOML"),
+        ("typ = 'Q4_K_M'", "unknown key"),
+        ("type = 4", "of the wrong kind"),
+        ("pure = 'yes'", "of the wrong kind"),
+        ("output = 'Q8'", "did you mean Q8_0"),
+        ("tensors = ['a']", "of the wrong kind"),
+        ("[tensors]\na = 1", "a type must be a text"),
+        ("[tensors]\n'(' = 'Q8_0'", "not a regular expression"),
+        ("x = '\udcff'", "is not TOML"),
+    ],
+)
+def test_recipe_files_that_are_not_valid(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(text, "utf-8", "surrogateescape")
+    with pytest.raises(QuantizationError, match=message) as caught:
+        read_recipe_file(tmp_path / "mine.toml")
+    assert caught.value.path == str(tmp_path / "mine.toml")
+
+
+def test_a_recipe_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(QuantizationError, match="cannot read the recipe file"):
+        read_recipe_file(tmp_path / "none.toml")

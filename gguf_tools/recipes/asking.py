@@ -15,6 +15,10 @@ from .facts import Overrides
 
 __all__ = ["combine", "parse_tensor_type", "parse_type", "read_recipe_file"]
 
+_SUGGESTED: Final = [t.name for t in GGMLType if t.name[0] != "I" or t.name[1] == "Q"]
+_SUGGESTED.remove("Q8_1")
+_SUGGESTED.remove("Q8_K")
+
 _KEYS: Final = ("type", "output", "token-embedding", "pure", "fallback", "tensors")
 
 
@@ -27,7 +31,7 @@ def parse_type(name: str) -> GGMLType:
     try:
         return GGMLType[name.strip().upper()]
     except KeyError:
-        near = get_close_matches(name.strip().upper(), GGMLType.__members__, n=1)
+        near = get_close_matches(name.strip().upper(), _SUGGESTED, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise QuantizationError(f"unknown tensor type{hint}", found=name) from None
 

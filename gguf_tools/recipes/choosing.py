@@ -120,7 +120,8 @@ class _Chooser:
         kept = reason_to_keep(tensor, self._model.architecture)
         if kept is not None and tensor.type is not None:
             return Choice(tensor.type, tensor.type, f"kept as it is: {kept}")
-        wanted, rule = self._asked_for(tensor) or self._wanted(tensor)
+        asked = self._asked_for(tensor)
+        wanted, rule = asked or self._wanted(tensor)
         row = row_length(tensor.shape)
         actual, why = fallback(wanted, row)
         if why is None:
@@ -132,7 +133,11 @@ class _Chooser:
                 found=f"rows of {row}",
                 expected=f"a multiple of {BLOCK_SIZES[wanted].elements} for {wanted.name}",
             )
-        if self._is_output(category(tensor.name)) and row % BLOCK_SIZES[GGMLType.Q8_0].elements == 0:
+        if (
+            asked is None
+            and self._is_output(category(tensor.name))
+            and row % BLOCK_SIZES[GGMLType.Q8_0].elements == 0
+        ):
             actual = GGMLType.Q8_0
         return Choice(actual, wanted, f"{rule}; {why}")
 

