@@ -1,9 +1,10 @@
 """Block codecs on one core: this package against ggml's C code and against the ``gguf`` package's numpy.
 
-Encoding is compared with ggml's reference quantizer, decoding with ``gguf.quants.dequantize`` and with ggml.
-ggml comes from the ``libggml-python`` package, compiled for any x86-64. The sides alternate, and a ratio is
-the median of the runs' own ratios. Megabytes are of float32. Then the time numba takes: what converting to
-Q4_K_M needs is compiled in a fresh process with an empty cache, and loaded in another one.
+Encoding, without and with an importance matrix, is compared with ggml's reference quantizer, decoding with
+``gguf.quants.dequantize`` and with ggml. ggml comes from the ``libggml-python`` package, compiled for any
+x86-64. The sides alternate, and a ratio is the median of the runs' own ratios. Megabytes are of float32.
+Then the time numba takes: what converting to Q4_K_M needs is compiled in a fresh process with an empty
+cache, and loaded in another one.
 
     python -m bench.quants [--types Q4_K Q6_K …] [--runs N] [--json]
 """
@@ -17,17 +18,24 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from statistics import median
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .measure import measure, table
+
+if TYPE_CHECKING:
+    from gguf_tools.spec import GGMLType
 
 ROWS: Final = 256
 LENGTH: Final = 4096
 """4 MiB of values: what the conversion engine gives a worker at a time is of this order."""
 
-TYPES: Final = ("F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K")
+TYPES: Final = (
+    "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K",
+    "IQ4_NL", "IQ4_XS", "IQ3_S", "IQ3_XXS", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ1_M", "IQ1_S",
+    "TQ1_0", "TQ2_0", "MXFP4", "NVFP4", "Q1_0", "Q2_0",
+)  # fmt: skip
 
 _SHORTEST: Final = 0.02
 """Seconds a timing takes at least: quick calls are repeated, or interrupts would count."""
@@ -51,40 +59,60 @@ def run(types: Sequence[str] = TYPES, runs: int = 9) -> dict[str, Any]:
 
 
 def _codec(type_: str, runs: int) -> dict[str, Any]:
+    import numpy as np
+
+    from gguf_tools.quants import codec
+    from gguf_tools.spec import GGMLType
+
+    found = codec(GGMLType[type_])
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 0.02, (ROWS, LENGTH)).astype(np.float32)
+    weights = rng.random(LENGTH, np.float32) if found.weighted is not None else None
+    result: dict[str, Any] = {}
+    if found.encode is not None:
+        result["encode"] = _encoding(found.type, x, None, runs)
+    if weights is not None:
+        result["weighted"] = _encoding(found.type, x, weights, runs)
+    result["decode"] = _decoding(found.type, x, weights if found.needs_weights else None, runs)
+    return result
+
+
+def _encoding(type_: GGMLType, x: Any, weights: Any, runs: int) -> dict[str, Any]:
+    import numpy as np
+
+    from gguf_tools.quants import encode_rows
+    from tests import ggml
+
+    data = ggml.encode(x, type_, weights)
+    same = bool((encode_rows(x, type_, weights=weights) == data).all())
+    out = np.empty_like(data)
+    sides: dict[str, Callable[[], object]] = {
+        "ours": lambda: encode_rows(x, type_, out, weights=weights),
+        "ggml": lambda: ggml.encode_into(x, type_, out, weights),
+    }
+    return _alternate(sides, runs) | {"same": same}
+
+
+def _decoding(type_: GGMLType, x: Any, weights: Any, runs: int) -> dict[str, Any]:
     import gguf
     import numpy as np
 
-    from gguf_tools.quants import decode_rows, encode_rows
-    from gguf_tools.spec import GGMLType
+    from gguf_tools.quants import decode_rows
     from tests import ggml
 
-    known = GGMLType[type_]
-    theirs = gguf.GGMLQuantizationType(int(known))
-    x = np.random.default_rng(0).normal(0, 0.02, (ROWS, LENGTH)).astype(np.float32)
-    data = ggml.encode(x, known)
-    out, values = np.empty_like(data), np.empty_like(x)
-
-    def checked(actual: Any, expected: Any) -> bool:
-        return bool((actual.view(np.uint8) == expected.view(np.uint8)).all())
-
-    decoded = ggml.decode(data, known, x.shape)
-    same = {
-        "encode": checked(encode_rows(x, known), data),
-        "decode": checked(decode_rows(data, known, LENGTH), decoded),
-        "gguf": checked(gguf.quants.dequantize(data, theirs), decoded),
+    data = ggml.encode(x, type_, weights)
+    decoded = ggml.decode(data, type_, x.shape).view(np.uint8)
+    values = np.empty_like(x)
+    sides: dict[str, Callable[[], object]] = {
+        "ours": lambda: decode_rows(data, type_, LENGTH, values),
+        "ggml": lambda: ggml.decode_into(data, type_, values),
     }
-    encoding = _alternate(
-        {"ours": lambda: encode_rows(x, known, out), "ggml": lambda: ggml.encode_into(x, known, out)}, runs
-    )
-    decoding = _alternate(
-        {
-            "ours": lambda: decode_rows(data, known, LENGTH, values),
-            "gguf": lambda: gguf.quants.dequantize(data, theirs),
-            "ggml": lambda: ggml.decode_into(data, known, values),
-        },
-        runs,
-    )
-    return {"encode": encoding, "decode": decoding, "same": same}
+    same = bool((decode_rows(data, type_, LENGTH).view(np.uint8) == decoded).all())
+    with suppress(ValueError, NotImplementedError):  # what the package does not know, or cannot decode
+        theirs = gguf.GGMLQuantizationType(int(type_))
+        same &= bool((gguf.quants.dequantize(data, theirs).view(np.uint8) == decoded).all())
+        sides["gguf"] = lambda: gguf.quants.dequantize(data, theirs)
+    return _alternate(sides, runs) | {"same": same}
 
 
 def _alternate(sides: dict[str, Callable[[], object]], runs: int) -> dict[str, Any]:
@@ -146,9 +174,17 @@ def show(found: dict[str, Any]) -> str:
 
     def rows(job: str, others: Sequence[str]) -> Iterator[list[str]]:
         for type_, codec in found["codecs"].items():
+            if job not in codec:
+                continue
             one = codec[job]
-            compared = (f for o in others for f in (f"{one[o]:,.0f}", f"{one['ratios'][o]:.1f}×"))
-            yield [type_, f"{one['ours']:,.0f}", *compared, "yes" if codec["same"][job] else "NO"]
+            compared = (
+                text
+                for other in others
+                for text in (
+                    (f"{one[other]:,.0f}", f"{one['ratios'][other]:.1f}×") if other in one else ("-", "-")
+                )
+            )
+            yield [type_, f"{one['ours']:,.0f}", *compared, "yes" if one["same"] else "NO"]
 
     encoding = ["MB/s", "ours", "ggml (C)", "ratio", "same bytes"]
     decoding = ["MB/s", "ours", "gguf (numpy)", "ratio", "ggml (C)", "ratio", "same bits"]
@@ -157,6 +193,7 @@ def show(found: dict[str, Any]) -> str:
         [
             f"One core, {rows_in} × {length} normal values, medians of {found['runs']} alternating runs",
             f"\nEncoding\n\n{table(encoding, list(rows('encode', ['ggml'])))}",
+            f"\nEncoding with an importance matrix\n\n{table(encoding, list(rows('weighted', ['ggml'])))}",
             f"\nDecoding\n\n{table(decoding, list(rows('decode', ['gguf', 'ggml'])))}",
             f"\nFirst Q4_K and Q6_K blocks of a process, imports included: {start['cold']:.1f} s where numba"
             f" compiles, {start['cached']:.2f} s where the machine code is cached",
