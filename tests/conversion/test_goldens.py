@@ -48,7 +48,7 @@ def test_convert_equals_the_golden(
     assert unmeant(name, recipe, path) == []
 
 
-@pytest.mark.parametrize("name", tiny.NAMES)
+@pytest.mark.parametrize("name", [name for name in tiny.NAMES if "converter-Q8_0" in GOLDENS[name]["files"]])
 def test_convert_to_q8_0_also_equals_the_converters_own(
     name: str, tiny_checkpoints: dict[str, Path], tmp_path: Path
 ) -> None:

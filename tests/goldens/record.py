@@ -52,17 +52,21 @@ QUANTIZER = {
 """Kind of file to llama.cpp's file type."""
 
 KINDS = (*CONVERTER, *QUANTIZER)
+"""All kinds; which of them are recorded of a checkpoint stands with it."""
 
 
 def record(name: str, scratch: Path) -> dict[str, Any]:
     """The golden of one tiny checkpoint, as JSON values."""
     checkpoint = tiny.build(name, scratch)
-    paths = {kind: scratch / f"{name}-{kind}.gguf" for kind in CONVERTER}
+    wanted = tiny.MODELS[name].kinds
+    paths = {kind: scratch / f"{name}-{kind}.gguf" for kind in CONVERTER if kind in wanted}
     pre = tiny.MODELS[name].pre
-    convert([Job(checkpoint, paths[kind], outtype, pre) for kind, outtype in CONVERTER.items()])
+    convert([Job(checkpoint, path, CONVERTER[kind], pre) for kind, path in paths.items()])
     described = {kind: describe(path) for kind, path in paths.items()}
     refused = []
     for kind, file_type in QUANTIZER.items():
+        if kind not in wanted:
+            continue
         path = scratch / f"{name}-{kind}.gguf"
         try:
             llama.quantize(paths["F32"], path, file_type)
