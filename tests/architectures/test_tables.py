@@ -21,6 +21,7 @@ from gguf_tools.spec import GGMLType, ValueType
 from tests import tiny
 from tests.architectures.sources import checkpoint, stored, values
 from tests.goldens.record import load
+from tests.tiny import first
 
 
 def reader(files: dict[str, Any]) -> Any:
@@ -283,7 +284,7 @@ def test_pooling_comes_from_sentence_transformers_and_goes_back(
 ) -> None:
     config, tensors = checkpoint(name)
     family = architectures.find(config)
-    files = {"modules.json": tiny.MODULES, "1_Pooling/config.json": settings}
+    files = {"modules.json": first.MODULES, "1_Pooling/config.json": settings}
     side = family.to_gguf(config, tensors, read_json=reader(files))
     assert keys(side)["pooling_type"] == value
     back = family.to_hf(metadata(family, side), dict(side.tensors))
