@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, str]] = {
     "export": "GGUF → Hugging Face checkpoint (safetensors).",
     "inspect": "Show what a GGUF file holds.",
     "verify": "Check a GGUF file for faults; exit status 1 if it has any.",
+    "architectures": "List the supported model families.",
     "warmup": "Compile the quantizers ahead of their first use.",
 }
 

@@ -93,6 +93,29 @@ def quantized(
     return target if done.returncode == 0 and target.exists() else None
 
 
+def real_folder(folder: Path) -> None:
+    """``in.gguf``, SmolLM2-135M of the published Q4_1 file in F16, and ``imatrix.dat``."""
+    from tests.oracles import smollm2
+
+    gguf_tools.requantize(smollm2(), folder / "in.gguf", type="F16")
+    with gguf_tools.open(folder / "in.gguf") as file:
+        write_imatrix(folder / "imatrix.dat", {name: t.shape for name, t in file.tensors.items()})
+
+
+def record_real(program: str) -> dict[str, str]:
+    """SHA-256 of what each recipe makes of a real model, in an hour or so."""
+    files = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        real_folder(folder)
+        for recipe in RECIPES:
+            for words, weighted in ((recipe, False), (f"{recipe} weighted", True)):
+                made = quantized(program, folder, recipe, weighted=weighted)
+                files[words] = REFUSED if made is None else hashlib.sha256(made.read_bytes()).hexdigest()
+                print(words, files[words], flush=True)
+    return files
+
+
 def main() -> None:
     """Record all of them."""
     from tests.test_recipes import MODELS
@@ -123,6 +146,7 @@ def main() -> None:
         "types": types,
         "files": {m: found for m, found in files.items() if found},
         "options": options,
+        "real": {"SmolLM2-135M": record_real(program)},
     }
     GOLDEN.write_text(json.dumps(recorded, indent=0) + "\n", encoding="utf-8")
 

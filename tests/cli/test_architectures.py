@@ -1,0 +1,29 @@
+"""The list of architectures, in its three forms."""
+
+from __future__ import annotations
+
+import json
+
+from gguf_tools.architectures import ARCHITECTURES
+from tests.cli.test_commands import said
+
+CLASSES = {name for family in ARCHITECTURES for name in family.hf_classes}
+
+
+def test_json_lists_every_class_once() -> None:
+    found = json.loads(said("architectures", "--json"))
+    assert sorted(name for entry in found for name in entry["classes"]) == sorted(CLASSES)
+    assert [entry["name"] for entry in found] == sorted(family.name for family in ARCHITECTURES)
+    assert all(entry["tokenizers"] for entry in found)
+
+
+def test_the_table_lists_every_class() -> None:
+    text = said("architectures")
+    assert all(name in text for name in CLASSES)
+    assert f"{len(CLASSES)} classes of {len(ARCHITECTURES)} architectures" in text
+
+
+def test_markdown_has_a_row_per_architecture() -> None:
+    rows = said("architectures", "--markdown").splitlines()
+    assert len(rows) == 2 + len(ARCHITECTURES)
+    assert all(row.count("|") == 4 for row in rows)
