@@ -77,7 +77,25 @@ class InputFile:
             GGUFToolsError: the file is closed, cannot be read, or ends before.
         """
         data = np.empty(count, np.uint8)
-        view, done = data.data, 0
+        self._fill(data.data, offset, tensor)
+        return data
+
+    def read_strided(
+        self, offset: int, count: int, step: int, times: int, tensor: str | None = None
+    ) -> NDArray[np.uint8]:
+        """``times`` runs of ``count`` bytes, ``step`` apart, the first at ``offset``: uint8 (times, count).
+
+        Raises:
+            As `read`.
+        """
+        data = np.empty((times, count), np.uint8)
+        flat = data.reshape(-1).data
+        for i in range(times):
+            self._fill(flat[i * count : (i + 1) * count], offset + i * step, tensor)
+        return data
+
+    def _fill(self, view: memoryview, offset: int, tensor: str | None) -> None:
+        count, done = len(view), 0
         if self._fd < 0:
             raise self._error("the file has been closed", path=self.path, tensor=tensor)
         try:
@@ -97,7 +115,6 @@ class InputFile:
             raise self._error(
                 f"cannot read: {cause}", path=self.path, tensor=tensor, offset=offset
             ) from cause
-        return data
 
     def close(self) -> None:
         """Close the file; reading from it is an error from then on."""

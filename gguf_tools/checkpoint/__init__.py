@@ -7,6 +7,7 @@
 
 from .directory import Checkpoint, open_checkpoint
 from .dtypes import DTYPES
+from .packed import METHODS, Unpacked, unpack
 from .reader import SafetensorsFile, SafetensorsTensor
 from .writer import (
     MAX_SHARD_BYTES,
@@ -21,6 +22,7 @@ from .writer import (
 __all__ = [
     "DTYPES",
     "MAX_SHARD_BYTES",
+    "METHODS",
     "Checkpoint",
     "SafetensorsFile",
     "SafetensorsLayout",
@@ -28,7 +30,9 @@ __all__ = [
     "Shard",
     "ShardPlan",
     "TensorEntry",
+    "Unpacked",
     "open_checkpoint",
     "plan_shards",
     "safetensors_header",
+    "unpack",
 ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ..spec import GGMLType
+from .small_floats import E4M3, E4M3FNUZ, E5M2, E5M2FNUZ, E8M0
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,6 +80,11 @@ def _f16(data: NDArray[np.uint8]) -> NDArray[np.float32]:
     return values
 
 
+def _looked_up(table: NDArray[np.float32]) -> ToFloat:
+    """Each byte stands for an entry of the table."""
+    return lambda data: table.take(data)
+
+
 _ALL: Final = (
     Dtype("F64", 64, GGMLType.F64, _cast("<f8")),
     Dtype("F32", 32, GGMLType.F32, _cast("<f4")),
@@ -94,11 +100,11 @@ _ALL: Final = (
     Dtype("U8", 8, None, _cast("u1")),
     Dtype("BOOL", 8, None, lambda data: (data != 0).astype(np.float32)),
     Dtype("C64", 64),
-    Dtype("F8_E4M3", 8),
-    Dtype("F8_E5M2", 8),
-    Dtype("F8_E8M0", 8),
-    Dtype("F8_E4M3FNUZ", 8),
-    Dtype("F8_E5M2FNUZ", 8),
+    Dtype("F8_E4M3", 8, None, _looked_up(E4M3)),
+    Dtype("F8_E5M2", 8, None, _looked_up(E5M2)),
+    Dtype("F8_E8M0", 8, None, _looked_up(E8M0)),
+    Dtype("F8_E4M3FNUZ", 8, None, _looked_up(E4M3FNUZ)),
+    Dtype("F8_E5M2FNUZ", 8, None, _looked_up(E5M2FNUZ)),
     Dtype("F6_E2M3", 6),
     Dtype("F6_E3M2", 6),
     Dtype("F4", 4),

@@ -95,6 +95,29 @@ class SafetensorsTensor:
         """
         return self._stored(start, stop).reshape(stop - start, self._row_bytes())
 
+    def decoded(self, data: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Bytes of this tensor as float32, flat.
+
+        Raises:
+            UnsupportedError: the dtype cannot be decoded.
+        """
+        return self._decoder()(data)
+
+    def band(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Bytes ``start`` to ``stop`` of every row: uint8 of shape (rows, stop − start).
+
+        For matrices that are stored the other way round. One read per row.
+
+        Raises:
+            CheckpointError: there are no such bytes, or the file cannot be read any more.
+        """
+        rows, size = row_count(self._shape), self._row_bytes()
+        if not 0 <= start <= stop <= size:
+            raise CheckpointError(
+                "no such bytes", path=self.path, tensor=self.name, found=f"{start} to {stop}", expected=size
+            )
+        return self._file.read_strided(self.offset + start, stop - start, size, rows, self.name)
+
     def _decoder(self) -> ToFloat:
         decode = self._dtype.decode
         if decode is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from .. import architectures, recipes, tokenizers
-from ..checkpoint import open_checkpoint
+from ..checkpoint import SafetensorsTensor, open_checkpoint, unpack
 from ..container.metadata import Array, Metadata
 from ..importance import load_importance
 from ..spec import QUANTIZATION_VERSION, ValueType
@@ -78,14 +78,19 @@ def plan_conversion(
         pre=pre,
     )
     tokens = vocabulary.get("tokenizer.ggml.tokens")
+    plain = unpack(checkpoint.config, checkpoint.tensors, checkpoint.read_json("hf_quant_config.json"))
     side = architecture.to_gguf(
         checkpoint.config,
-        checkpoint.tensors,
+        plain.tensors,
         token_count=len(tokens) if isinstance(tokens, Array) else None,
         read_json=checkpoint.read_json,
     )
     left_out = {name for name, _ in side.dropped}
-    checkpoint.require_readable(name for name in checkpoint.tensors if name not in left_out)
+    checkpoint.require_readable(
+        name
+        for name, source in plain.tensors.items()
+        if isinstance(source, SafetensorsTensor) and name not in left_out
+    )
 
     metadata = Metadata(
         architectures.general_metadata(
@@ -119,6 +124,6 @@ def plan_conversion(
         recipe,
         source=os.fspath(src),
         importance=matrix,
-        dropped=side.dropped,
-        notes=side.notes,
+        dropped=[*plain.dropped, *side.dropped],
+        notes=[*plain.notes, *side.notes],
     )

@@ -1,0 +1,107 @@
+"""AWQ in its "gemm" layout: integers of 4 bits with scales and zero points of groups of inputs.
+
+    NAME.qweight  int32 (inputs, outputs / 8): eight outputs in a word, in the order 0 2 4 6 1 3 5 7
+    NAME.qzeros   int32 (groups, outputs / 8): likewise
+    NAME.scales   float (groups, outputs)
+
+    value[output, input] = (integer − zero) × scale
+
+From ``WQLinear_GEMM`` of AutoAWQ, and the kernels transformers' AWQ integration calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ...errors import CheckpointError, UnsupportedError
+from ..reader import SafetensorsTensor
+from .parts import Bands, Computed, Parts, checked_scales, require_shape, setting
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["unpack"]
+
+_ORDER: Final = (0, 2, 4, 6, 1, 3, 5, 7)
+"""Which output the lowest, second lowest, … four bits of a word belong to."""
+
+
+def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
+    """Linear layers as matrices of (outputs, inputs)."""
+    bits = setting(settings, "bits", "w_bit", kind=int)
+    group = setting(settings, "group_size", "q_group_size", kind=int, default=-1)
+    version = setting(settings, "version", kind=str, default="gemm").lower()
+    if bits != 4:
+        raise UnsupportedError("AWQ of this many bits", found=bits, expected="4")
+    if version != "gemm":
+        raise UnsupportedError(
+            "this layout of AWQ",
+            path="config.json",
+            key="quantization_config.version",
+            found=version,
+            expected="gemm",
+        )
+    bands = Bands()
+    for base in list(parts.bases(".qweight")):
+        found = [parts.take(base + ending) for ending in (".qweight", ".qzeros", ".scales")]
+        if any(part is None for part in found):
+            continue
+        weight, zeros, scales = (part for part in found if part is not None)
+        made = _Linear(base + ".weight", weight, zeros, scales, group, bands)
+        parts.make(made.name, made, at=weight.name)
+
+
+class _Linear(Computed):
+    def __init__(
+        self,
+        name: str,
+        weight: SafetensorsTensor,
+        zeros: SafetensorsTensor,
+        scales: SafetensorsTensor,
+        group: int,
+        bands: Bands,
+    ) -> None:
+        if len(weight.shape) != 2:
+            raise CheckpointError("not a matrix", tensor=weight.name, found=weight.shape)
+        inputs, words = weight.shape
+        size = inputs if group == -1 else group
+        if size < 1 or inputs % size:
+            raise CheckpointError(
+                "the groups do not divide the inputs",
+                tensor=weight.name,
+                found=group,
+                expected=f"a divisor of {inputs}",
+            )
+        require_shape(weight, [weight.shape], ["I32"])
+        require_shape(zeros, [(inputs // size, words)], ["I32"])
+        require_shape(scales, [(inputs // size, 8 * words)], ["F16", "BF16", "F32"])
+        super().__init__(name, (8 * words, inputs))
+        self._weight, self._zeros, self._scales = weight, zeros, scales
+        self._group, self._bands = size, bands
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        first, last = start // 8, -(-stop // 8)
+        values = self._integers(self._weight, first, last)
+        zeros = self._integers(self._zeros, first, last)
+        size = self._scales.nbytes // (self._scales.shape[0] * self._scales.shape[1])
+        packed = np.ascontiguousarray(self._bands.columns(self._scales, 8 * first, 8 * last, size))
+        scales = self._scales.decoded(packed.reshape(-1)).reshape(packed.shape[0], 8 * (last - first))
+        checked_scales(scales, self._scales.name)
+        grouped = values.reshape(len(values), zeros.shape[1], self._group)
+        grouped -= zeros[:, :, None]
+        grouped *= scales.T[:, :, None]
+        return values[start - 8 * first : stop - 8 * first]
+
+    def _integers(self, tensor: SafetensorsTensor, first: int, last: int) -> NDArray[np.float32]:
+        """Words ``first`` to ``last`` of every row as float32 (outputs, rows)."""
+        packed = self._bands.columns(tensor, first, last, 4)
+        rows = packed.shape[0]
+        planes = np.ascontiguousarray(packed.reshape(rows, last - first, 4).transpose(1, 2, 0))
+        out = np.empty((last - first, 8, rows), np.float32)
+        for byte in range(4):
+            out[:, _ORDER[2 * byte]] = planes[:, byte] & 15
+            out[:, _ORDER[2 * byte + 1]] = planes[:, byte] >> 4
+        return out.reshape(8 * (last - first), rows)

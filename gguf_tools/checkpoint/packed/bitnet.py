@@ -1,0 +1,54 @@
+"""BitNet: weights of −1, 0 and 1, four to a byte, and a scale.
+
+    NAME.weight        U8 (rows / 4, columns): row r + k × rows / 4 in bits 2 k and 2 k + 1, plus one
+    NAME.weight_scale  one float; the values are divided by it
+
+From ``unpack_weights`` of transformers' BitNet integration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import CheckpointError
+from ..reader import SafetensorsTensor
+from .parts import Computed, Parts, checked_scales, require_shape, whole_floats
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["unpack"]
+
+
+def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
+    """Ternary matrices, divided by their scales."""
+    for base in list(parts.bases(".weight_scale")):
+        weight, scale = parts.take(base + ".weight"), parts.take(base + ".weight_scale")
+        if weight is not None and scale is not None:
+            parts.make(weight.name, _Ternary(weight, scale), at=weight.name)
+
+
+class _Ternary(Computed):
+    def __init__(self, weight: SafetensorsTensor, scale: SafetensorsTensor) -> None:
+        if len(weight.shape) != 2:
+            raise CheckpointError("not a matrix", tensor=weight.name, found=weight.shape)
+        require_shape(weight, [weight.shape], ["U8"])
+        if int(np.prod(scale.shape)) != 1:
+            raise CheckpointError("not one scale", tensor=scale.name, found=scale.shape)
+        super().__init__(weight.name, (4 * weight.shape[0], weight.shape[1]))
+        self._weight, self._scale = weight, scale
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        quarter = self._weight.shape[0]
+        out = np.empty((stop - start, self.shape[1]), np.float32)
+        for part in range(4):
+            a, b = max(start, part * quarter), min(stop, (part + 1) * quarter)
+            if a < b:
+                packed = self._weight.raw(a - part * quarter, b - part * quarter)
+                out[a - start : b - start] = (packed >> (2 * part)) & 3
+        out -= 1
+        out /= checked_scales(whole_floats(self._scale).reshape(1), self._scale.name)
+        return out

@@ -1,0 +1,273 @@
+"""What packed formats have in common: parts found by name, scales that are checked, columns read in bands."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ...errors import CheckpointError, UnsupportedError
+from ...source import Source
+from ..reader import SafetensorsTensor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ...spec import GGMLType
+
+__all__ = [
+    "Bands",
+    "Computed",
+    "Parts",
+    "Unpacker",
+    "checked_scales",
+    "require_shape",
+    "setting",
+    "whole",
+    "whole_floats",
+]
+
+_SHOWN: Final = 20
+
+MAX_AUXILIARY: Final = 1 << 31
+"""Bytes of a part that is read whole (scales, zero points): larger than any published."""
+
+
+class Computed:
+    """A source whose rows only exist as float32. Subclasses give ``rows``.
+
+    Attributes:
+        name: of the tensor, for errors.
+    """
+
+    def __init__(self, name: str, shape: tuple[int, ...]) -> None:
+        self.name = name
+        self._shape = shape
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._shape
+
+    @property
+    def storage(self) -> GGMLType | None:
+        return None
+
+    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
+        raise TypeError("unpacked rows have no stored form")
+
+
+class Parts:
+    """A checkpoint's tensors, of which some together make one.
+
+    Attributes:
+        tensors: all of them, by name.
+        dropped: (name, reason) of those nothing is made of.
+    """
+
+    def __init__(self, tensors: Mapping[str, SafetensorsTensor]) -> None:
+        self.tensors = tensors
+        self.dropped: list[tuple[str, str]] = []
+        self._made: dict[str, tuple[str, Source]] = {}
+        self._used: set[str] = set()
+        self._missing: list[str] = []
+
+    def bases(self, suffix: str) -> Iterator[str]:
+        """Names before this ending, such as ``.weight_scale``."""
+        for name in self.tensors:
+            if name.endswith(suffix) and name not in self._used:
+                yield name.removesuffix(suffix)
+
+    def take(self, name: str) -> SafetensorsTensor | None:
+        """A part that must be there; where it is not, `finish` says so, together with all others."""
+        if name not in self.tensors:
+            self._missing.append(name)
+            return None
+        return self.find(name)
+
+    def find(self, name: str) -> SafetensorsTensor | None:
+        """A part that may be there."""
+        if (found := self.tensors.get(name)) is not None:
+            self._used.add(name)
+        return found
+
+    def is_used(self, name: str) -> bool:
+        """Whether something was made of this part, or it was dropped."""
+        return name in self._used
+
+    def make(self, name: str, source: Source, *, at: str) -> None:
+        """``source`` stands under ``name``, in the place where the part ``at`` stood."""
+        self._made[at] = (name, source)
+
+    def drop(self, endings: Iterable[str], reason: str) -> None:
+        """Leave out all tensors with one of these endings."""
+        for name in self.tensors:
+            if name.endswith(tuple(endings)) and name not in self._used:
+                self._used.add(name)
+                self.dropped.append((name, reason))
+
+    def finish(self) -> dict[str, Source]:
+        """The tensors, unpacked where something was made of them.
+
+        Raises:
+            CheckpointError: parts are missing; lists them.
+        """
+        if self._missing:
+            more = len(self._missing) - _SHOWN
+            shown = ", ".join(self._missing[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+            raise CheckpointError(f"packed tensors lack their {shown}")
+        found: dict[str, Source] = {}
+        for name, tensor in self.tensors.items():
+            if name in self._made:
+                made, source = self._made[name]
+                if made in found or (made != name and made in self.tensors):
+                    raise CheckpointError("the same tensor is there packed and unpacked", tensor=made)
+                found[made] = source
+            elif name not in self._used:
+                found[name] = tensor
+        return found
+
+
+def whole(tensor: SafetensorsTensor, dtype: str) -> NDArray[Any]:
+    """All of a small tensor in its own numpy dtype and shape.
+
+    Raises:
+        CheckpointError: larger than `MAX_AUXILIARY`.
+    """
+    if tensor.nbytes > MAX_AUXILIARY:
+        raise CheckpointError(
+            "an auxiliary tensor is too large",
+            tensor=tensor.name,
+            found=tensor.nbytes,
+            expected=MAX_AUXILIARY,
+        )
+    rows = int(np.prod(tensor.shape[:-1], dtype=np.int64))
+    return tensor.raw(0, rows).reshape(-1).view(dtype).reshape(tensor.shape)
+
+
+def whole_floats(tensor: SafetensorsTensor) -> NDArray[np.float32]:
+    """All of a small tensor as float32, in its shape.
+
+    Raises:
+        CheckpointError: larger than `MAX_AUXILIARY`.
+        UnsupportedError: its values cannot be read.
+    """
+    if tensor.nbytes > MAX_AUXILIARY:
+        raise CheckpointError(
+            "an auxiliary tensor is too large",
+            tensor=tensor.name,
+            found=tensor.nbytes,
+            expected=MAX_AUXILIARY,
+        )
+    rows = int(np.prod(tensor.shape[:-1], dtype=np.int64))
+    return tensor.rows(0, rows).reshape(tensor.shape)
+
+
+def checked_scales(scales: NDArray[np.float32], name: str, *, zero: bool = False) -> NDArray[np.float32]:
+    """Scales, none of which is NaN, infinite, or (unless ``zero``) 0.
+
+    Raises:
+        CheckpointError: one is; tells which.
+    """
+    good = np.isfinite(scales) if zero else np.isfinite(scales) & (scales != 0)
+    if not good.all():
+        at = np.unravel_index(int(np.argmin(good)), scales.shape)
+        raise CheckpointError(
+            f"a scale is unusable at {tuple(int(i) for i in at)}",
+            tensor=name,
+            found=float(scales[at]),
+            expected="a finite number" + ("" if zero else " other than 0"),
+        )
+    return scales
+
+
+class Bands:
+    """Columns of matrices that are stored the other way round, a band of them at a time.
+
+    What a conversion wants as rows are columns here. Reading a few of them means a small read in every
+    row, so a whole band is read at once; the last few bands are kept, for the chunks that follow.
+    """
+
+    WIDTH: Final = 2048
+    """Bytes of each row in a band."""
+
+    KEPT: Final = 6
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[int, int], NDArray[np.uint8]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def columns(self, tensor: SafetensorsTensor, start: int, stop: int, item: int) -> NDArray[np.uint8]:
+        """Columns ``start`` to ``stop`` of a matrix with items of ``item`` bytes: uint8 (rows, bytes)."""
+        first, last = start * item // self.WIDTH, -(-stop * item // self.WIDTH)
+        bands = [self._band(tensor, band, item) for band in range(first, last)]
+        joined = bands[0] if len(bands) == 1 else np.concatenate(bands, axis=1)
+        offset = first * self.WIDTH
+        return joined[:, start * item - offset : stop * item - offset]
+
+    def _band(self, tensor: SafetensorsTensor, band: int, item: int) -> NDArray[np.uint8]:
+        key = (id(tensor), band)
+        with self._lock:
+            if (found := self._kept.get(key)) is not None:
+                self._kept.move_to_end(key)
+                return found
+        made = tensor.band(band * self.WIDTH, min((band + 1) * self.WIDTH, tensor.shape[-1] * item))
+        with self._lock:
+            self._kept[key] = made
+            while len(self._kept) > self.KEPT:
+                self._kept.popitem(last=False)
+        return made
+
+
+def require_shape(
+    tensor: SafetensorsTensor, expected: Sequence[tuple[int, ...]], dtypes: Sequence[str] = ()
+) -> None:
+    """Check a part.
+
+    Raises:
+        CheckpointError: it has another shape or dtype.
+    """
+    if dtypes and tensor.dtype not in dtypes:
+        raise UnsupportedError(
+            "a packed tensor's part is of another dtype",
+            tensor=tensor.name,
+            found=tensor.dtype,
+            expected=" or ".join(dtypes),
+        )
+    if tuple(tensor.shape) not in expected:
+        raise CheckpointError(
+            "a packed tensor's part is of another shape",
+            tensor=tensor.name,
+            found=tuple(tensor.shape),
+            expected=" or ".join(map(str, dict.fromkeys(expected))),
+        )
+
+
+def setting(settings: Mapping[str, Any], *names: str, kind: type, default: Any = None) -> Any:
+    """A value of a quantization config, by any of its names.
+
+    Raises:
+        CheckpointError: it is of another kind, or there is none and no default.
+    """
+    for name in names:
+        value = settings.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise CheckpointError(
+                "of the wrong kind",
+                path="config.json",
+                key=f"quantization_config.{name}",
+                found=value,
+                expected=kind.__name__,
+            )
+        return value
+    if default is None:
+        raise CheckpointError("missing", path="config.json", key=f"quantization_config.{names[0]}")
+    return default
+
+
+Unpacker = Callable[[Mapping[str, Any], Parts], None]
+"""Given quantization_config and the parts, makes what it can of them. Raises CheckpointError."""

@@ -1,0 +1,245 @@
+"""Packed weights against their naive twins, and packed checkpoints against plain ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gguf_tools
+from gguf_tools.checkpoint import SafetensorsFile, unpack
+from gguf_tools.checkpoint.dtypes import dtype_named
+from gguf_tools.errors import CheckpointError, GGUFToolsError, UnsupportedError
+from gguf_tools.source import row_count
+from tests import packing, tiny
+from tests.packing import PACKINGS, Part, Parts, part, write_parts
+
+SHAPES = [(64, 192), (32, 384), (96, 64)]
+
+
+def unpacked(tmp_path: Path, settings: dict[str, Any], parts: Parts) -> Any:
+    write_parts(tmp_path / "a.safetensors", parts)
+    file = SafetensorsFile(tmp_path / "a.safetensors")
+    return unpack({"quantization_config": settings}, file.tensors)
+
+
+def named(parts: Parts, layer: str = "model.layer") -> Parts:
+    return {f"{layer}.{ending}": one for ending, one in parts.items()}
+
+
+@pytest.mark.parametrize("name", PACKINGS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_rows_are_those_of_the_naive_twin(name: str, shape: tuple[int, int], tmp_path: Path) -> None:
+    settings, packer = PACKINGS[name]
+    parts, values = packer(np.random.default_rng([*name.encode(), *shape]), *shape)
+    found = unpacked(tmp_path, settings, named(parts))
+    assert list(found.tensors) == ["model.layer.weight"]
+    source = found.tensors["model.layer.weight"]
+    assert source.shape == shape
+    assert source.storage is None
+    for start, stop in [(0, shape[0]), (0, 1), (5, 18), (shape[0] - 3, shape[0]), (7, 7)]:
+        rows = source.rows(start, stop)
+        assert rows.dtype == np.float32
+        np.testing.assert_array_equal(rows, values[start:stop])
+    (note,) = found.notes
+    assert "packed" in note
+
+
+@pytest.mark.parametrize("name", ["fp8 blocks", "gptq 3", "awq", "packed 4", "bitnet", "nf4"])
+def test_columns_wider_than_a_band(name: str, tmp_path: Path) -> None:
+    """Matrices stored the other way round are read in bands of 2048 bytes."""
+    settings, packer = PACKINGS[name]
+    parts, values = packer(np.random.default_rng(1), 1120, 64 if name != "fp8 blocks" else 8)
+    source = unpacked(tmp_path, settings, named(parts)).tensors["model.layer.weight"]
+    for start, stop in [(0, 1120), (480, 560), (1000, 1120), (511, 513)]:
+        np.testing.assert_array_equal(source.rows(start, stop), values[start:stop])
+
+
+@pytest.mark.parametrize("name", PACKINGS)
+def test_a_packed_checkpoint_converts_like_the_plain_one(name: str, tmp_path: Path) -> None:
+    """Every linear layer of a small model, to Q4_K_M: the same bytes but for the notes."""
+    settings, packer = PACKINGS[name]
+    plain = tiny.build("qwen3", tmp_path)
+    config = json.loads((plain / "config.json").read_text()) | {"num_hidden_layers": 1}
+    rng = np.random.default_rng(7)
+    dense, packed = {}, {}
+    for tensor, values in tiny.decoder(config, qk_norm=True).items():
+        if tensor.endswith("proj.weight"):
+            parts, values = packer(rng, *values.shape)
+            packed |= named(parts, tensor.removesuffix(".weight"))
+        else:
+            packed[tensor] = part(values)
+        dense[tensor] = values
+    (plain / "config.json").write_text(json.dumps(config))
+    tiny.write_safetensors(plain / "model.safetensors", dense, "F32")
+    gguf_tools.convert(plain, tmp_path / "plain.gguf")
+    (plain / "config.json").write_text(json.dumps(config | {"quantization_config": settings}))
+    write_parts(plain / "model.safetensors", packed)
+    plan = gguf_tools.convert(plain, tmp_path / "packed.gguf")
+    assert (tmp_path / "packed.gguf").read_bytes() == (tmp_path / "plain.gguf").read_bytes()
+    assert any("packed with" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "twin"),
+    [("F8_E4M3", packing.e4m3), ("F8_E5M2", packing.e5m2), ("F8_E8M0", lambda c: 2.0 ** (c - 127))],
+)
+def test_every_code_of_8_bits(dtype: str, twin: Any) -> None:
+    decode = dtype_named(dtype)
+    assert decode is not None
+    assert decode.decode is not None
+    found = decode.decode(np.arange(256, dtype=np.uint8))
+    expected = np.array([twin(code) for code in range(256)], np.float32)
+    if dtype == "F8_E8M0":
+        expected[255] = np.nan
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_stacked_experts_have_scales_of_their_own(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    codes, scale = packing.fp8_codes(rng, (3, 130, 200)), packing.scales_of(rng, (3, 2, 2), "<f4")
+    parts = {"experts.up": part(codes, "F8_E4M3"), "experts.up_scale_inv": part(scale)}
+    settings = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+    source = unpacked(tmp_path, settings, parts).tensors["experts.up"]
+    expected = np.array([packing.e4m3(code) for code in codes.reshape(-1).tolist()], np.float32).reshape(
+        codes.shape
+    )
+    grown = scale.repeat(128, axis=1).repeat(128, axis=2)[:, :130, :200]
+    np.testing.assert_array_equal(source.rows(0, 390), (expected * grown).reshape(390, 200))
+    np.testing.assert_array_equal(source.rows(100, 300), (expected * grown).reshape(390, 200)[100:300])
+
+
+def test_other_tensors_stay_and_scales_of_activations_go(tmp_path: Path) -> None:
+    parts, _ = PACKINGS["fp8 rows"][1](np.random.default_rng(0), 32, 32)
+    norm = part(np.ones(4, "<f4"))
+    everything = {"first.norm": norm, **named(parts), "last.norm": norm}
+    found = unpacked(tmp_path, PACKINGS["fp8 rows"][0], everything)
+    assert list(found.tensors) == ["first.norm", "last.norm", "model.layer.weight"]  # in the order of names
+    assert found.dropped == [("model.layer.input_scale", "a scale of activations, which GGUF has no use for")]
+
+
+def test_a_config_without_packing_changes_nothing(tmp_path: Path) -> None:
+    write_parts(tmp_path / "a.safetensors", {"a": part(np.ones((2, 2), "<f4"))})
+    tensors = SafetensorsFile(tmp_path / "a.safetensors").tensors
+    for config in ({}, {"quantization_config": {}}, {"quantization_config": None}):
+        found = unpack(config, tensors)
+        assert found.tensors == tensors
+        assert not found.dropped
+        assert not found.notes
+
+
+# Bad input
+
+
+def read_all(tmp_path: Path, settings: dict[str, Any], parts: Parts) -> None:
+    for source in unpacked(tmp_path, settings, parts).tensors.values():
+        source.rows(0, row_count(source.shape))
+
+
+def refused(tmp_path: Path, settings: dict[str, Any], parts: Parts, message: str) -> GGUFToolsError:
+    with pytest.raises(GGUFToolsError, match=message) as caught:
+        read_all(tmp_path, settings, parts)
+    assert isinstance(caught.value, CheckpointError | UnsupportedError)
+    return caught.value
+
+
+@pytest.mark.parametrize("name", [name for name in PACKINGS if name != "fp8 tensor"])
+def test_missing_parts_are_all_listed(name: str, tmp_path: Path) -> None:
+    settings, packer = PACKINGS[name]
+    parts, _ = packer(np.random.default_rng(0), 32, 64)
+    optional = {"g_idx", "input_scale", "weight_zero_point", "weight_g_idx", "weight_format"}
+    marks = {"qweight", "weight_packed", "SCB", "weight_scale_inv", "weight_scale_2", "weight_global_scale"}
+    for ending in set(parts) - optional - marks:
+        if ending.startswith("weight.quant_state") or (
+            ending == "weight_scale" and "weight" in parts and len(parts) < 4
+        ):
+            continue  # without it nothing says that anything is packed
+        rest = {key: one for key, one in parts.items() if key != ending}
+        error = refused(tmp_path, settings, named(rest) | named(rest, "other"), "lack|nested|found U8")
+        assert f"model.layer.{ending}" in str(error) or "nested" in ending
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0], ids=str)
+@pytest.mark.parametrize("name", ["fp8 blocks", "fp8 rows", "gptq 4", "awq", "packed 4", "int8", "bitnet"])
+def test_scales_that_are_unusable(name: str, value: float, tmp_path: Path) -> None:
+    settings, packer = PACKINGS[name]
+    parts, _ = packer(np.random.default_rng(0), 32, 64)
+    ending = next(e for e in ("weight_scale_inv", "weight_scale", "scales") if e in parts)
+    one = parts[ending]
+    scale = np.frombuffer(one.data, "<f4" if one.dtype == "F32" else "<f2").copy()
+    scale[-1] = value
+    parts[ending] = Part(one.dtype, one.shape, scale.tobytes())
+    error = refused(tmp_path, settings, named(parts), "a scale is unusable")
+    assert error.tensor == f"model.layer.{ending}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"quant_method": "hqq"}, "unsupported packing of the weights"),
+        ({"quant_method": ["fp8"]}, "unsupported packing of the weights|unhashable"),
+        ({"quant_method": "gptq", "bits": 5, "group_size": 32}, "GPTQ of this many bits"),
+        ({"quant_method": "gptq", "bits": "4"}, "of the wrong kind"),
+        ({"quant_method": "gptq"}, "missing"),
+        ({"quant_method": "gptq", "bits": 4, "checkpoint_format": "marlin"}, "this layout of GPTQ"),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 48}, "the groups do not divide the inputs"),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 0}, "the groups do not divide the inputs"),
+        ({"quant_method": "awq", "bits": 8}, "AWQ of this many bits"),
+        ({"quant_method": "awq", "bits": 4, "version": "gemv"}, "this layout of AWQ"),
+        ({"quant_method": "fp8", "weight_block_size": [128]}, "not two sizes"),
+        ({"quant_method": "compressed-tensors", "format": "marlin-24"}, "this format of compressed-tensors"),
+        ({"quant_method": "compressed-tensors", "format": "pack-quantized"}, "there are no config groups"),
+        ({"quant_method": "modelopt", "quant_algo": "W4A8_AWQ"}, "this algorithm of modelopt"),
+    ],
+)
+def test_settings_that_are_unusable(settings: dict[str, Any], message: str, tmp_path: Path) -> None:
+    parts, _ = PACKINGS["gptq 4"][1](np.random.default_rng(0), 32, 64)
+    refused(tmp_path, settings, named(parts), message)
+
+
+ANY_SHAPE = {
+    # parts whose shape nothing else tells, besides single scales
+    *(
+        (name, "weight")
+        for name in PACKINGS
+        if name.startswith(("fp8", "float8", "int8", "modelopt fp8", "bitnet"))
+    ),
+    ("bitsandbytes 8", "weight"),
+}
+
+
+@pytest.mark.parametrize("name", PACKINGS)
+def test_parts_of_another_shape(name: str, tmp_path: Path) -> None:
+    settings, packer = PACKINGS[name]
+    parts, _ = packer(np.random.default_rng(0), 32, 64)
+    told = {
+        ending: one
+        for ending, one in parts.items()
+        if one.shape and ending not in {"input_scale", "weight_format"} and (name, ending) not in ANY_SHAPE
+    }
+    for ending, one in told.items():
+        if ending.startswith("weight.quant_state"):
+            continue
+        size = len(one.data) // int(np.prod(one.shape))
+        for shape in ((one.shape[0] + 1, *one.shape[1:]), (1, *one.shape, 1)):
+            wrong = Part(one.dtype, shape, bytes(int(np.prod(shape)) * size))
+            refused(tmp_path, settings, named(parts | {ending: wrong}), "shape|not |groups|scale|divide")
+
+
+def test_g_idx_out_of_range(tmp_path: Path) -> None:
+    settings, packer = PACKINGS["gptq by activation"]
+    parts, _ = packer(np.random.default_rng(0), 32, 64)
+    for value in (-1, 2):
+        order = np.frombuffer(parts["g_idx"].data, "<i4").copy()
+        order[3] = value
+        refused(tmp_path, settings, named(parts | {"g_idx": part(order)}), "names a group there is not")
+
+
+def test_packed_and_unpacked_at_once(tmp_path: Path) -> None:
+    settings, packer = PACKINGS["gptq 4"]
+    parts, _ = packer(np.random.default_rng(0), 32, 64)
+    both = named(parts | {"weight": part(np.ones((32, 64), "<f4"))})
+    refused(tmp_path, settings, both, "packed and unpacked")
