@@ -7,11 +7,12 @@
 
     value = d × scale[s] × level − dmin × min[s]            s = sub-block, 0 to 7
 
-    scales      12 bytes, packed as in Q4_K
+    scales      12 bytes, packed as ``six_bit_scales`` says
     fifth bits  byte i: bit s is the high bit of level i of sub-block s
     low bits    byte 32 p + i: low half is level i of sub-block 2 p, high half of sub-block 2 p + 1
 
-Layout and rounding from ggml's ``block_q5_K``, ``quantize_row_q5_K_ref`` and ``dequantize_row_q5_K``.
+Layout and rounding from ggml's ``block_q5_K``, ``quantize_row_q5_K_ref``, ``quantize_row_q5_K_impl`` and
+``dequantize_row_q5_K``.
 """
 
 from __future__ import annotations
@@ -22,32 +23,68 @@ from ..spec import GGMLType
 from .codec import Codec
 from .jit import kernel
 from .lanes import scratch
-from .scale_min import SCRATCH, SUB_BLOCKS, TILE, choose_levels, load_tile, search, step_factors, unpack
+from .positive_scales import BATCH, FIT_SCRATCH
+from .scale_min import FOUND, SCRATCH, step_factors
+from .six_bit_scales import (
+    ELEMENTS,
+    SUB_BLOCKS,
+    TILE,
+    choose_levels,
+    find,
+    find_weighted,
+    fit_levels,
+    unpack,
+)
 
 LAYOUT = np.dtype([("d", "<f2"), ("dmin", "<f2"), ("scales", "u1", 12), ("qh", "u1", 32), ("qs", "u1", 128)])
 
 _LEVELS = np.float32(31)
-_FACTORS = step_factors(-0.5, 15, 31)
+_FACTORS = step_factors(-0.5, 0.1, 15, 31)
+_WEIGHTED_FACTORS = step_factors(-0.9, 0.05, 36, 31)
+_LIMIT = 63
 
 
 @kernel
 def _encode(values, out):  # type: ignore[no-untyped-def]
     tile = scratch(SCRATCH)
-    chosen = np.empty(256, np.uint8)
+    found = np.empty((FOUND, TILE * SUB_BLOCKS), np.float32)
+    chosen = np.empty(ELEMENTS, np.uint8)
+    scales = np.empty((2, SUB_BLOCKS), np.int64)
+    spread = np.empty((2, ELEMENTS), np.float32)
     for first in range(0, values.shape[0], TILE):
         count = min(TILE, values.shape[0] - first)
-        load_tile(values, first, count, tile)
-        search(tile, _FACTORS, _LEVELS)
+        find(values, first, count, _FACTORS, _LEVELS, found, tile)
         for b in range(count):
-            choose_levels(tile, b * SUB_BLOCKS, values, first + b, _LEVELS, out, chosen)
-            for i in range(32):
-                fifth = np.uint8(0)
-                for pair in range(4):
-                    low = chosen[pair * 64 + i]
-                    high = chosen[pair * 64 + 32 + i]
-                    out[first + b, 48 + pair * 32 + i] = np.uint8((low & 15) | (high << 4))
-                    fifth = np.uint8(fifth | ((low >> 4) << (2 * pair)) | ((high >> 4) << (2 * pair + 1)))
-                out[first + b, 16 + i] = fifth
+            choose_levels(values, first + b, found, b * SUB_BLOCKS, _LEVELS, out, chosen, scales, spread)
+            _pack(chosen, out, first + b)
+
+
+@kernel
+def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
+    tile = scratch(SCRATCH)
+    fit = scratch(FIT_SCRATCH)
+    found = np.empty((FOUND, BATCH * SUB_BLOCKS), np.float32)
+    chosen = np.empty(ELEMENTS, np.uint8)
+    scales = np.empty((2, SUB_BLOCKS), np.int64)
+    spread = np.empty((2, ELEMENTS), np.float32)
+    for first in range(0, values.shape[0], BATCH):
+        count = min(BATCH, values.shape[0] - first)
+        find_weighted(values, weights, first, count, _WEIGHTED_FACTORS, _LEVELS, found, tile, fit)
+        for b in range(count):
+            fit_levels(values, first + b, b, _LIMIT, found, fit, _LEVELS, out, chosen, scales, spread)
+            _pack(chosen, out, first + b)
+
+
+@kernel
+def _pack(chosen, out, b):  # type: ignore[no-untyped-def]
+    for i in range(32):
+        fifth = np.uint8(0)
+        for pair in range(4):
+            low = chosen[pair * 64 + i]
+            high = chosen[pair * 64 + 32 + i]
+            out[b, 48 + pair * 32 + i] = np.uint8((low & 15) | (high << 4))
+            fifth = np.uint8(fifth | ((low >> 4) << (2 * pair)) | ((high >> 4) << (2 * pair + 1)))
+        out[b, 16 + i] = fifth
 
 
 @kernel
@@ -66,4 +103,4 @@ def _decode(data, out):  # type: ignore[no-untyped-def]
                 out[b, pair * 64 + 32 + i] = scales[2 * pair + 1] * np.float32(high) - mins[2 * pair + 1]
 
 
-CODEC = Codec(GGMLType.Q5_K, LAYOUT, _encode, _decode)
+CODEC = Codec(GGMLType.Q5_K, LAYOUT, _encode, _decode, weighted=_encode_weighted)

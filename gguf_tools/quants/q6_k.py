@@ -12,12 +12,8 @@
                byte 64 h + 32 + i:  level(1) in the low half, level(3) in the high half
     high bits  byte 32 h + i:       two bits each of level(0), level(1), level(2), level(3), lowest first
 
-A sub-block's scale comes from a search over 19 steps around −32 / (the value of largest magnitude): for
-each the levels are fixed, the scale follows by least squares weighted with x², and the one that explains
-most of the values wins. Steps do not depend on one another, so every lane of a tile (see ``lanes``) is one
-sub-block, with float32 arithmetic in the reference's order.
-
-Layout and formulas from ggml's ``block_q6_K``, ``make_qx_quants``, ``quantize_row_q6_K_ref`` and
+Scales are searched for as in ``symmetric``; with an importance matrix the importances are the weights.
+Layout and formulas from ggml's ``block_q6_K``, ``quantize_row_q6_K_ref``, ``quantize_row_q6_K_impl`` and
 ``dequantize_row_q6_K``.
 """
 
@@ -31,7 +27,9 @@ from ..spec import GGMLType
 from .codec import Codec
 from .half import half_to_single, single_to_half
 from .jit import kernel
-from .lanes import CHUNK, LANES, MAGIC, level, nearest, scratch
+from .lanes import LANES, MAGIC, level, nearest, scratch
+from .symmetric import EMPTY, SCALE, SCRATCH, STEP, search, step_factors, weigh_by_square
+from .tiles import load, load_weights
 
 LAYOUT = np.dtype([("ql", "u1", 128), ("qh", "u1", 64), ("scales", "i1", 16), ("d", "<f2")])
 
@@ -40,120 +38,53 @@ _SUB_BLOCKS: Final = 16
 _TILE: Final = LANES // _SUB_BLOCKS
 _BYTES: Final = 210
 
-# Where things are in a tile: three planes of _SIZE rows, then one row of each state.
-_X = 0
-_SQUARE = _X + _SIZE * LANES  # x², the weight
-_CUBE = _SQUARE + _SIZE * LANES  # x² × x
-_STATE = _CUBE + _SIZE * LANES
-_LARGEST = _STATE  # the value of largest magnitude, the first of several
-_STEP = _STATE + 1 * LANES  # levels per unit of x
-_BEST_STEP = _STATE + 2 * LANES  # zero where there is nothing to search
-_BEST = _STATE + 3 * LANES
-_SCALE = _STATE + 4 * LANES
-_SUM_XL = _STATE + 5 * LANES  # of x² × x × level
-_SUM_L2 = _STATE + 6 * LANES  # of x² × level²
-_SCRATCH = _STATE + 7 * LANES
-_END = _SIZE * LANES
-_PART = CHUNK * LANES
-
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
-_INFINITY = np.float32(np.inf)
 _TINY = np.float32(1e-15)  # ggml's GROUP_MAX_EPS: smaller counts as zero
 _SCALE_RANGE = np.float32(-128)
 _LOW = np.float32(MAGIC - np.float32(32))
 _HIGH = np.float32(MAGIC + np.float32(31))
-_TENTHS = np.array([0, *range(-9, 0), *range(1, 10)], dtype=np.float32)
-_FACTORS = -(np.float32(32) + np.float32(0.1) * _TENTHS)
+_FACTORS = step_factors(32)
 
 
 @kernel
 def _encode(values, out):  # type: ignore[no-untyped-def]
-    tile = scratch(_SCRATCH)
+    tile = scratch(SCRATCH)
     chosen = np.empty(256, np.uint8)
     scales = np.empty(256, np.float32)
     for first in range(0, values.shape[0], _TILE):
         count = min(_TILE, values.shape[0] - first)
-        _load_tile(values, first, count, tile)
-        _search(tile, _FACTORS)
+        load(values, first, count, _SIZE, tile)
+        weigh_by_square(_SIZE, tile)
+        search(_SIZE, _FACTORS, _LOW, _HIGH, tile)
         for b in range(count):
-            _choose_levels(tile, b * _SUB_BLOCKS, values, first + b, out, chosen, scales)
+            _write(values, first + b, b * _SUB_BLOCKS, out, chosen, scales, tile)
 
 
 @kernel
-def _load_tile(values, first, count, s):  # type: ignore[no-untyped-def]
-    """Transpose ``count`` super-blocks from ``first`` on into the tile; unused lanes are zero."""
-    for b in range(count):
-        for sub in range(_SUB_BLOCKS):
-            for i in range(_SIZE):
-                s[_X + i * LANES + b * _SUB_BLOCKS + sub] = values[first + b, sub * _SIZE + i]
-    for i in range(_SIZE):
-        for j in range(count * _SUB_BLOCKS, LANES):
-            s[_X + i * LANES + j] = _ZERO
+def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
+    tile = scratch(SCRATCH)
+    chosen = np.empty(256, np.uint8)
+    scales = np.empty(256, np.float32)
+    for first in range(0, values.shape[0], _TILE):
+        count = min(_TILE, values.shape[0] - first)
+        load(values, first, count, _SIZE, tile)
+        load_weights(weights, first, count, _SIZE, tile)
+        search(_SIZE, _FACTORS, _LOW, _HIGH, tile)
+        for b in range(count):
+            _write(values, first + b, b * _SUB_BLOCKS, out, chosen, scales, tile)
 
 
 @kernel
-def _search(s, factors):  # type: ignore[no-untyped-def]
-    """Leave each lane's scale, and the step its levels are made with, in the tile."""
-    for j in range(LANES):
-        s[_LARGEST + j] = _ZERO
-    for part in range(0, _END, _PART):
-        for j in range(LANES):
-            largest = s[_LARGEST + j]
-            for k in range(0, _PART, LANES):
-                x = s[_X + part + k + j]
-                s[_SQUARE + part + k + j] = x * x
-                s[_CUBE + part + k + j] = x * x * x
-                largest = x if abs(x) > abs(largest) else largest
-            s[_LARGEST + j] = largest
-    for t in range(factors.size):
-        factor = factors[t]
-        for j in range(LANES):
-            s[_STEP + j] = factor / s[_LARGEST + j]
-            s[_SUM_XL + j] = _ZERO
-            s[_SUM_L2 + j] = _ZERO
-        for part in range(0, _END, _PART):
-            for j in range(LANES):
-                step = s[_STEP + j]
-                sum_xl = s[_SUM_XL + j]
-                sum_l2 = s[_SUM_L2 + j]
-                for k in range(0, _PART, LANES):
-                    l = level(step * s[_X + part + k + j], _LOW, _HIGH) - MAGIC  # noqa: E741
-                    sum_xl += s[_CUBE + part + k + j] * l
-                    sum_l2 += s[_SQUARE + part + k + j] * l * l
-                s[_SUM_XL + j] = sum_xl
-                s[_SUM_L2 + j] = sum_l2
-        if t == 0:
-            for j in range(LANES):
-                sum_xl = s[_SUM_XL + j]
-                sum_l2 = s[_SUM_L2 + j]
-                scale = sum_xl / sum_l2
-                scale = scale if sum_l2 != _ZERO else _ZERO
-                empty = abs(s[_LARGEST + j]) < _TINY
-                s[_SCALE + j] = _ZERO if empty else scale
-                s[_BEST + j] = _INFINITY if empty else scale * sum_xl
-                s[_BEST_STEP + j] = _ZERO if empty else s[_STEP + j]
-        else:
-            for j in range(LANES):
-                sum_xl = s[_SUM_XL + j]
-                sum_l2 = s[_SUM_L2 + j]
-                scale = sum_xl / sum_l2
-                if (sum_l2 > _ZERO) & (sum_xl * sum_xl > s[_BEST + j] * sum_l2):
-                    s[_SCALE + j] = scale
-                    s[_BEST + j] = scale * sum_xl
-                    s[_BEST_STEP + j] = s[_STEP + j]
-
-
-@kernel
-def _choose_levels(s, lane, values, b, out, chosen, scales):  # type: ignore[no-untyped-def]
-    """Write super-block b. Its first sub-block is the tile's lane ``lane``; the last two are scratch space.
+def _write(values, b, lane, out, chosen, scales, s):  # type: ignore[no-untyped-def]
+    """Write super-block b, whose first sub-block is lane ``lane`` of tile ``s``.
 
     Scales are rounded to 8 bits relative to the largest, d to a half, and levels chosen anew for what these
     decode to. Where a scale decodes to zero the levels of the search stay, which is what ggml leaves there.
     """
     largest = _ZERO
     for j in range(lane, lane + _SUB_BLOCKS):
-        scale = s[_SCALE + j]
+        scale = s[SCALE + j]
         largest = scale if abs(scale) > abs(largest) else largest
     if abs(largest) < _TINY:
         for i in range(_BYTES):
@@ -166,7 +97,7 @@ def _choose_levels(s, lane, values, b, out, chosen, scales):  # type: ignore[no-
     d = half_to_single(half)
     zeros = 0
     for j in range(_SUB_BLOCKS):
-        sc = np.int8(min(127, nearest(inverse * s[_SCALE + lane + j])))
+        sc = np.int8(min(127, nearest(inverse * s[SCALE + lane + j])))
         out[b, 192 + j] = np.uint8(sc)
         scale = np.float32(d * np.float32(sc))
         zeros += scale == _ZERO
@@ -179,11 +110,12 @@ def _choose_levels(s, lane, values, b, out, chosen, scales):  # type: ignore[no-
     if zeros:
         for j in range(_SUB_BLOCKS):
             if scales[j * _SIZE] == _ZERO:
-                step = s[_BEST_STEP + lane + j]
+                step = s[STEP + lane + j]
+                empty = s[EMPTY + lane + j] != _ZERO
                 for i in range(j * _SIZE, (j + 1) * _SIZE):
                     biased = level(step * values[b, i], _LOW, _HIGH)
                     found = np.uint8((np.float32(biased).view(np.int32) + 32) & 63)
-                    chosen[i] = np.uint8(0) if step == _ZERO else found
+                    chosen[i] = np.uint8(0) if empty else found
     for h in range(2):
         for i in range(32):
             q0 = chosen[128 * h + i]
@@ -221,4 +153,4 @@ def _decode(data, out):  # type: ignore[no-untyped-def]
                     out[b, 128 * h + 96 + i] = scales[at + 6] * np.float32(q3)
 
 
-CODEC = Codec(GGMLType.Q6_K, LAYOUT, _encode, _decode)
+CODEC = Codec(GGMLType.Q6_K, LAYOUT, _encode, _decode, weighted=_encode_weighted)

@@ -24,6 +24,8 @@ MODULES: Final[dict[GGMLType, str]] = {
     GGMLType.Q4_1: "q4_1",
     GGMLType.Q5_0: "q5_0",
     GGMLType.Q5_1: "q5_1",
+    GGMLType.Q2_K: "q2_k",
+    GGMLType.Q3_K: "q3_k",
     GGMLType.Q4_K: "q4_k",
     GGMLType.Q5_K: "q5_k",
     GGMLType.Q6_K: "q6_k",

@@ -26,7 +26,7 @@ _PLAIN: Final[dict[GGMLType, Decoder]] = {
 
 DECODERS: Final[dict[GGMLType, Decoder]] = _PLAIN | blocks_of_32.DECODERS | k_quants.DECODERS
 
-ENCODERS: Final[dict[GGMLType, Encoder]] = blocks_of_32.ENCODERS
+ENCODERS: Final[dict[GGMLType, Encoder]] = blocks_of_32.ENCODERS | k_quants.ENCODERS
 
 
 def decode(data: Block, type_: GGMLType) -> Values:
@@ -38,6 +38,6 @@ def decode(data: Block, type_: GGMLType) -> Values:
 
 def encode(x: Values, type_: GGMLType) -> Block:
     """Values → blocks, flat. Only where no scale or its inverse overflows, which C leaves undefined."""
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         blocks = x.reshape(-1, BLOCK_SIZES[type_].elements)
         return np.concatenate([ENCODERS[type_](block) for block in blocks])

@@ -1,0 +1,129 @@
+"""Tiles: sub-blocks transposed into lanes, as all scale searches start from them.
+
+A tile (see ``lanes``) begins with three planes of SIZE rows: values, weights, and one for the search. Rows
+of per-lane state follow from ``STATE`` on; the first of them is the spread that weights are made with.
+Sub-blocks of 16 values use half of each plane.
+
+With an importance matrix a value's weight is importance × √(spread + x²), from ggml's
+``quantize_row_*_impl``; the spread is the mean square of a super-block or a row, or twice that.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from .jit import kernel
+from .lanes import CHUNK, LANES
+
+__all__ = [
+    "PART",
+    "STATE",
+    "THIRD",
+    "WEIGHT",
+    "X",
+    "load",
+    "load_weights",
+    "put_spreads",
+    "spread_of_blocks",
+    "spread_of_rows",
+    "weigh",
+]
+
+SIZE: Final = 32
+"""Values of the largest sub-blocks."""
+
+X: Final = 0
+WEIGHT: Final = X + SIZE * LANES
+THIRD: Final = WEIGHT + SIZE * LANES
+_SPREAD: Final = THIRD + SIZE * LANES
+STATE: Final = _SPREAD + LANES
+"""Where a search keeps what it knows of each lane."""
+
+PART: Final = CHUNK * LANES
+"""Floats of a plane that are gone through at a time."""
+
+_ZERO = np.float32(0)
+
+
+@kernel
+def load(values, first, count, size, s):  # type: ignore[no-untyped-def]
+    """Transpose ``count`` blocks from ``first`` on into the plane of values; unused lanes are zero."""
+    _transpose(values, first, count, size, values.shape[0], X, s)
+
+
+@kernel
+def load_weights(weights, first, count, size, s):  # type: ignore[no-untyped-def]
+    """The same for the importances of these blocks: block b takes row b mod (blocks of one row)."""
+    _transpose(weights, first, count, size, weights.shape[0], WEIGHT, s)
+
+
+@kernel
+def _transpose(source, first, count, size, rows, plane, s):  # type: ignore[no-untyped-def]
+    per_block = source.shape[1] // size
+    for b in range(count):
+        row = (first + b) % rows
+        for sub in range(per_block):
+            lane = plane + b * per_block + sub
+            for i in range(size):
+                s[lane + i * LANES] = source[row, sub * size + i]
+    for i in range(size):
+        for j in range(count * per_block, LANES):
+            s[plane + i * LANES + j] = _ZERO
+
+
+@kernel
+def spread_of_blocks(values, first, count, size, times, sums, s):  # type: ignore[no-untyped-def]
+    """Each lane's spread: ``times`` (float32) the mean square of its super-block.
+
+    The sums of all blocks grow side by side, as each is one long chain of additions. ``sums`` is scratch
+    space: float32, one for each block of a tile.
+    """
+    elements = values.shape[1]
+    per_block = elements // size
+    for b in range(count):
+        sums[b] = _ZERO
+    for i in range(elements):
+        for b in range(count):
+            sums[b] += values[first + b, i] * values[first + b, i]
+    for b in range(count):
+        spread = times * sums[b] / np.float32(elements)
+        for sub in range(per_block):
+            s[_SPREAD + b * per_block + sub] = spread
+
+
+@kernel
+def spread_of_rows(values, blocks_of_row, spreads):  # type: ignore[no-untyped-def]
+    """The mean square of every row, where a row is so many blocks. Eight sums grow side by side."""
+    elements = values.shape[1]
+    rows = values.shape[0] // blocks_of_row
+    for first in range(0, rows, 8):
+        last = min(first + 8, rows)
+        for row in range(first, last):
+            spreads[row] = _ZERO
+        for block in range(blocks_of_row):
+            for i in range(elements):
+                for row in range(first, last):
+                    x = values[row * blocks_of_row + block, i]
+                    spreads[row] += x * x
+        for row in range(first, last):
+            spreads[row] /= np.float32(elements * blocks_of_row)
+
+
+@kernel
+def put_spreads(spreads, blocks_of_row, first, count, s):  # type: ignore[no-untyped-def]
+    """Each lane's spread where a block is one lane: its row's."""
+    for b in range(count):
+        s[_SPREAD + b] = spreads[(first + b) // blocks_of_row]
+
+
+@kernel
+def weigh(size, s):  # type: ignore[no-untyped-def]
+    """Turn importances into weights."""
+    for part in range(0, size * LANES, PART):
+        for j in range(LANES):
+            spread = s[_SPREAD + j]
+            for k in range(0, PART, LANES):
+                x = s[X + part + k + j]
+                s[WEIGHT + part + k + j] = s[WEIGHT + part + k + j] * np.sqrt(spread + x * x)
