@@ -248,7 +248,7 @@ def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
             load_weights(weights, first, count, _SIZE, tile)
             spread_of_blocks(values, first, count, _SIZE, _TWICE, sums, tile)
             weigh(_SIZE, tile)
-            search(_SIZE, _FACTORS, _LOW, _HIGH, tile)
+            search(_SIZE, _FACTORS, _LOW, _HIGH, True, tile)
             collect(count * _SUB_BLOCKS, found, start * _SUB_BLOCKS, tile)
             _sum_weights(count * _SUB_BLOCKS, sum_w, start * _SUB_BLOCKS, tile)
         _search_scales(found, sum_w, blocks, tile)
@@ -273,13 +273,16 @@ def _sum_weights(count, sum_w, at, s):  # type: ignore[no-untyped-def]
 
 @kernel
 def _search_scales(found, sum_w, blocks, s):  # type: ignore[no-untyped-def]
-    """The same search once more, with super-blocks as lanes and their sub-blocks' scales as values."""
+    """The same search once more, with super-blocks as lanes and their sub-blocks' scales as values.
+
+    Scales are infinite where weights overflow.
+    """
     for i in range(_SUB_BLOCKS):
         for b in range(LANES):
             column = b * _SUB_BLOCKS + i
             s[X + i * LANES + b] = found[0, column] if b < blocks else _ZERO
             s[WEIGHT + i * LANES + b] = sum_w[column] if b < blocks else _ZERO
-    search(_SUB_BLOCKS, _SCALE_FACTORS, _LOW_SCALE, _HIGH_SCALE, s)
+    search(_SUB_BLOCKS, _SCALE_FACTORS, _LOW_SCALE, _HIGH_SCALE, False, s)
 
 
 @kernel

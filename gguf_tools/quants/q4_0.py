@@ -6,7 +6,8 @@
          └────────┴──────────────────────────────────┘
 
 Layout and rounding from ggml's ``block_q4_0`` and ``quantize_row_q4_0_ref``: the value of
-largest magnitude becomes −8, so d = value / −8, and q = ⌊x / d + 8 + ½⌋, at most 15.
+largest magnitude becomes −8, so d = value / −8, and q = ⌊x / d + 8 + ½⌋, at most 15. With an importance
+matrix the search of ``symmetric`` replaces that, from ``quantize_row_q4_0_impl``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from .codec import Codec
 from .extremes import TILE, widest
 from .half import half_to_single, single_to_half
 from .jit import kernel
+from .lanes import LANES, MAGIC, scratch
+from .symmetric import SCALE, SCRATCH, levels_found, search_rows, step_factors
+from .tiles import spread_of_rows
 
 LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", 16)])
 
@@ -28,6 +32,9 @@ _LOWEST = np.float32(-8)
 _OFFSET = np.float32(8.5)
 _LIMIT = np.float32(128)
 _TOP = np.int32(15)
+_FACTORS = step_factors(8)
+_LOW_LEVEL = np.float32(MAGIC - np.float32(8))
+_HIGH_LEVEL = np.float32(MAGIC + np.float32(7))
 
 
 @kernel
@@ -61,6 +68,26 @@ def _level(value, inverse):
 
 
 @kernel
+def _encode_weighted(values, weights, out):
+    tile = scratch(SCRATCH)
+    spreads = np.empty(values.shape[0] // weights.shape[0], np.float32)
+    chosen = np.empty(2 * _HALF_BLOCK, np.uint8)
+    spread_of_rows(values, weights.shape[0], spreads)
+    for first in range(0, values.shape[0], LANES):
+        count = min(LANES, values.shape[0] - first)
+        search_rows(values, weights, first, count, spreads, _FACTORS, _LOW_LEVEL, _HIGH_LEVEL, tile)
+        for lane in range(count):
+            b = first + lane
+            levels_found(values, b, lane, _LOW_LEVEL, _HIGH_LEVEL, tile, chosen)
+            scale = single_to_half(tile[SCALE + lane])
+            out[b, 0] = np.uint8(scale & np.uint16(0xFF))
+            out[b, 1] = np.uint8(scale >> np.uint16(8))
+            for i in range(_HALF_BLOCK):
+                low = np.uint8(chosen[i] & np.uint8(15))
+                out[b, 2 + i] = np.uint8(low | np.uint8(chosen[i + _HALF_BLOCK] << np.uint8(4)))
+
+
+@kernel
 def _decode_blocks(data, out):
     half = out.shape[1] // 2  # not the constant 16: LLVM would unroll the loop before it could vectorize it
     for b in range(data.shape[0]):
@@ -71,4 +98,4 @@ def _decode_blocks(data, out):
             out[b, i + _HALF_BLOCK] = np.float32(np.int32(byte >> 4) - np.int32(8)) * d
 
 
-CODEC = Codec(GGMLType.Q4_0, LAYOUT, _encode_blocks, _decode_blocks)
+CODEC = Codec(GGMLType.Q4_0, LAYOUT, _encode_blocks, _decode_blocks, weighted=_encode_weighted)

@@ -7,6 +7,7 @@
 
 Bit i of ``qh`` is the fifth bit of q[i]. Layout and rounding from ggml's ``block_q5_1`` and
 ``quantize_row_q5_1_ref``: m is the least value, d = (greatest − least) / 31, and q = ⌊(x − m) / d + ½⌋.
+With an importance matrix the search of ``scale_min`` replaces that, from ``quantize_row_q5_1_impl``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from .codec import Codec
 from .extremes import BLOCK, TILE, ranges
 from .half import half_to_single, single_to_half
 from .jit import kernel
+from .lanes import LANES, scratch
+from .scale_min import FOUND, LOW, SCALE, SCRATCH, levels_found, search_rows, step_factors
+from .tiles import spread_of_rows
 
 LAYOUT = np.dtype([("d", "<f2"), ("m", "<f2"), ("qh", "<u4"), ("qs", "u1", 16)])
 
@@ -30,6 +34,7 @@ _LIMIT = np.float32(128)
 _TOP = np.int32(31)
 _LOWEST_BITS = np.uint64(0x0101_0101_0101_0101)
 _GATHER_BITS = np.uint64(0x0102_0408_1020_4080)  # brings the lowest bit of byte i to bit 56 + i
+_FACTORS = step_factors(-0.9, 0.05, 36, 31)
 
 
 @kernel
@@ -75,6 +80,34 @@ def _level(value, least, inverse):
 
 
 @kernel
+def _encode_weighted(values, weights, out):
+    tile = scratch(SCRATCH)
+    found = np.empty((FOUND, LANES), np.float32)
+    spreads = np.empty(values.shape[0] // weights.shape[0], np.float32)
+    chosen = np.empty(2 * _HALF_BLOCK, np.uint8)
+    words = chosen.view(np.uint64)
+    spread_of_rows(values, weights.shape[0], spreads)
+    for first in range(0, values.shape[0], LANES):
+        count = min(LANES, values.shape[0] - first)
+        search_rows(values, weights, first, count, spreads, _FACTORS, _LEVELS, found, tile)
+        for lane in range(count):
+            b = first + lane
+            levels_found(values, b, 0, chosen.size, found, lane, _LEVELS, True, chosen)
+            scale = single_to_half(found[SCALE, lane])
+            offset = single_to_half(found[LOW, lane])
+            out[b, 0] = np.uint8(scale & np.uint16(0xFF))
+            out[b, 1] = np.uint8(scale >> np.uint16(8))
+            out[b, 2] = np.uint8(offset & np.uint16(0xFF))
+            out[b, 3] = np.uint8(offset >> np.uint16(8))
+            for i in range(4):
+                fifths = np.uint64(words[i] >> np.uint64(4)) & _LOWEST_BITS
+                out[b, 4 + i] = np.uint8(np.uint64(fifths * _GATHER_BITS) >> np.uint64(56))
+            for i in range(_HALF_BLOCK):
+                low = np.uint8(chosen[i] & np.uint8(15))
+                out[b, 8 + i] = np.uint8(low | np.uint8(chosen[i + _HALF_BLOCK] << np.uint8(4)))
+
+
+@kernel
 def _decode_blocks(data, out):
     for b in range(data.shape[0]):
         d = half_to_single(np.uint16(data[b, 0]) | np.uint16(np.uint16(data[b, 1]) << np.uint16(8)))
@@ -90,4 +123,4 @@ def _decode_blocks(data, out):
             out[b, i + _HALF_BLOCK] = np.float32(np.float32(np.int32((byte >> 4) | high)) * d) + m
 
 
-CODEC = Codec(GGMLType.Q5_1, LAYOUT, _encode_blocks, _decode_blocks)
+CODEC = Codec(GGMLType.Q5_1, LAYOUT, _encode_blocks, _decode_blocks, weighted=_encode_weighted)

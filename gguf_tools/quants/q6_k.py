@@ -56,7 +56,7 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
         count = min(_TILE, values.shape[0] - first)
         load(values, first, count, _SIZE, tile)
         weigh_by_square(_SIZE, tile)
-        search(_SIZE, _FACTORS, _LOW, _HIGH, tile)
+        search(_SIZE, _FACTORS, _LOW, _HIGH, True, tile)
         for b in range(count):
             _write(values, first + b, b * _SUB_BLOCKS, out, chosen, scales, tile)
 
@@ -70,7 +70,7 @@ def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
         count = min(_TILE, values.shape[0] - first)
         load(values, first, count, _SIZE, tile)
         load_weights(weights, first, count, _SIZE, tile)
-        search(_SIZE, _FACTORS, _LOW, _HIGH, tile)
+        search(_SIZE, _FACTORS, _LOW, _HIGH, True, tile)
         for b in range(count):
             _write(values, first + b, b * _SUB_BLOCKS, out, chosen, scales, tile)
 

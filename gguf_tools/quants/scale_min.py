@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from .half import half_to_single, single_to_half
 from .jit import kernel
 from .lanes import LANES, MAGIC, level, nearest
-from .tiles import PART, STATE, THIRD, WEIGHT, X
+from .tiles import PART, SIZE, STATE, THIRD, WEIGHT, X, load, load_weights, put_spreads, weigh
 
 __all__ = [
     "FOUND",
@@ -34,6 +34,7 @@ __all__ = [
     "refit",
     "round_scales",
     "search",
+    "search_rows",
     "step_factors",
     "weigh_by_magnitude",
     "weigh_by_mean",
@@ -386,3 +387,15 @@ def refit(values, b, half_d, half_min, scales, mins, found, at, levels, guarded,
         for j in range(scales.size):
             if spread[0, j * size] == _ZERO:
                 levels_found(values, b, j * size, size, found, at + j, levels, guarded, chosen)
+
+
+@kernel
+def search_rows(values, weights, first, count, spreads, factors, levels, found, s):  # type: ignore[no-untyped-def]
+    """Search for scales and mins of blocks of one sub-block, with importances and rows' ``spreads``."""
+    size = SIZE
+    load(values, first, count, size, s)
+    load_weights(weights, first, count, size, s)
+    put_spreads(spreads, weights.shape[0], first, count, s)
+    weigh(size, s)
+    search(size, factors, levels, True, False, s)
+    collect(count, found, 0, s)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .jit import kernel
 from .lanes import LANES, MAGIC, level
-from .tiles import PART, STATE, THIRD, WEIGHT, X
+from .tiles import PART, SIZE, STATE, THIRD, WEIGHT, X, load, load_weights, put_spreads, weigh
 
 __all__ = [
     "EMPTY",
@@ -25,7 +25,9 @@ __all__ = [
     "SCRATCH",
     "STEP",
     "collect",
+    "levels_found",
     "search",
+    "search_rows",
     "step_factors",
     "weigh_by_square",
 ]
@@ -70,10 +72,10 @@ def weigh_by_square(size, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def search(size, factors, low, high, s):  # type: ignore[no-untyped-def]
+def search(size, factors, low, high, finite, s):  # type: ignore[no-untyped-def]
     """Leave each lane's scale, and the step its levels are made with, in the tile.
 
-    ``low`` and ``high`` are MAGIC + the least and the largest level.
+    ``low`` and ``high`` are MAGIC + the least and the largest level; ``finite`` says that all values are.
     """
     _start(size, s)
     for t in range(factors.size):
@@ -82,17 +84,10 @@ def search(size, factors, low, high, s):  # type: ignore[no-untyped-def]
             s[_TRY_STEP + j] = factor / s[_LARGEST + j]
             s[_SUM_XL + j] = _ZERO
             s[_SUM_L2 + j] = _ZERO
-        for part in range(0, size * LANES, PART):
-            for j in range(LANES):
-                step = s[_TRY_STEP + j]
-                sum_xl = s[_SUM_XL + j]
-                sum_l2 = s[_SUM_L2 + j]
-                for k in range(0, PART, LANES):
-                    l = level(step * s[X + part + k + j], low, high) - MAGIC  # noqa: E741
-                    sum_xl += s[_PRODUCT + part + k + j] * l
-                    sum_l2 += s[WEIGHT + part + k + j] * l * l
-                s[_SUM_XL + j] = sum_xl
-                s[_SUM_L2 + j] = sum_l2
+        if finite:
+            _sum_finite(size, np.float32(low - MAGIC), np.float32(high - MAGIC), s)
+        else:
+            _sum(size, low, high, s)
         if t == 0:
             for j in range(LANES):
                 sum_xl = s[_SUM_XL + j]
@@ -130,8 +125,65 @@ def _start(size, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def _sum(size, low, high, s):  # type: ignore[no-untyped-def]
+    """The sums that least squares needs of the levels of a step."""
+    for part in range(0, size * LANES, PART):
+        for j in range(LANES):
+            step = s[_TRY_STEP + j]
+            sum_xl = s[_SUM_XL + j]
+            sum_l2 = s[_SUM_L2 + j]
+            for k in range(0, PART, LANES):
+                l = level(step * s[X + part + k + j], low, high) - MAGIC  # noqa: E741
+                sum_xl += s[_PRODUCT + part + k + j] * l
+                sum_l2 += s[WEIGHT + part + k + j] * l * l
+            s[_SUM_XL + j] = sum_xl
+            s[_SUM_L2 + j] = sum_l2
+
+
+@kernel
+def _sum_finite(size, least, most, s):  # type: ignore[no-untyped-def]
+    """The same with fewer operations. |step × x| is at most n + 1 where x is finite and a lane not empty, so
+    it may be limited before it is rounded, and MAGIC rounds it without care for other exponents."""
+    for part in range(0, size * LANES, PART):
+        for j in range(LANES):
+            step = s[_TRY_STEP + j]
+            sum_xl = s[_SUM_XL + j]
+            sum_l2 = s[_SUM_L2 + j]
+            for k in range(0, PART, LANES):
+                l = step * s[X + part + k + j]  # noqa: E741
+                l = least if l < least else l  # noqa: E741
+                l = most if l > most else l  # noqa: E741
+                l = (l + MAGIC) - MAGIC  # noqa: E741
+                sum_xl += s[_PRODUCT + part + k + j] * l
+                sum_l2 += s[WEIGHT + part + k + j] * l * l
+            s[_SUM_XL + j] = sum_xl
+            s[_SUM_L2 + j] = sum_l2
+
+
+@kernel
 def collect(count, found, at, s):  # type: ignore[no-untyped-def]
     """Copy the outcome of the first ``count`` lanes to columns ``at`` and on of ``found``, (FOUND, …)."""
     for row in range(FOUND):
         for j in range(count):
             found[row, at + j] = s[STATE + row * LANES + j]
+
+
+@kernel
+def search_rows(values, weights, first, count, spreads, factors, low, high, s):  # type: ignore[no-untyped-def]
+    """Search for the scales of blocks of one sub-block, with importances and rows' ``spreads``."""
+    size = SIZE
+    load(values, first, count, size, s)
+    load_weights(weights, first, count, size, s)
+    put_spreads(spreads, weights.shape[0], first, count, s)
+    weigh(size, s)
+    search(size, factors, low, high, True, s)
+
+
+@kernel
+def levels_found(values, b, lane, low, high, s, chosen):  # type: ignore[no-untyped-def]
+    """The levels of the search for block b in lane ``lane``, counted from the least, into ``chosen``."""
+    step = s[STEP + lane]
+    empty = s[EMPTY + lane] != _ZERO
+    for i in range(chosen.size):
+        found = np.uint8(level(step * values[b, i], low, high) - low)
+        chosen[i] = np.uint8(0) if empty else found

@@ -2,7 +2,8 @@
 
 A tile (see ``lanes``) begins with three planes of SIZE rows: values, weights, and one for the search. Rows
 of per-lane state follow from ``STATE`` on; the first of them is the spread that weights are made with.
-Sub-blocks of 16 values use half of each plane.
+Sub-blocks of 16 values use half of each plane. Their size is an argument of all kernels here, and a constant
+wherever they are called: LLVM makes a version of its own for each, and would not vectorize a general one.
 
 With an importance matrix a value's weight is importance × √(spread + x²), from ggml's
 ``quantize_row_*_impl``; the spread is the mean square of a super-block or a row, or twice that.
@@ -19,6 +20,7 @@ from .lanes import CHUNK, LANES
 
 __all__ = [
     "PART",
+    "SIZE",
     "STATE",
     "THIRD",
     "WEIGHT",
@@ -95,20 +97,31 @@ def spread_of_blocks(values, first, count, size, times, sums, s):  # type: ignor
 
 @kernel
 def spread_of_rows(values, blocks_of_row, spreads):  # type: ignore[no-untyped-def]
-    """The mean square of every row, where a row is so many blocks. Eight sums grow side by side."""
+    """The mean square of every row, where a row is so many blocks.
+
+    Four sums grow side by side, as each is one long chain of additions; rows are few blocks apart or many,
+    so the sums are variables: in an array they would be stored and loaded again for every value.
+    """
     elements = values.shape[1]
     rows = values.shape[0] // blocks_of_row
-    for first in range(0, rows, 8):
-        last = min(first + 8, rows)
-        for row in range(first, last):
-            spreads[row] = _ZERO
+    count = np.float32(elements * blocks_of_row)
+    for first in range(0, rows, 4):
+        r0, r1, r2, r3 = first, min(first + 1, rows - 1), min(first + 2, rows - 1), min(first + 3, rows - 1)
+        s0 = s1 = s2 = s3 = _ZERO
         for block in range(blocks_of_row):
             for i in range(elements):
-                for row in range(first, last):
-                    x = values[row * blocks_of_row + block, i]
-                    spreads[row] += x * x
-        for row in range(first, last):
-            spreads[row] /= np.float32(elements * blocks_of_row)
+                x0 = values[r0 * blocks_of_row + block, i]
+                x1 = values[r1 * blocks_of_row + block, i]
+                x2 = values[r2 * blocks_of_row + block, i]
+                x3 = values[r3 * blocks_of_row + block, i]
+                s0 += x0 * x0
+                s1 += x1 * x1
+                s2 += x2 * x2
+                s3 += x3 * x3
+        spreads[r3] = s3 / count
+        spreads[r2] = s2 / count
+        spreads[r1] = s1 / count
+        spreads[r0] = s0 / count
 
 
 @kernel
