@@ -50,6 +50,7 @@ _FACTORS = step_factors(-0.5, 0.1, 15, 3)
 _WEIGHTED_FACTORS = step_factors(-0.9, 0.05, 36, 3)
 _TOP = np.float32(15)
 _ONE = np.float32(1)
+_COUNT = np.float32(_ELEMENTS)
 
 
 @kernel
@@ -89,7 +90,7 @@ def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
             count = min(_TILE, blocks - start)
             load(values, first, count, _SIZE, tile)
             load_weights(weights, first, count, _SIZE, tile)
-            spread_of_blocks(values, first, count, _SIZE, _ONE, sums, tile)
+            spread_of_blocks(values, first, count, _SIZE, _ONE, _COUNT, sums, tile)
             weigh(_SIZE, tile)
             search(_SIZE, _WEIGHTED_FACTORS, _LEVELS, True, False, tile)
             collect(count * _SUB_BLOCKS, found, start * _SUB_BLOCKS, tile)

@@ -56,6 +56,7 @@ _MOVED = STATE + 4 * LANES  # 1 where the last pass has changed a level
 
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
+_COUNT = np.float32(_ELEMENTS)
 _TWICE = np.float32(2)
 _TINY = np.float32(1e-15)  # ggml's GROUP_MAX_EPS: smaller counts as zero
 _FOUR = np.float32(4)
@@ -246,7 +247,7 @@ def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
             count = min(_TILE, blocks - start)
             load(values, first, count, _SIZE, tile)
             load_weights(weights, first, count, _SIZE, tile)
-            spread_of_blocks(values, first, count, _SIZE, _TWICE, sums, tile)
+            spread_of_blocks(values, first, count, _SIZE, _TWICE, _COUNT, sums, tile)
             weigh(_SIZE, tile)
             search(_SIZE, _FACTORS, _LOW, _HIGH, True, tile)
             collect(count * _SUB_BLOCKS, found, start * _SUB_BLOCKS, tile)

@@ -36,6 +36,7 @@ TILE: Final = LANES // SUB_BLOCKS
 _SIZE: Final = 32
 _TOP = np.float32(63)
 _TWICE = np.float32(2)
+_COUNT = np.float32(ELEMENTS)
 
 
 @kernel
@@ -71,7 +72,7 @@ def find_weighted(values, weights, first, count, factors, levels, found, tile, f
         part = min(TILE, count - start)
         load(values, first + start, part, _SIZE, tile)
         load_weights(weights, first + start, part, _SIZE, tile)
-        spread_of_blocks(values, first + start, part, _SIZE, _TWICE, sums, tile)
+        spread_of_blocks(values, first + start, part, _SIZE, _TWICE, _COUNT, sums, tile)
         weigh(_SIZE, tile)
         search(_SIZE, factors, levels, True, False, tile)
         collect(part * SUB_BLOCKS, found, start * SUB_BLOCKS, tile)

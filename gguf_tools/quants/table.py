@@ -29,6 +29,8 @@ MODULES: Final[dict[GGMLType, str]] = {
     GGMLType.Q4_K: "q4_k",
     GGMLType.Q5_K: "q5_k",
     GGMLType.Q6_K: "q6_k",
+    GGMLType.IQ4_NL: "iq4_nl",
+    GGMLType.IQ4_XS: "iq4_xs",
 }
 
 DECODED_ONLY: Final = frozenset({GGMLType.Q8_1, GGMLType.Q8_K})

@@ -76,8 +76,8 @@ def _transpose(source, first, count, size, rows, plane, s):  # type: ignore[no-u
 
 
 @kernel
-def spread_of_blocks(values, first, count, size, times, sums, s):  # type: ignore[no-untyped-def]
-    """Each lane's spread: ``times`` (float32) the mean square of its super-block.
+def spread_of_blocks(values, first, count, size, times, over, sums, s):  # type: ignore[no-untyped-def]
+    """Each lane's spread: the sum of its block's squares, ``times`` one number, ``over`` another (float32).
 
     The sums of all blocks grow side by side, as each is one long chain of additions. ``sums`` is scratch
     space: float32, one for each block of a tile.
@@ -90,7 +90,7 @@ def spread_of_blocks(values, first, count, size, times, sums, s):  # type: ignor
         for b in range(count):
             sums[b] += values[first + b, i] * values[first + b, i]
     for b in range(count):
-        spread = times * sums[b] / np.float32(elements)
+        spread = times * sums[b] / over
         for sub in range(per_block):
             s[_SPREAD + b * per_block + sub] = spread
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gguf_tools.spec import GGMLType
 
-from .k_searches import nearest, relative, scale_and_min, scale_by_least_squares, scale_by_moves
+from .k_searches import greatest, nearest, relative, scale_and_min, scale_by_least_squares, scale_by_moves
 from .parts import Block, Decoder, Encoder, Levels, Values, bytes_of, fields, half, nibbles
 
 
@@ -75,11 +75,6 @@ def packed(levels: Levels, width: int, run: int) -> Block:
     return np.bitwise_or.reduce(shifted, axis=1).reshape(-1)
 
 
-def largest_magnitude(scales: Values) -> np.float32:
-    """The first of them; a scale that is no number is none of them."""
-    return np.float32(max(np.nan_to_num(scales, nan=0.0, posinf=np.inf, neginf=-np.inf), key=abs))
-
-
 def refit(x: Values, d: Values, m: Values, least: int, top: int, levels: Levels) -> Levels:
     """Levels for what scales and mins decode to; where a scale is zero those of the search stay."""
     again = np.clip(nearest((x + m[:, None]) / d[:, None]), least, top) - least
@@ -100,7 +95,7 @@ def encode_q2_k(x: Values) -> Block:
 def encode_q3_k(x: Values) -> Block:
     rows = x.reshape(16, 16)
     scales, levels = scale_by_moves(rows, 4)
-    largest = largest_magnitude(scales)
+    largest = greatest(scales)
     sc, d = np.zeros(16, np.int64), np.float32(0)
     if largest != 0:
         inverse = np.float32(-32) / largest
@@ -139,7 +134,7 @@ def encode_q5_k(x: Values) -> Block:
 def encode_q6_k(x: Values) -> Block:
     rows = x.reshape(16, 16)
     scales, levels = scale_by_least_squares(rows, 32)
-    largest = largest_magnitude(scales)
+    largest = greatest(scales)
     if abs(largest) < np.float32(1e-15):
         return np.zeros(210, np.uint8)
     inverse = np.float32(-128) / largest

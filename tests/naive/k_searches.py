@@ -9,7 +9,17 @@ import numpy as np
 
 from .parts import Levels, Values
 
-__all__ = ["nearest", "relative", "scale_and_min", "scale_by_least_squares", "scale_by_moves"]
+__all__ = [
+    "TINY",
+    "greatest",
+    "largest_magnitude",
+    "nearest",
+    "relative",
+    "scale_and_min",
+    "scale_by_least_squares",
+    "scale_by_moves",
+    "total",
+]
 
 MAGIC = np.float32(12582912)
 TINY = np.float32(1e-15)
@@ -70,6 +80,11 @@ def scale_and_min(
 
 def largest_magnitude(x: Values) -> Values:
     return np.take_along_axis(x, np.abs(x).argmax(1)[:, None], 1)[:, 0]
+
+
+def greatest(scales: Values) -> np.float32:
+    """The first of largest magnitude; a scale that is no number is none of them."""
+    return np.float32(max(np.nan_to_num(scales, posinf=np.inf, neginf=-np.inf), key=abs))
 
 
 def scale_by_least_squares(x: Values, half: int) -> tuple[Values, Levels]:
