@@ -1,12 +1,12 @@
-"""The extreme values of blocks of 32.
+"""The extreme values of blocks, mostly of 32.
 
 Eight running extremes side by side are independent of one another, so LLVM keeps them in a vector; a
 single running extreme over a block would be a chain of comparisons, whose order it must keep. Where
 values tie (equal magnitudes of both signs, zeros of both signs) the reference keeps the first one met,
 and so do these functions.
 
-Each takes ``values``, finite float32 (blocks, 32), and fills arrays of ``count`` values, one for each block
-from ``first`` on.
+``ranges`` and ``widest`` take ``values``, finite float32 (blocks, 32), and fill arrays of ``count`` values,
+one for each block from ``first`` on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from .jit import kernel
 
-__all__ = ["BLOCK", "TILE", "ranges", "widest"]
+__all__ = ["BLOCK", "TILE", "magnitude", "ranges", "widest"]
 
 BLOCK = 32
 
@@ -25,6 +25,20 @@ the work once per block (division, rounding to half) is done for many blocks at 
 
 _LANES = 8
 _ZERO = np.float32(0)
+_WITHOUT_SIGN = np.int32(0x7FFF_FFFF)
+
+
+@kernel
+def magnitude(bits, b, start, size):
+    """The largest magnitude of ``size`` values of block b from ``start`` on.
+
+    ``bits`` is ``values`` viewed as int32: without their signs floats are ordered like integers, of which
+    LLVM may look at many side by side.
+    """
+    largest = np.int32(0)
+    for i in range(start, start + size):
+        largest = max(largest, np.int32(bits[b, i] & _WITHOUT_SIGN))
+    return np.int32(largest).view(np.float32)
 
 
 @kernel

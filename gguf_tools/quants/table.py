@@ -31,6 +31,14 @@ MODULES: Final[dict[GGMLType, str]] = {
     GGMLType.Q6_K: "q6_k",
     GGMLType.IQ4_NL: "iq4_nl",
     GGMLType.IQ4_XS: "iq4_xs",
+    GGMLType.TQ1_0: "tq1_0",
+    GGMLType.TQ2_0: "tq2_0",
+    GGMLType.MXFP4: "mxfp4",
+    GGMLType.NVFP4: "nvfp4",
+    GGMLType.Q1_0: "q1_0",
+    GGMLType.Q2_0: "q2_0",
+    GGMLType.Q8_1: "q8_1",
+    GGMLType.Q8_K: "q8_k",
 }
 
 DECODED_ONLY: Final = frozenset({GGMLType.Q8_1, GGMLType.Q8_K})

@@ -13,7 +13,7 @@ import numpy as np
 
 from gguf_tools.spec import BLOCK_SIZES, GGMLType
 
-from . import blocks_of_32, codebook_types, k_quants
+from . import blocks_of_32, codebook_types, k_quants, simple_types
 from .parts import Block, Decoder, Encoder, Values
 
 __all__ = ["DECODERS", "ENCODERS", "decode", "encode"]
@@ -24,11 +24,15 @@ _PLAIN: Final[dict[GGMLType, Decoder]] = {
     GGMLType.BF16: lambda block: (block.view("<u2").astype(np.uint32) << 16).view(np.float32),
 }
 
-DECODERS: Final[dict[GGMLType, Decoder]] = (
-    _PLAIN | blocks_of_32.DECODERS | k_quants.DECODERS | codebook_types.DECODERS
-)
+_FAMILIES: Final = (blocks_of_32, k_quants, codebook_types, simple_types)
 
-ENCODERS: Final[dict[GGMLType, Encoder]] = blocks_of_32.ENCODERS | k_quants.ENCODERS | codebook_types.ENCODERS
+DECODERS: Final[dict[GGMLType, Decoder]] = dict(_PLAIN)
+
+ENCODERS: Final[dict[GGMLType, Encoder]] = {}
+
+for _family in _FAMILIES:
+    DECODERS.update(_family.DECODERS)
+    ENCODERS.update(_family.ENCODERS)
 
 
 def decode(data: Block, type_: GGMLType) -> Values:

@@ -1,0 +1,63 @@
+"""Q2_0: 64 values of 2 bits and a scale.
+
+    byte 0        2                                  18
+         ┌────────┬──────────────────────────────────┐
+         │ d: f16 │ 16 bytes, four values each       │      value = d × (q − 1)
+         └────────┴──────────────────────────────────┘
+
+Byte j holds q[4 j] to q[4 j + 3], lowest bits first. Layout and rounding from ggml's ``block_q2_0`` and
+``quantize_row_q2_0_ref``: d = max |x|, and q = 1 + x / d rounded half away from zero.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from ..spec import GGMLType
+from .codec import Codec
+from .extremes import magnitude
+from .half import half_to_single, single_to_half
+from .jit import kernel
+
+LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", 16)])
+
+_ELEMENTS: Final = 64
+_ZERO = np.float32(0)
+_ONE = np.float32(1)
+_HALF = np.float32(0.5)
+_LIMIT = np.float32(2)
+
+
+@kernel
+def _encode(values, out):  # type: ignore[no-untyped-def]
+    bits = values.view(np.int32)
+    levels = np.empty(_ELEMENTS, np.uint8)
+    for b in range(values.shape[0]):
+        d = magnitude(bits, b, 0, _ELEMENTS)
+        inverse = np.float32(_ONE / d) if d > _ZERO else _ZERO
+        half = single_to_half(d)
+        out[b, 0] = np.uint8(half & 255)
+        out[b, 1] = np.uint8(half >> 8)
+        for i in range(_ELEMENTS):
+            x = inverse * values[b, i]
+            level = np.int32(1) + np.int32(x >= _HALF) - np.int32(x <= -_HALF)
+            # beyond ±1 only where the inverse overflows; C casts that to the least integer
+            levels[i] = np.uint8(level) if abs(x) < _LIMIT else np.uint8(0)
+        for j in range(_ELEMENTS // 4):
+            low = levels[4 * j] | (levels[4 * j + 1] << 2)
+            out[b, 2 + j] = np.uint8(low | (levels[4 * j + 2] << 4) | (levels[4 * j + 3] << 6))
+
+
+@kernel
+def _decode(data, out):  # type: ignore[no-untyped-def]
+    for b in range(data.shape[0]):
+        d = half_to_single(np.uint16(data[b, 0] | (np.uint16(data[b, 1]) << 8)))
+        for j in range(_ELEMENTS // 4):
+            byte = np.int32(data[b, 2 + j])
+            for k in range(4):
+                out[b, 4 * j + k] = np.float32(((byte >> (2 * k)) & 3) - 1) * d
+
+
+CODEC = Codec(GGMLType.Q2_0, LAYOUT, _encode, _decode)

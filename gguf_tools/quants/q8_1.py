@@ -1,0 +1,32 @@
+"""Q8_1: 32 signed bytes, a scale, and a sum; decoded only.
+
+    byte 0        2        4                                  36
+         ┌────────┬────────┬──────────────────────────────────┐
+         │ d: f16 │ s: f16 │ 32 × int8                        │      value = d × q
+         └────────┴────────┴──────────────────────────────────┘
+
+``s`` is d × Σ q, which dot products need. Layout from ggml's ``block_q8_1``: what it makes of activations
+while it computes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..spec import GGMLType
+from .codec import Codec
+from .half import half_to_single
+from .jit import kernel
+
+LAYOUT = np.dtype([("d", "<f2"), ("s", "<f2"), ("qs", "i1", 32)])
+
+
+@kernel
+def _decode(data, out):  # type: ignore[no-untyped-def]
+    for b in range(data.shape[0]):
+        d = half_to_single(np.uint16(data[b, 0] | (np.uint16(data[b, 1]) << 8)))
+        for i in range(out.shape[1]):
+            out[b, i] = np.float32(np.int8(data[b, 4 + i])) * d
+
+
+CODEC = Codec(GGMLType.Q8_1, LAYOUT, None, _decode)
