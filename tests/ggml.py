@@ -7,6 +7,9 @@ of a plain x86-64 build of llama.cpp.
 from __future__ import annotations
 
 import ctypes
+import mmap
+import os
+import warnings
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,13 +23,17 @@ from gguf_tools.spec import BLOCK_SIZES, GGMLType, row_bytes
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["decode", "decode_into", "encode", "encode_into", "library"]
+__all__ = ["decode", "decode_into", "encode", "encode_into", "encode_possible", "library"]
 
 _ROW_FUNCTIONS: Final = {
     GGMLType.F16: ("ggml_fp32_to_fp16_row", "ggml_fp16_to_fp32_row"),
     GGMLType.BF16: ("ggml_fp32_to_bf16_row_ref", "ggml_bf16_to_fp32_row"),
 }
 """Types that are not made of blocks have functions of their own."""
+
+
+_ASSERTING: Final = frozenset(type_ for type_ in GGMLType if type_.name.startswith(("IQ1", "IQ2", "IQ3")))
+"""Types whose encoders end the process when their sums overflow."""
 
 
 @cache
@@ -42,6 +49,21 @@ def library() -> ctypes.CDLL:
         for path in sorted(folder.glob("lib*/libggml-base.so*")):
             return _declare(ctypes.CDLL(str(path)))
     raise FileNotFoundError("no libggml-base.so: pip install libggml-python==0.20.2.post1")
+
+
+@cache
+def _newer_library() -> ctypes.CDLL:
+    """The ggml in a newer llama.cpp, b11549."""
+    found = find_spec("xllamacpp")
+    for folder in (found.submodule_search_locations or []) if found else []:
+        for path in sorted(Path(folder).glob("xllamacpp*.so")):
+            return _declare(ctypes.CDLL(str(path)))
+    raise FileNotFoundError("no xllamacpp.abi3.so: pip install xllamacpp==2026.10.11549")
+
+
+def _encoders(type_: GGMLType) -> ctypes.CDLL:
+    """ggml adds up the sums of IQ1_M in another order since 0.26, and what it adds up to is not the same."""
+    return _newer_library() if type_ == GGMLType.IQ1_M else library()
 
 
 def _declare(lib: ctypes.CDLL) -> ctypes.CDLL:
@@ -83,6 +105,43 @@ def encode(
     return out
 
 
+def encode_possible(
+    x: NDArray[np.float32], type_: GGMLType, weights: NDArray[np.float32] | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """``encode`` of rows, some of which ggml may refuse; and which of them it does not.
+
+    It refuses by ending the process, so for types that do this, processes of their own encode the rows.
+    """
+    rows, length = x.shape
+    if type_ not in _ASSERTING:
+        return encode(x, type_, weights), np.ones(rows, np.bool_)
+    size = row_bytes(type_, length)
+    shared = mmap.mmap(-1, rows * (size + 1))
+    data = np.frombuffer(shared, np.uint8)
+    out, done = data[rows:].reshape(rows, size), data[:rows]
+    _encoders(type_).ggml_quantize_init(int(type_))
+    first = 0
+    while first < rows:
+        with warnings.catch_warnings():
+            # of forks beside threads, which do nothing here
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if child == 0:
+            try:
+                os.environ["GGML_NO_BACKTRACE"] = "1"
+                for stream in (1, 2):
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+                for row in range(first, rows):
+                    encode_into(x[row : row + 1], type_, out[row : row + 1], weights)
+                    done[row] = 1
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        unfinished = np.flatnonzero(done[first:] == 0)
+        first += int(unfinished[0]) + 1 if unfinished.size else rows
+    return out.copy(), done.astype(np.bool_)
+
+
 def encode_into(
     values: NDArray[np.float32],
     type_: GGMLType,
@@ -100,6 +159,7 @@ def encode_into(
         if weights is not None and (weights.shape, weights.dtype) != ((length,), np.float32):
             raise ValueError(f"{length} float32 weights are needed, not {weights.dtype} {weights.shape}")
         row = None if weights is None else np.ascontiguousarray(weights).ctypes.data
+        lib = _encoders(type_)
         lib.ggml_quantize_init(int(type_))
         lib.ggml_quantize_chunk(int(type_), values.ctypes.data, out.ctypes.data, 0, rows, length, row)
 

@@ -16,23 +16,143 @@
 uint16 s of the scales belongs to values 64 s to 64 s + 63, a scale to 16 of them. The four parts of d make a
 half: bits 0 to 3 are in the first uint16, 4 to 7 in the second, and so on.
 
-Layout and formulas from ggml's ``block_iq1_m`` and ``dequantize_row_iq1_m``.
+Layout and formulas from ggml's ``block_iq1_m``, ``dequantize_row_iq1_m`` and ``quantize_row_iq1_m_impl``.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..spec import GGMLType
 from .codec import Codec
+from .grid_search import points
 from .groups import put_shifted, table
-from .half import half_to_single
+from .half import half_to_single, single_to_half
 from .jit import kernel
+from .lanes import LANES, nearest, scratch
+from .splits import (
+    DOWN,
+    PLACES,
+    SCALE,
+    SCRATCH,
+    add_up,
+    choose_levels,
+    peaks,
+    put_points,
+    put_products,
+    rank,
+    split_halves,
+    weigh_by_square,
+)
+from .tiles import WEIGHT, X, load, load_weights, spread_of_blocks, weigh
 
 LAYOUT = np.dtype([("qs", "u1", 32), ("qh", "u1", 16), ("scales", "u1", 8)])
 
+_ELEMENTS: Final = 256
+_SIZE: Final = 16
+_SUB_BLOCKS: Final = 16
+_TILE: Final = LANES // _SUB_BLOCKS
+
 _SHIFT = np.float32(0.125)
+_ZERO = np.float32(0)
+_HALF = np.float32(0.5)
+_ONE = np.float32(1)
+_TWO = np.float32(2)
+_COUNT = np.float32(_ELEMENTS)
+_SCALE_LEVELS = np.float32(15)
+_MORE = np.float32(1.1125)  # as ggml found to be better
+_TINY = np.float32(1e-7)  # ggml's GROUP_MAX_EPS_IQ1_M: smaller counts as zero
+_NO_WEIGHTS = np.empty((0, _ELEMENTS), np.float32)
+
+
+def _encode(values: NDArray[np.float32], out: NDArray[np.uint8]) -> None:
+    _encode_blocks(values, _NO_WEIGHTS, *points("iq1_s").tables(), out)
+
+
+def _encode_weighted(
+    values: NDArray[np.float32], weights: NDArray[np.float32], out: NDArray[np.uint8]
+) -> None:
+    _encode_blocks(values, weights, *points("iq1_s").tables(), out)
+
+
+@kernel
+def _encode_blocks(values, weights, index, ends, lists, places, codes, out):
+    tile = scratch(SCRATCH)
+    sums = np.empty(_TILE, np.float32)
+    largest = np.empty(_TILE, np.float32)
+    levels = np.empty(LANES, np.int64)
+    for first in range(0, values.shape[0], _TILE):
+        count = min(_TILE, values.shape[0] - first)
+        load(values, first, count, _SIZE, tile)
+        if weights.shape[0]:
+            load_weights(weights, first, count, _SIZE, tile)
+            spread_of_blocks(values, first, count, _SIZE, _TWO, _COUNT, sums, tile)
+            weigh(_SIZE, tile)
+        else:
+            weigh_by_square(_SIZE, tile)
+        peaks(_SIZE, tile)
+        rank(_SIZE, tile)
+        add_up(_SIZE, True, tile)
+        split_halves(_SIZE, tile)
+        choose_levels(_SIZE, True, _TINY, tile)
+        put_points(_SIZE, count * _SUB_BLOCKS, index, ends, lists, places, codes, tile)
+        for b in range(_TILE):
+            largest[b] = _round_scales(b * _SUB_BLOCKS, levels, tile)
+        put_products(_SIZE, levels, tile)
+        for b in range(count):
+            _write(largest[b], levels, tile, b * _SUB_BLOCKS, out, first + b)
+
+
+@kernel
+def _round_scales(lane, levels, s):
+    """The levels of a block's scales, and its largest scale."""
+    largest = _ZERO
+    for sub in range(_SUB_BLOCKS):
+        scale = s[SCALE + lane + sub]
+        largest = largest if largest > scale else scale
+    inverse = _ONE / (largest / _SCALE_LEVELS)
+    for sub in range(_SUB_BLOCKS):
+        levels[lane + sub] = min(7, max(0, nearest(_HALF * (inverse * s[SCALE + lane + sub] - _ONE))))
+    return largest
+
+
+@kernel
+def _write(largest, levels, s, lane, out, b):
+    for i in range(48, 56):
+        out[b, i] = np.uint8(0)
+    for sub in range(_SUB_BLOCKS):
+        j = lane + sub
+        place_0 = np.int64(s[PLACES + j])
+        place_1 = np.int64(s[PLACES + LANES + j])
+        out[b, 2 * sub] = np.uint8(place_0 & 255)
+        out[b, 2 * sub + 1] = np.uint8(place_1 & 255)
+        upper = (place_0 >> 8) | ((place_1 >> 8) << 4)
+        if largest != _ZERO:
+            upper |= (np.int64(s[DOWN + j]) << 3) | (np.int64(s[DOWN + LANES + j]) << 7)
+        out[b, 32 + sub] = np.uint8(upper)
+    if largest != _ZERO:
+        half = np.int64(single_to_half(_scale(largest, s, lane) * _MORE))
+        for quarter in range(4):
+            packed = ((half >> (4 * quarter)) & 15) << 12
+            for k in range(4):
+                packed |= levels[lane + 4 * quarter + k] << (3 * k)
+            out[b, 48 + 2 * quarter] = np.uint8(packed & 255)
+            out[b, 49 + 2 * quarter] = np.uint8(packed >> 8)
+
+
+@kernel
+def _scale(largest, s, lane):
+    """The block's scale by least squares."""
+    sum_qx = _ZERO
+    sum_q2 = _ZERO
+    for j in range(lane, lane + _SUB_BLOCKS):
+        for i in range(_SIZE):
+            sum_qx += s[X + i * LANES + j]
+            sum_q2 += s[WEIGHT + i * LANES + j]
+    return sum_qx / sum_q2 if sum_q2 > _ZERO else largest / _SCALE_LEVELS
 
 
 def _decode(data: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
@@ -60,4 +180,4 @@ def _decode_blocks(data, points, out):
                     put_shifted(out, b, 16 * p + 8 * half, scale, points, place, shift)
 
 
-CODEC = Codec(GGMLType.IQ1_M, LAYOUT, None, _decode)
+CODEC = Codec(GGMLType.IQ1_M, LAYOUT, _encode, _decode, weighted=_encode_weighted)

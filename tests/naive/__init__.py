@@ -13,7 +13,7 @@ import numpy as np
 
 from gguf_tools.spec import BLOCK_SIZES, GGMLType
 
-from . import blocks_of_32, codebook_types, k_quants, simple_types
+from . import blocks_of_32, codebook_types, iq_grids, k_quants, simple_types
 from .parts import Block, Decoder, Encoder, Values
 
 __all__ = ["DECODERS", "ENCODERS", "decode", "encode"]
@@ -24,7 +24,7 @@ _PLAIN: Final[dict[GGMLType, Decoder]] = {
     GGMLType.BF16: lambda block: (block.view("<u2").astype(np.uint32) << 16).view(np.float32),
 }
 
-_FAMILIES: Final = (blocks_of_32, k_quants, codebook_types, simple_types)
+_FAMILIES: Final = (blocks_of_32, k_quants, codebook_types, simple_types, iq_grids)
 
 DECODERS: Final[dict[GGMLType, Decoder]] = dict(_PLAIN)
 
@@ -32,7 +32,7 @@ ENCODERS: Final[dict[GGMLType, Encoder]] = {}
 
 for _family in _FAMILIES:
     DECODERS.update(_family.DECODERS)
-    ENCODERS.update(_family.ENCODERS)
+    ENCODERS.update(getattr(_family, "ENCODERS", {}))
 
 
 def decode(data: Block, type_: GGMLType) -> Values:

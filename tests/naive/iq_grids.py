@@ -87,4 +87,12 @@ def shifted(places: NDArray[np.integer], down: NDArray[np.integer]) -> Values:
     return grid("iq1_s")[places] + np.where(down, -SHIFT, SHIFT)[..., None]
 
 
-DECODERS: Final[dict[GGMLType, Decoder]] = {}
+DECODERS: Final[dict[GGMLType, Decoder]] = {
+    GGMLType.IQ2_XXS: decode_iq2_xxs,
+    GGMLType.IQ2_XS: decode_iq2_xs,
+    GGMLType.IQ2_S: decode_iq2_s,
+    GGMLType.IQ3_XXS: decode_iq3_xxs,
+    GGMLType.IQ3_S: decode_iq3_s,
+    GGMLType.IQ1_S: decode_iq1_s,
+    GGMLType.IQ1_M: decode_iq1_m,
+}

@@ -18,6 +18,7 @@ __all__ = [
     "PLAIN_TYPES",
     "TYPES",
     "WEIGHTED",
+    "assert_same_as_ggml",
     "assert_same_blocks",
     "bits",
     "encode",
@@ -83,6 +84,15 @@ def assert_same_blocks(ours: NDArray[np.uint8], theirs: NDArray[np.uint8], type_
             f"ours {blocks_of(ours, type_)[at].tobytes().hex(' ')}\n"
             f"ggml {blocks_of(theirs, type_)[at].tobytes().hex(' ')}"
         )
+
+
+def assert_same_as_ggml(
+    ours: NDArray[np.uint8], x: NDArray[np.float32], type_: GGMLType, weights: NDArray[np.float32] | None
+) -> None:
+    """Rows that ggml encodes are equal. Where its own assertions fail there is nothing to compare with."""
+    theirs, possible = ggml.encode_possible(x, type_, weights)
+    assert ours.shape == theirs.shape
+    assert_same_blocks(ours[possible], theirs[possible], type_)
 
 
 def sample(type_: GGMLType, rows: int = 7, blocks: int = 3) -> NDArray[np.float32]:

@@ -1,0 +1,128 @@
+"""IQ2_XS: 256 values in groups of 8 that are points of a grid of 512, with a 4-bit scale for every 16.
+
+    byte 0        2                                            66           74
+         ┌────────┬────────────────────────────────────────────┬────────────┐
+         │ d: f16 │ 32 × uint16 (place 9 bits, signs 7 bits)   │ scales: 8  │
+         └────────┴────────────────────────────────────────────┴────────────┘
+
+    value = d × (scale + ½) / 4 × ± grid[place][i]
+
+    scales    byte s: low four bits for groups 4 s and 4 s + 1, high four for groups 4 s + 2 and 4 s + 3
+
+Each group has signs for seven of its values; the eighth makes the number of negative ones even.
+
+Layout and formulas from ggml's ``block_iq2_xs``, ``dequantize_row_iq2_xs`` and ``quantize_row_iq2_xs_impl``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..spec import GGMLType
+from .codec import Codec
+from .grid_search import (
+    AGAIN_MOVED,
+    move_signs,
+    peak_of,
+    points,
+    room,
+    scale_levels,
+    search,
+    step_factors,
+    sum_of_squares,
+    weigh,
+)
+from .groups import EVEN_SIGNS, put_group, table
+from .half import half_to_single, single_to_half
+from .jit import kernel
+
+LAYOUT = np.dtype([("d", "<f2"), ("qs", "<u2", 32), ("scales", "u1", 8)])
+
+_HALF = np.float32(0.5)
+_QUARTER = np.float32(0.25)
+_ELEMENTS: Final = 256
+_BYTES: Final = 74
+_SIZE: Final = 16
+_SUB_BLOCKS: Final = 16
+_GROUPS: Final = 2  # in a sub-block
+_TRIES: Final = 19
+_FACTORS = step_factors(5, 0.1, 9)
+_ZERO = np.float32(0)
+_COUNT = np.float32(_ELEMENTS)
+_SCALE_LEVELS = np.float32(31)
+_LARGEST_Q = np.float32(5)
+_TINY = np.float32(1e-15)  # ggml's GROUP_MAX_EPS: smaller counts as zero
+
+
+def _encode_weighted(
+    values: NDArray[np.float32], weights: NDArray[np.float32], out: NDArray[np.uint8]
+) -> None:
+    _encode_blocks(values, weights, *points("iq2_xs").tables(), out)
+
+
+@kernel
+def _encode_blocks(values, weights, index, ends, lists, places, codes, out):
+    s, c = room()
+    signs = np.empty(4, np.int64)
+    chosen = np.empty(_GROUPS, np.int32)
+    scales = np.empty(_SUB_BLOCKS, np.float32)
+    levels = np.empty(_SUB_BLOCKS, np.int64)
+    for b in range(values.shape[0]):
+        for i in range(_BYTES):
+            out[b, i] = np.uint8(0)
+        spread = sum_of_squares(values, b) / _COUNT
+        largest = _ZERO
+        for sub in range(_SUB_BLOCKS):
+            weigh(values, weights, b, _SIZE * sub, _SIZE, spread, _ZERO, s)
+            move_signs(_SIZE, True, signs, s)
+            peak = peak_of(_SIZE, s)
+            scales[sub] = _ZERO
+            if peak < _TINY:
+                continue
+            scale = search(
+                _SIZE, 8, _FACTORS, _TRIES, peak, peak / _LARGEST_Q, AGAIN_MOVED,
+                index, ends, lists, places, codes, chosen, s, c,
+            )  # fmt: skip
+            flip = 127 if scale < _ZERO else 0
+            for k in range(_GROUPS):
+                packed = chosen[k] | (((signs[k] & 127) ^ flip) << 9)
+                out[b, 2 + 4 * sub + 2 * k] = np.uint8(packed & 255)
+                out[b, 3 + 4 * sub + 2 * k] = np.uint8(packed >> 8)
+            scales[sub] = abs(scale)
+            largest = largest if largest > scales[sub] else scales[sub]
+        if largest == _ZERO:
+            for i in range(_BYTES):
+                out[b, i] = np.uint8(0)
+            continue
+        scale_levels(scales, largest, levels)
+        half = single_to_half(np.float32(largest / _SCALE_LEVELS))
+        out[b, 0] = np.uint8(half & 255)
+        out[b, 1] = np.uint8(half >> 8)
+        for j in range(8):
+            out[b, 66 + j] = np.uint8(levels[2 * j] | (levels[2 * j + 1] << 4))
+
+
+def _decode(data: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
+    _decode_blocks(data, table("iq2_xs"), EVEN_SIGNS, out)
+
+
+@kernel
+def _decode_blocks(data, points, masks, out):
+    for b in range(data.shape[0]):
+        d = half_to_single(np.uint16(data[b, 0] | (np.uint16(data[b, 1]) << 8)))
+        for sub in range(8):
+            scales = data[b, 66 + sub]
+            low = d * (_HALF + np.float32(scales & 15)) * _QUARTER
+            high = d * (_HALF + np.float32(scales >> 4)) * _QUARTER
+            for k in range(4):
+                at = 2 + 8 * sub + 2 * k
+                upper = np.uint32(data[b, at + 1])
+                place = np.uint32(data[b, at]) | ((upper & np.uint32(1)) << np.uint32(8))
+                scale = low if k < 2 else high
+                put_group(out, b, 32 * sub + 8 * k, scale, points, place, masks, upper >> np.uint32(1))
+
+
+CODEC = Codec(GGMLType.IQ2_XS, LAYOUT, None, _decode, weighted=_encode_weighted, needs_weights=True)
