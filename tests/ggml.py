@@ -7,6 +7,7 @@ of a plain x86-64 build of llama.cpp.
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import mmap
 import os
 import warnings
@@ -128,6 +129,7 @@ def encode_possible(
             child = os.fork()
         if child == 0:
             try:
+                faulthandler.disable()
                 os.environ["GGML_NO_BACKTRACE"] = "1"
                 for stream in (1, 2):
                     os.dup2(os.open(os.devnull, os.O_WRONLY), stream)

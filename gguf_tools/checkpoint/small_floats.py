@@ -52,9 +52,9 @@ def _fnuz(exponent_bits: int, mantissa_bits: int, bias: int) -> NDArray[np.float
 
 def _e8m0() -> NDArray[np.float32]:
     """Powers of two; 255 is NaN."""
-    table = np.ldexp(np.ones(256), np.arange(256) - 127).astype(np.float32)
-    table[255] = np.nan
-    return table
+    powers = np.ldexp(1.0, np.arange(256) - 127)
+    powers[255] = np.nan
+    return powers.astype(np.float32)
 
 
 E4M3: Final = _e4m3()

@@ -99,7 +99,6 @@ def plan_requantization(
         weighted=matrix is not None,
         overrides=overrides or Overrides(),
     )
-    _check_decodable(tensors, choices, file)
 
     metadata = file.metadata.copy()
     for key in _RENEWED_KEYS:  # removed here and set again by `assemble_gguf`: at the end, as llama.cpp does
@@ -136,20 +135,6 @@ def _known_type(tensor: Tensor, file: GGUFFile) -> GGMLType:
         tensor=tensor.name,
         found=tensor.type_name,
     )
-
-
-def _check_decodable(tensors: Sequence[Tensor], choices: Sequence[Choice], file: GGUFFile) -> None:
-    """Say before any work that a tensor to be changed cannot be read."""
-    from ..quants import can_decode
-
-    for tensor, choice in zip(tensors, choices, strict=True):
-        kind = GGMLType(tensor.type)
-        if kind is not choice.type and kind is not GGMLType.F64 and not can_decode(kind):
-            raise UnsupportedError(
-                f"cannot decode {tensor.type_name}, so the tensor cannot become {choice.type.name}",
-                path=file.path,
-                tensor=tensor.name,
-            )
 
 
 def _notes(file: GGUFFile, tensors: Sequence[Tensor], choices: Sequence[Choice]) -> list[str]:

@@ -85,7 +85,11 @@ def test_a_packed_checkpoint_converts_like_the_plain_one(name: str, tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("dtype", "twin"),
-    [("F8_E4M3", packing.e4m3), ("F8_E5M2", packing.e5m2), ("F8_E8M0", lambda c: 2.0 ** (c - 127))],
+    [
+        ("F8_E4M3", packing.e4m3),
+        ("F8_E5M2", packing.e5m2),
+        ("F8_E8M0", lambda c: 2.0 ** (c - 127) if c < 255 else np.nan),
+    ],
 )
 def test_every_code_of_8_bits(dtype: str, twin: Any) -> None:
     decode = dtype_named(dtype)
@@ -93,8 +97,6 @@ def test_every_code_of_8_bits(dtype: str, twin: Any) -> None:
     assert decode.decode is not None
     found = decode.decode(np.arange(256, dtype=np.uint8))
     expected = np.array([twin(code) for code in range(256)], np.float32)
-    if dtype == "F8_E8M0":
-        expected[255] = np.nan
     np.testing.assert_array_equal(found, expected)
 
 
