@@ -8,7 +8,7 @@ MODEL  ?= fixtures/demo
 TYPE   ?= Q4_K_M
 PROMPT ?=
 
-.PHONY: help demo test test-parity test-recipes lint types bench goldens clean
+.PHONY: help demo test test-parity lint types bench goldens clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,13 +31,10 @@ demo: $(VENV)/.installed  ## Convert MODEL (default: the one in fixtures/) to TY
 	$(BIN)/python -m tests.demo --model '$(MODEL)' --type '$(TYPE)' --prompt '$(PROMPT)'
 
 test: $(VENV)/.installed  ## Unit, contract, golden and end-to-end tests
-	$(BIN)/python -m pytest -n auto -m 'not parity and not recipes'
+	$(BIN)/python -m pytest -n auto -m 'not parity'
 
 test-parity: $(PARITY)/.installed  ## Logits, tokenizers and exported checkpoints against torch + transformers
 	$(PARITY)/bin/python -m pytest -m parity
-
-test-recipes: $(VENV)/.installed  ## Every recipe, with and without an importance matrix, on a real model
-	$(BIN)/python -m pytest -m recipes
 
 lint: $(VENV)/.installed  ## Style
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """Model families as tables that read in both directions: Hugging Face ↔ GGUF.
 
-Each family is one module with an ``ARCHITECTURE``; adding one is that module and its name below.
+Each family is one module with an ``ARCHITECTURE``, or several; adding one is that module and its name below.
 
 >>> from gguf_tools import architectures
 >>> family = architectures.find(checkpoint.config)                             # doctest: +SKIP
@@ -16,7 +16,23 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from ..errors import ArchitectureError
-from . import bert, gemma3, gemma_embedding, llama, qwen2, qwen3
+from . import (
+    bert,
+    cohere,
+    gemma,
+    gemma3,
+    gemma_embedding,
+    gpt,
+    granite,
+    llama,
+    olmo,
+    qwen2,
+    qwen3,
+    qwen_moe,
+    seed_oss,
+    stablelm,
+    starcoder2,
+)
 from .general import ParameterCounts, count_parameters, general_metadata
 from .table import Architecture, GGUFSide, HFSide, class_name
 
@@ -32,8 +48,22 @@ __all__ = [
     "general_metadata",
 ]
 
-ARCHITECTURES: Final[tuple[Architecture, ...]] = tuple(
-    module.ARCHITECTURE for module in (bert, gemma3, gemma_embedding, llama, qwen2, qwen3)
+ARCHITECTURES: Final[tuple[Architecture, ...]] = (
+    bert.ARCHITECTURE,
+    *cohere.ARCHITECTURES,
+    *gemma.ARCHITECTURES,
+    gemma3.ARCHITECTURE,
+    gemma_embedding.ARCHITECTURE,
+    *gpt.ARCHITECTURES,
+    *granite.ARCHITECTURES,
+    llama.ARCHITECTURE,
+    *olmo.ARCHITECTURES,
+    qwen2.ARCHITECTURE,
+    qwen3.ARCHITECTURE,
+    *qwen_moe.ARCHITECTURES,
+    seed_oss.ARCHITECTURE,
+    stablelm.ARCHITECTURE,
+    starcoder2.ARCHITECTURE,
 )
 
 

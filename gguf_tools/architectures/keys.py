@@ -11,16 +11,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ..container.metadata import Array
 from ..errors import ArchitectureError, FormatError
 from ..spec import ValueType
 from .config import MAX_LAYERS, MAX_UINT32, GGUFFacts, HFConfig
 
 __all__ = [
     "CAUSAL",
+    "CONTEXT",
+    "HEADS",
     "HEAD_DIM",
+    "INNER",
     "KV_HEADS",
+    "LAYERS",
+    "LAYER_EPS",
     "RMS_EPS",
     "SIZES",
+    "WIDTH",
     "Assumed",
     "Causal",
     "Computed",
@@ -31,7 +38,10 @@ __all__ = [
     "Noted",
     "Present",
     "RowsOf",
+    "Windows",
+    "experts_keys",
     "head_size",
+    "layer_type",
 ]
 
 Entry = tuple[str, ValueType, Any]
@@ -72,6 +82,10 @@ class Key:
     ) -> None:
         self.gguf, self.hf, self.type = gguf, hf, type
         self.optional, self.absent, self.most = optional, absent, most
+
+    def named(self, *hf: str) -> Key:
+        """The same rule where config.json has other names for it."""
+        return Key(self.gguf, *hf, type=self.type, optional=self.optional, absent=self.absent, most=self.most)
 
     def forward(self, config: HFConfig) -> Iterator[Entry]:
         if self.optional and config.find(*self.hf) is None:
@@ -219,14 +233,67 @@ class Causal:
             config["is_causal"] = False
 
 
+class Windows:
+    """``sliding_window`` and ``layer_types`` ↔ the window and, for every layer, whether it has one.
+
+    Args:
+        default: what layers are where the config does not list them: by their number, whether a layer
+            slides.
+    """
+
+    def __init__(self, default: Callable[[int], bool]) -> None:
+        self.default = default
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        if config.find("sliding_window") is None:
+            return
+        yield "attention.sliding_window", ValueType.UINT32, config.integer("sliding_window")
+        yield "attention.sliding_window_pattern", ValueType.ARRAY, Array(ValueType.BOOL, self._layers(config))
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        window = facts.integer("attention.sliding_window")
+        if window is None:
+            return
+        config["sliding_window"] = window
+        pattern = facts.find("attention.sliding_window_pattern")
+        if isinstance(pattern, Array):
+            config["layer_types"] = [layer_type(bool(slides)) for slides in pattern]
+
+    def _layers(self, config: HFConfig) -> list[bool]:
+        layers = config.integer("num_hidden_layers", most=MAX_LAYERS)
+        given = config.find("layer_types")
+        if given is None:
+            return [self.default(i) for i in range(layers)]
+        known = (layer_type(False), layer_type(True))
+        if not isinstance(given, list) or len(given) != layers or not all(kind in known for kind in given):
+            raise ArchitectureError(
+                f"not a list of {' or '.join(known)} for every layer",
+                path="config.json",
+                key="layer_types",
+                found=_brief(given),
+                expected=f"{layers} of them",
+            )
+        return [kind == layer_type(True) for kind in given]
+
+
+def layer_type(slides: bool) -> str:
+    """What transformers calls a layer with or without a sliding window."""
+    return "sliding_attention" if slides else "full_attention"
+
+
+def experts_keys(count: str, used: str = "num_experts_per_tok") -> tuple[KeyRule, ...]:
+    """How many routed experts there are, and how many a token uses, by their HF keys."""
+    return Key("expert_count", count), Key("expert_used_count", used)
+
+
 @dataclass(frozen=True)
 class HeadDim:
     """``head_dim`` ↔ key and value length, which HF's families here keep equal.
 
-    ``always``: an export states it even where the file does not.
+    ``always``: whether an export states it even where the file does not.
     """
 
-    always: bool = True
+    always: bool | Callable[[GGUFFacts], bool] = True
 
     def forward(self, config: HFConfig) -> Iterator[Entry]:
         if config.find("head_dim") is not None:
@@ -238,7 +305,7 @@ class HeadDim:
         size = facts.integer("attention.key_length")
         if size is not None:
             config["head_dim"] = size
-        elif self.always:
+        elif self.always(facts) if callable(self.always) else self.always:
             config["head_dim"] = head_size(HFConfig(config))
 
 
@@ -258,20 +325,26 @@ def head_size(config: HFConfig) -> int:
     return width // heads
 
 
-SIZES: tuple[KeyRule, ...] = (
-    Key("block_count", "num_hidden_layers", "n_layers", "n_layer", "num_layers", most=MAX_LAYERS),
-    Key("context_length", "max_position_embeddings", "n_ctx", "n_positions"),
-    Key("embedding_length", "hidden_size", "n_embd", "dim"),
-    Key("feed_forward_length", "intermediate_size", "n_inner", "hidden_dim"),
-    Key("attention.head_count", "num_attention_heads", "n_head", "n_heads"),
-)
-"""What every transformer has."""
+LAYERS = Key("block_count", "num_hidden_layers", "n_layers", "n_layer", "num_layers", most=MAX_LAYERS)
+CONTEXT = Key("context_length", "max_position_embeddings", "n_ctx", "n_positions")
+WIDTH = Key("embedding_length", "hidden_size", "n_embd", "dim")
+INNER = Key("feed_forward_length", "intermediate_size", "n_inner", "hidden_dim")
+HEADS = Key("attention.head_count", "num_attention_heads", "n_head", "n_heads")
+SIZES: tuple[KeyRule, ...] = (LAYERS, CONTEXT, WIDTH, INNER, HEADS)
+"""What every transformer has, in the order most families write it."""
 
 KV_HEADS = Key(
     "attention.head_count_kv",
     "num_key_value_heads",
     "n_kv_heads",
     absent=lambda config: config["num_attention_heads"],
+)
+LAYER_EPS = Key(
+    "attention.layer_norm_epsilon",
+    "layer_norm_eps",
+    "layer_norm_epsilon",
+    "norm_epsilon",
+    type=ValueType.FLOAT32,
 )
 CAUSAL = Causal()
 RMS_EPS = Key("attention.layer_norm_rms_epsilon", "rms_norm_eps", "norm_eps", type=ValueType.FLOAT32)

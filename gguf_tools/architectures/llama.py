@@ -1,19 +1,20 @@
-"""Llama and Mistral."""
+"""Llama, Mistral and Mixtral."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 from ..spec import ValueType
-from .decoder import FFN, OUTPUT, TIED, flag, head_count
+from .config import GGUFFacts, HFConfig
+from .decoder import BLOCK, FFN, OUTPUT, PRE_NORMS, TIED, attention, experts, flag, head_count
 from .keys import (
     CAUSAL,
-    HEAD_DIM,
     KV_HEADS,
     RMS_EPS,
     SIZES,
     Assumed,
     Computed,
+    HeadDim,
     Key,
     Noted,
     Present,
@@ -22,11 +23,8 @@ from .keys import (
 )
 from .rope import Llama3Factors, Rope
 from .table import Architecture, HFClass
-from .tensors import Rule, weight_and_bias
-from .transforms import PermuteHeads
+from .tensors import Rule
 
-_BLOCK: Final = "model.layers.{i}"
-_BIAS: Final = flag("attention_bias")
 _DEFAULTS: Final[dict[str, Any]] = {
     "max_position_embeddings": 2048,
     "rms_norm_eps": 1e-6,
@@ -39,7 +37,27 @@ _MISTRAL_DEFAULTS: Final = _DEFAULTS | {
     "sliding_window": 4096,
 }
 _MISTRAL_NULLS: Final = {"num_key_value_heads": head_count}
+_MIXTRAL_DEFAULTS: Final = _MISTRAL_DEFAULTS | {
+    "num_experts_per_tok": 2,
+    "num_local_experts": 8,
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 1000000.0,
+    "sliding_window": None,
+}
 _NULLS: Final = _MISTRAL_NULLS | {"head_dim": head_size}
+
+
+def _mixed(config: HFConfig, layer: int) -> bool:
+    return config.find("num_local_experts") is not None
+
+
+def _dense(config: HFConfig, layer: int) -> bool:
+    return not _mixed(config, layer)
+
+
+def _choose(facts: GGUFFacts) -> str:
+    return "LlamaForCausalLM" if facts.find("expert_count") is None else "MixtralForCausalLM"
+
 
 ARCHITECTURE: Final = Architecture(
     name="llama",
@@ -47,7 +65,9 @@ ARCHITECTURE: Final = Architecture(
         HFClass("LlamaForCausalLM", "llama", _DEFAULTS, _NULLS),
         HFClass("LlamaModel", "llama", _DEFAULTS, _NULLS),
         HFClass("MistralForCausalLM", "mistral", _MISTRAL_DEFAULTS, _MISTRAL_NULLS),
+        HFClass("MixtralForCausalLM", "mixtral", _MIXTRAL_DEFAULTS, _MISTRAL_NULLS),
     ),
+    choose=_choose,
     tokenizer_kinds=("spm", "llama-hf", "bpe"),
     keys=(
         *SIZES,
@@ -55,7 +75,9 @@ ARCHITECTURE: Final = Architecture(
         CAUSAL,
         Rope(kinds=("linear", "yarn", "llama3")),
         RMS_EPS,
-        HEAD_DIM,
+        Key("expert_count", "num_local_experts", optional=True),
+        Key("expert_used_count", "num_experts_per_tok", optional=True),
+        HeadDim(always=lambda facts: facts.find("expert_count") is None),
     ),
     own_keys=(
         Key("vocab_size", "vocab_size", optional=True),
@@ -76,22 +98,12 @@ ARCHITECTURE: Final = Architecture(
     computed=(Llama3Factors(),),
     tensors=(
         *OUTPUT,
-        Rule((f"{_BLOCK}.input_layernorm.weight",), ("blk.{i}.attn_norm.weight",)),
-        *weight_and_bias(
-            f"{_BLOCK}.self_attn.q_proj",
-            "blk.{i}.attn_q",
-            PermuteHeads("num_attention_heads"),
-            bias=_BIAS,
+        *PRE_NORMS,
+        *attention(bias=flag("attention_bias"), permuted=True),
+        Rule((f"{BLOCK}.block_sparse_moe.gate.weight",), ("blk.{i}.ffn_gate_inp.weight",), when=_mixed),
+        *experts(
+            "num_local_experts", module="block_sparse_moe.experts", names=("w1", "w3", "w2"), when=_mixed
         ),
-        *weight_and_bias(
-            f"{_BLOCK}.self_attn.k_proj",
-            "blk.{i}.attn_k",
-            PermuteHeads("num_key_value_heads"),
-            bias=_BIAS,
-        ),
-        *weight_and_bias(f"{_BLOCK}.self_attn.v_proj", "blk.{i}.attn_v", bias=_BIAS),
-        *weight_and_bias(f"{_BLOCK}.self_attn.o_proj", "blk.{i}.attn_output", bias=_BIAS),
-        Rule((f"{_BLOCK}.post_attention_layernorm.weight",), ("blk.{i}.ffn_norm.weight",)),
-        *FFN,
+        *(Rule(rule.hf, rule.gguf, when=_dense, needed=rule.needed) for rule in FFN),
     ),
 )

@@ -23,7 +23,7 @@ from .keys import Entry, head_size
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Llama3Factors", "Rope", "fit_llama3", "llama3_factors"]
+__all__ = ["Llama3Factors", "PartialRotary", "Rope", "fit_llama3", "llama3_factors"]
 
 _YARN: Final = (  # GGUF key after rope.scaling., names in HF
     ("yarn_ext_factor", ("extrapolation_factor",)),
@@ -127,6 +127,47 @@ class Rope:
                 if value is not None:
                     scaling[names[0]] = value
         config["rope_scaling"] = scaling
+
+
+@dataclass(frozen=True)
+class PartialRotary:
+    """The share of a head that is rotated ↔ ``rope.dimension_count``.
+
+    Attributes:
+        hf: the HF key and its aliases; an export writes the first.
+        whole: the share of the width is taken before it is divided among the heads, which rounds otherwise.
+    """
+
+    hf: tuple[str, ...] = ("partial_rotary_factor",)
+    whole: bool = False
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        share = float(config.find(*self.hf) or config.number(*self.hf))
+        width, heads = config.integer("hidden_size"), config.integer("num_attention_heads")
+        size = head_size(config)
+        yield (
+            "rope.dimension_count",
+            ValueType.UINT32,
+            int(share * width) // heads if self.whole else int(share * size),
+        )
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        rotated = facts.integer("rope.dimension_count")
+        if rotated is not None:
+            config[self.hf[0]] = rotated / (facts_head_size(facts))
+
+
+def facts_head_size(facts: GGUFFacts) -> int:
+    """Values of a head by a file's keys: the key length, or the width over the heads."""
+    length = facts.integer("attention.key_length")
+    if length is not None:
+        return length
+    width, heads = facts.integer("embedding_length"), facts.integer("attention.head_count")
+    if not width or not heads or width % heads:
+        raise FormatError(
+            "the width is not a multiple of the heads", key=facts.key("attention.head_count"), found=heads
+        )
+    return width // heads
 
 
 @dataclass(frozen=True)

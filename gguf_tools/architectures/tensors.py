@@ -44,6 +44,9 @@ class Rule:
     Patterns are names with ``{i}`` for the layer and, in HF names, ``{e}`` for the expert: then the rule
     takes one HF tensor per expert. Several HF or several GGUF patterns make a fusion or a split.
 
+    Rules that give the same GGUF tensors are alternatives, for layouts a family has been published in: a
+    checkpoint has one of them, an export takes the first.
+
     Attributes:
         hf: HF name patterns.
         gguf: GGUF name patterns.
@@ -148,13 +151,24 @@ def translate(
             of a shape the transform cannot take.
     """
     by_name: dict[str, Instance] = {}
-    missing: list[str] = []
+    absent: list[tuple[Instance, list[str]]] = []
+    made: set[str] = set()
     for instance in instances:
         names = instance.gguf if inverse else instance.hf
-        absent = [name for name in names if name not in sources]
-        if absent and (instance.needed or len(absent) < len(names)):
-            missing += absent
+        if inverse and not made.isdisjoint(names):
+            continue  # an alternative to a rule that comes first
+        if gone := [name for name in names if name not in sources]:
+            absent.append((instance, gone))
+        if inverse or len(gone) < len(names):
+            made.update(instance.gguf)
         by_name.update(dict.fromkeys(names, instance))
+    missing = [
+        name
+        for instance, gone in absent
+        if len(gone) < len(instance.gguf if inverse else instance.hf)
+        or (instance.needed and (inverse or not made.issuperset(instance.gguf)))
+        for name in gone
+    ]
     unmapped = [(shown or {}).get(name, name) for name in sources if name not in by_name]
     if unmapped or missing:
         parts = [listed("without a rule", unmapped)] if unmapped else []

@@ -20,7 +20,7 @@ import numpy as np
 from ..errors import ArchitectureError
 from ..source import Source
 from ..spec import GGMLType
-from .views import Gathered, Joined, Mapped, Sliced, by_rows, like
+from .views import Gathered, Joined, Mapped, Reshaped, Sliced, Transposed, by_rows, like
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,11 +32,16 @@ __all__ = [
     "AddOne",
     "Identity",
     "KeepTokens",
+    "NegativeExp",
     "PermuteHeads",
+    "Reshape",
     "Reversed",
+    "SplitMiddle",
     "SplitRows",
     "StackExperts",
     "Transform",
+    "Transpose",
+    "UngroupQKV",
 ]
 
 
@@ -162,8 +167,8 @@ class StackExperts:
 
     def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
         (source,) = sources
-        if len(source.shape) < 3:
-            raise ArchitectureError("stacked experts need three dimensions", found=source.shape)
+        if len(source.shape) < 2:
+            raise ArchitectureError("stacked experts need a dimension of their own", found=source.shape)
         experts, shape = source.shape[0], source.shape[1:]
         rows = int(np.prod(shape[:-1]))
         return [Sliced(source, expert * rows, shape) for expert in range(experts)]
@@ -200,3 +205,109 @@ class SplitRows:
             )
         views = [by_rows(source) for source in sources]
         return [like(Joined(views, (sum(found), views[0].shape[1])), sources[0])]
+
+
+@dataclass(frozen=True)
+class SplitMiddle:
+    """Stacked experts' gate and up: one tensor of (experts, 2 n, columns) ↔ two of (experts, n, columns)."""
+
+    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        (source,) = sources
+        if len(source.shape) != 3 or source.shape[1] % 2:
+            raise ArchitectureError(
+                "fused experts need three dimensions, the second of them even", found=source.shape
+            )
+        experts, both, columns = source.shape
+        rows = both // 2
+        shape = (experts, rows, columns)
+        return [
+            Gathered(source, lambda row: row + row // rows * rows, shape),
+            Gathered(source, lambda row: row + (row // rows + 1) * rows, shape),
+        ]
+
+    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        gate, up = sources
+        if gate.shape != up.shape or len(gate.shape) != 3:
+            raise ArchitectureError("the experts differ in shape", found=[gate.shape, up.shape])
+        experts, rows, columns = gate.shape
+        parts = [
+            Sliced(source, expert * rows, (rows, columns))
+            for expert in range(experts)
+            for source in (gate, up)
+        ]
+        return [Joined(parts, (experts, 2 * rows, columns))]
+
+
+@dataclass(frozen=True)
+class Transpose:
+    """Matrices stored as (inputs, outputs), such as transformers' ``Conv1D`` has, ↔ (outputs, inputs)."""
+
+    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        (source,) = sources
+        if len(source.shape) < 2:
+            raise ArchitectureError("a matrix is needed", found=source.shape)
+        return [Transposed(source)]
+
+    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        return self.forward(sources, config)
+
+
+@dataclass(frozen=True)
+class UngroupQKV:
+    """Fused query, key and value whose rows stand by group of heads ↔ all of query, then key, then value.
+
+    HF has, for each head of keys, the heads of queries that share it, that key head and its value head.
+    ``heads`` and ``kv_heads`` are HF config keys; weights and biases alike.
+    """
+
+    heads: str = "num_attention_heads"
+    kv_heads: str = "num_attention_heads"
+
+    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        return self._moved(sources, config, inverse=False)
+
+    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        return self._moved(sources, config, inverse=True)
+
+    def _moved(self, sources: Sequence[Source], config: HFConfig, *, inverse: bool) -> list[Source]:
+        (source,) = sources
+        heads, groups = config.integer(self.heads), config.integer(self.kv_heads)
+        view = by_rows(source)
+        if heads % groups or len(view.shape) != 2 or view.shape[0] % (heads + 2 * groups):
+            raise ArchitectureError(
+                f"the rows cannot be divided into {heads} heads of queries, {groups} of keys and of values",
+                found=source.shape,
+                expected=f"a multiple of {heads + 2 * groups} rows",
+            )
+        size = view.shape[0] // (heads + 2 * groups)
+        shared = heads // groups
+        grouped = np.arange(heads + 2 * groups).reshape(groups, shared + 2)  # HF's heads, by group
+        order = np.concatenate([grouped[:, :-2].reshape(-1), grouped[:, -2], grouped[:, -1]])
+        if inverse:
+            order = np.argsort(order)
+        return [like(Gathered(view, lambda row: order[row // size] * size + row % size), source)]
+
+
+@dataclass(frozen=True)
+class Reshape:
+    """The same values in another shape: ``hf`` and ``gguf`` give it for each side, from the other's."""
+
+    gguf: Callable[[tuple[int, ...]], tuple[int, ...]]
+    hf: Callable[[tuple[int, ...]], tuple[int, ...]]
+
+    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        return [Reshaped(source, self.gguf(source.shape)) for source in sources]
+
+    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        return [Reshaped(source, self.hf(source.shape)) for source in sources]
+
+
+@dataclass(frozen=True)
+class NegativeExp:
+    """Mamba's ``A_log`` ↔ A = −exp(A_log). The way back is exact to the last bits of float32."""
+
+    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        return [Mapped(source, lambda x, _: -np.exp(x)) for source in sources]
+
+    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        return [Mapped(source, lambda x, _: np.log(-x)) for source in sources]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,18 @@ from ..spec import BLOCK_SIZES, GGMLType, row_bytes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Column", "Gathered", "Joined", "Mapped", "Row", "Sliced", "by_rows", "like"]
+__all__ = [
+    "Column",
+    "Gathered",
+    "Joined",
+    "Mapped",
+    "Reshaped",
+    "Row",
+    "Sliced",
+    "Transposed",
+    "by_rows",
+    "like",
+]
 
 Rows = Callable[[int, int], "NDArray[np.generic]"]
 
@@ -87,14 +98,20 @@ class Joined(_View):
 
 
 class Gathered(_View):
-    """The rows of ``base`` in another order: row r is ``base``'s row ``place(r)``.
+    """Rows of ``base`` in another order: row r is ``base``'s row ``place(r)``.
 
     ``place`` maps an int64 array of wanted rows to the rows they come from. Rows that stand side by side
-    underneath are read together, so a permutation that keeps long runs stays cheap.
+    underneath are read together, so a permutation that keeps long runs stays cheap. ``shape`` is the
+    base's where it is not given.
     """
 
-    def __init__(self, base: Source, place: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> None:
-        super().__init__(base.shape, base.storage)
+    def __init__(
+        self,
+        base: Source,
+        place: Callable[[NDArray[np.int64]], NDArray[np.int64]],
+        shape: tuple[int, ...] | None = None,
+    ) -> None:
+        super().__init__(base.shape if shape is None else shape, base.storage)
         self._base, self._place = base, place
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
@@ -119,6 +136,89 @@ class Gathered(_View):
         order = np.argsort(places, kind="stable")
         cuts = np.flatnonzero(np.diff(places[order]) != 1) + 1
         return [(where, int(places[where[0]]), int(places[where[-1]]) + 1) for where in np.split(order, cuts)]
+
+
+class Reshaped(_View):
+    """The same values under another shape, whose last dimension divides the base's or is a multiple of it.
+
+    Types with blocks keep their stored form only where rows stay what they are.
+    """
+
+    def __init__(self, base: Source, shape: tuple[int, ...]) -> None:
+        storage = base.storage
+        if storage is not None and row_length(shape) != row_length(base.shape):
+            storage = storage if BLOCK_SIZES[storage].elements == 1 else None
+        super().__init__(shape, storage)
+        self._base = base
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        length = row_length(self.shape)
+        first, last, skip = self._around(start, stop)
+        values = self._base.rows(first, last).reshape(-1)[skip : skip + (stop - start) * length]
+        return values.reshape(stop - start, length)
+
+    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
+        if self.storage is None:
+            raise TypeError("this source has no stored form")
+        if row_length(self.shape) == row_length(self._base.shape):
+            return self._base.raw(start, stop)
+        size = BLOCK_SIZES[self.storage].bytes
+        length = row_length(self.shape)
+        first, last, skip = self._around(start, stop)
+        data = self._base.raw(first, last).reshape(-1)[skip * size : (skip + (stop - start) * length) * size]
+        return data.reshape(stop - start, length * size)
+
+    def _around(self, start: int, stop: int) -> tuple[int, int, int]:
+        """The base's rows that hold ours, and how many values of the first come before them."""
+        ours, theirs = row_length(self.shape), row_length(self._base.shape)
+        first = start * ours // theirs
+        return first, -(-stop * ours // theirs), start * ours - first * theirs
+
+
+class Transposed(_View):
+    """A stack of matrices, each with rows and columns swapped: (…, a, b) → (…, b, a).
+
+    A few columns are read at a time, from slabs of rows, so that no matrix is held whole.
+    """
+
+    _SLAB = 1 << 22  # values
+
+    def __init__(self, base: Source) -> None:
+        *outer, self._a, self._b = base.shape
+        whole = base.storage is None or BLOCK_SIZES[base.storage].elements > 1
+        super().__init__((*outer, self._b, self._a), None if whole else base.storage)
+        self._base = base
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        out = np.empty((stop - start, self._a), np.float32)
+        self._fill(out, start, stop, self._base.rows, 1)
+        return out
+
+    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
+        if self.storage is None:
+            raise TypeError("this source has no stored form")
+        size = BLOCK_SIZES[self.storage].bytes
+        out = np.empty((stop - start, self._a, size), np.uint8)
+        self._fill(out, start, stop, self._base.raw, size)
+        return out.reshape(stop - start, self._a * size)
+
+    def _fill(
+        self,
+        out: NDArray[Any],
+        start: int,
+        stop: int,
+        read: Callable[[int, int], NDArray[Any]],
+        size: int,
+    ) -> None:
+        step = max(1, self._SLAB // self._b)
+        for matrix in range(start // self._b, -(-stop // self._b)):
+            at = matrix * self._b
+            low, high = max(start, at), min(stop, at + self._b)
+            for first in range(0, self._a, step):
+                last = min(first + step, self._a)
+                slab = read(matrix * self._a + first, matrix * self._a + last)
+                slab = slab if out.ndim == 2 else slab.reshape(last - first, self._b, size)
+                out[low - start : high - start, first:last] = slab[:, low - at : high - at].swapaxes(0, 1)
 
 
 class Mapped(_View):

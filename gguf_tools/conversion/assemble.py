@@ -53,15 +53,16 @@ def assemble_gguf(
     metadata.set("general.file_type", int(recipe.file_type), ValueType.UINT32)
     if importance is not None:
         note_importance(metadata, importance)
+    shape = ggml_shape if recipe.quantizes else tuple
     infos = [
-        TensorInfo(name, tuple(rows.shape), choice.type)
+        TensorInfo(name, shape(rows.shape), choice.type)
         for (name, rows), choice in zip(tensors, choices, strict=True)
     ]
     layout = header_bytes(metadata, infos)
     planned = tuple(
         PlannedTensor(
             name,
-            tuple(rows.shape),
+            shape(rows.shape),
             choice.type,
             rows,
             offset,
@@ -83,6 +84,12 @@ def assemble_gguf(
         dropped=tuple(dropped),
         notes=(*notes, *gaps),
     )
+
+
+def ggml_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape as ggml, and so llama.cpp's quantizer, counts dimensions: without leading ones."""
+    first = next((i for i, size in enumerate(shape) if size != 1), len(shape) - 1)
+    return tuple(shape[max(first, 0) :])
 
 
 def _check_encodable(tensors: Sequence[tuple[str, Source]], choices: Sequence[recipes.Choice]) -> None:

@@ -16,7 +16,7 @@ from ..errors import UnsupportedError
 from ..importance import load_importance
 from ..recipes import Overrides, TensorFacts, choose, find_recipe, visiting_order
 from ..spec import BLOCK_SIZES, GGMLType
-from .assemble import assemble_gguf, model_facts
+from .assemble import assemble_gguf, ggml_shape, model_facts
 from .engine import Progress, execute
 from .opening import open_decoding
 from .plan import Plan
@@ -91,7 +91,9 @@ def plan_requantization(
     if recipe.rules or (matrix and recipe.weighted_rules):
         _require_model(file.metadata)
     tensors = [file.tensors[name] for name in visiting_order(file.tensors)]
-    facts = [TensorFacts(tensor.name, tensor.shape, _known_type(tensor, file)) for tensor in tensors]
+    facts = [
+        TensorFacts(tensor.name, ggml_shape(tensor.shape), _known_type(tensor, file)) for tensor in tensors
+    ]
     choices = choose(
         recipe.name,
         facts,

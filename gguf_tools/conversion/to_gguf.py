@@ -9,7 +9,7 @@ from ..checkpoint import SafetensorsTensor, open_checkpoint, unpack
 from ..container.metadata import Array, Metadata
 from ..importance import load_importance
 from ..spec import QUANTIZATION_VERSION, ValueType
-from .assemble import assemble_gguf, model_facts
+from .assemble import assemble_gguf, ggml_shape, model_facts
 from .engine import Progress, execute
 from .plan import Plan
 
@@ -110,7 +110,7 @@ def plan_conversion(
     if recipe.quantizes:
         by_name = dict(tensors)
         tensors = [(name, by_name[name]) for name in recipes.visiting_order(by_name)]
-    facts = [recipes.TensorFacts(name, tuple(source.shape)) for name, source in tensors]
+    facts = [recipes.TensorFacts(name, ggml_shape(source.shape)) for name, source in tensors]
     return assemble_gguf(
         metadata,
         tensors,

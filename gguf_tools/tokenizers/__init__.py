@@ -29,6 +29,10 @@ _ADD_SPACE: Final = "tokenizer.ggml.add_space_prefix"
 _CODE_LLAMA_TOKENS: Final = 32016
 _CODE_LLAMA_EOT: Final = 32010
 _GRANITE_TOKENS: Final = 49152
+_CODE_GEMMA_EOT: Final = 107
+"""llama.cpp's converter takes every Gemma 1 for a CodeGemma, whose <end_of_turn> this is."""
+
+_NO_SPACE: Final = frozenset({"gemma", "gemma2", "gemma3", "gemma-embedding"})
 
 
 def load(
@@ -79,7 +83,9 @@ def _load(
     metadata.extend(special_entries(files, len(vocabulary.tokens) if vocabulary.bounded else None))
     if architecture == "llama":
         metadata.extend(_llama_after(config))
-    if architecture in {"gemma3", "gemma-embedding"} and vocabulary.model == "llama":
+    if architecture == "gemma":
+        metadata.set(ID_KEYS["eot"], _CODE_GEMMA_EOT, ValueType.UINT32)
+    if architecture in _NO_SPACE and vocabulary.model == "llama":
         metadata.set(_ADD_SPACE, False, ValueType.BOOL)
     return metadata
 

@@ -166,7 +166,7 @@ def test_computed_values_can_be_permuted_but_have_no_bytes() -> None:
         pytest.param(PermuteHeads("heads"), [(6, 2, 2)], False, id="three dimensions"),
         pytest.param(PermuteHeads("heads"), [()], False, id="a scalar"),
         pytest.param(StackExperts(), [(4, 3), (3, 3)], False, id="unequal experts"),
-        pytest.param(StackExperts(), [(4, 3)], True, id="not stacked"),
+        pytest.param(StackExperts(), [(4,)], True, id="not stacked"),
         pytest.param(SPLIT, [(9, 6)], False, id="fused of wrong size"),
         pytest.param(SPLIT, [()], False, id="fused scalar"),
         pytest.param(SPLIT, [(3, 6), (1, 6), (5, 6)], True, id="part of wrong size"),

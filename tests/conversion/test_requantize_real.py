@@ -18,9 +18,6 @@ from ..quantizer import oracle_quantize
 RECORDED: dict[str, str] = json.loads(GOLDEN.read_text())["real"]["SmolLM2-135M"]
 """SHA-256 of what llama-quantize b11434 makes of it, by recipe; ``weighted`` with an importance matrix."""
 
-USUAL = {"Q4_K_M weighted", "Q3_K_S", "Q2_K_S weighted", "IQ3_M", "IQ2_XS weighted", "IQ1_M weighted"}
-"""What ``make test`` compares. The others take a quarter of an hour: ``make test-recipes``."""
-
 
 def digest(path: Path) -> str:
     with path.open("rb") as file:
@@ -44,9 +41,7 @@ def test_smollm2_becomes_llama_cpp_s_file(recipe: str, tmp_path: Path) -> None:
     assert digest(tmp_path / "ours.gguf") == digest(tmp_path / "theirs.gguf")
 
 
-@pytest.mark.parametrize(
-    "words", [word if word in USUAL else pytest.param(word, marks=pytest.mark.recipes) for word in RECORDED]
-)
+@pytest.mark.parametrize("words", RECORDED)
 def test_every_recipe_gives_the_file_recorded_of_llama_quantize(
     words: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

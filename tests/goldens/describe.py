@@ -45,12 +45,19 @@ def describe(path: Path) -> Description:
     tensors = {
         tensor.name: TensorFacts(
             tensor.tensor_type.name,
-            tuple(int(size) for size in reversed(tensor.shape)),
+            ggml_shape(tuple(int(size) for size in reversed(tensor.shape))),
             hashlib.sha256(tensor.data.tobytes()).hexdigest(),
         )
         for tensor in reader.tensors
     }
     return Description(metadata, tensors, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def ggml_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Without leading dimensions of one, which the converter writes and the quantizer does not."""
+    while len(shape) > 1 and shape[0] == 1:
+        shape = shape[1:]
+    return shape
 
 
 def _value(field: Any) -> Value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -204,4 +204,35 @@ def encoder(config: dict[str, Any]) -> Tensors:
             ]
         )
     made.update([norm("pooler.dense.bias", width, 0.0), weight("pooler.dense.weight", width, width)])
+    return made
+
+
+def shaped(
+    outside: Mapping[str, tuple[int, ...]], blocks: Sequence[Mapping[str, tuple[int, ...]]]
+) -> Tensors:
+    """Tensors by name and shape: those outside of blocks, and each block's with ``{i}`` for its number.
+
+    What has one dimension is a norm, or a bias where its name says so.
+    """
+    named = dict(outside)
+    for i, block in enumerate(blocks):
+        named.update({name.replace("{i}", str(i)): shape for name, shape in block.items()})
+    made: Tensors = {}
+    for name, shape in named.items():
+        if len(shape) == 1:
+            made[name] = norm(name, shape[0], 0.0 if name.endswith("bias") else 1.0)[1]
+        else:
+            made[name] = normal(name, shape, 0.06)
+    return made
+
+
+def with_bias(
+    modules: Mapping[str, tuple[int, ...]], *biased: str, out: int = 0
+) -> dict[str, tuple[int, ...]]:
+    """Weights by module, and a bias for those modules whose names end so; all where none is named."""
+    made: dict[str, tuple[int, ...]] = {}
+    for module, shape in modules.items():
+        made[f"{module}.weight"] = shape
+        if not biased or module.endswith(biased):
+            made[f"{module}.bias"] = (shape[out],)
     return made
