@@ -237,12 +237,13 @@ class Windows:
     """``sliding_window`` and ``layer_types`` ↔ the window and, for every layer, whether it has one.
 
     Args:
-        default: what layers are where the config does not list them: by their number, whether a layer
+        default: what layers are where the config does not list them: by config and number, whether a layer
             slides.
+        stated: whether an export says that there is no window.
     """
 
-    def __init__(self, default: Callable[[int], bool]) -> None:
-        self.default = default
+    def __init__(self, default: Callable[[HFConfig, int], bool], *, stated: bool = False) -> None:
+        self.default, self.stated = default, stated
 
     def forward(self, config: HFConfig) -> Iterator[Entry]:
         if config.find("sliding_window") is None:
@@ -252,9 +253,10 @@ class Windows:
 
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
         window = facts.integer("attention.sliding_window")
+        if window is not None or self.stated:
+            config["sliding_window"] = window
         if window is None:
             return
-        config["sliding_window"] = window
         pattern = facts.find("attention.sliding_window_pattern")
         if isinstance(pattern, Array):
             config["layer_types"] = [layer_type(bool(slides)) for slides in pattern]
@@ -263,7 +265,7 @@ class Windows:
         layers = config.integer("num_hidden_layers", most=MAX_LAYERS)
         given = config.find("layer_types")
         if given is None:
-            return [self.default(i) for i in range(layers)]
+            return [self.default(config, i) for i in range(layers)]
         known = (layer_type(False), layer_type(True))
         if not isinstance(given, list) or len(given) != layers or not all(kind in known for kind in given):
             raise ArchitectureError(

@@ -69,7 +69,7 @@ OLMO2: Final = Architecture(
     tokenizer_kinds=("bpe",),
     choose=_choose,
     keys=(*SIZES, KV_HEADS, CAUSAL, Rope(), RMS_EPS, HeadDim(always=False)),
-    own_keys=(Windows(lambda layer: (layer + 1) % 4 != 0), *_ASSUMED),
+    own_keys=(Windows(lambda config, layer: (layer + 1) % 4 != 0), *_ASSUMED),
     tensors=(
         *OUTPUT,
         *attention(),

@@ -7,6 +7,7 @@ merged as llama.cpp's converter does. Exports use the first, which old and new t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -17,13 +18,21 @@ import numpy as np
 from ..errors import ArchitectureError, FormatError
 from ..source import ArraySource, Source
 from ..spec import ValueType
-from .config import GGUFFacts, HFConfig, real, shortest, whole
+from .config import GGUFFacts, HFConfig, real, rounded, shortest, whole
 from .keys import Entry, head_size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Llama3Factors", "PartialRotary", "Rope", "fit_llama3", "llama3_factors"]
+__all__ = [
+    "Llama3Factors",
+    "LongropeFactors",
+    "PartialRotary",
+    "Rope",
+    "fit_llama3",
+    "llama3_factors",
+    "longrope_scale",
+]
 
 _YARN: Final = (  # GGUF key after rope.scaling., names in HF
     ("yarn_ext_factor", ("extrapolation_factor",)),
@@ -168,6 +177,50 @@ def facts_head_size(facts: GGUFFacts) -> int:
             "the width is not a multiple of the heads", key=facts.key("attention.head_count"), found=heads
         )
     return width // heads
+
+
+_LONGROPE: Final = ("longrope", "su")
+
+
+@dataclass(frozen=True)
+class LongropeFactors:
+    """``long_factor`` or ``short_factor`` of ``rope_scaling`` ↔ a tensor: what frequencies are divided by.
+
+    Attributes:
+        which: ``"long"`` or ``"short"``.
+    """
+
+    which: str
+
+    @property
+    def name(self) -> str:
+        return f"rope_factors_{self.which}.weight"
+
+    def forward(self, config: HFConfig) -> Source | None:
+        rope, _ = _parameters(config)
+        factors = rope.get(f"{self.which}_factor")
+        if _kind(rope, _LONGROPE) not in _LONGROPE or not factors:
+            return None
+        at = f"rope_scaling.{self.which}_factor"
+        if not isinstance(factors, list):
+            raise ArchitectureError("not a list of numbers", path="config.json", key=at, found=factors)
+        return ArraySource(np.array([real(factor, at) for factor in factors], np.float32))
+
+    def inverse(self, source: Source, config: dict[str, Any], notes: list[str]) -> None:
+        factors = [shortest(factor) for factor in source.rows(0, 1)[0]]
+        scaling = dict(config.get("rope_scaling") or {"type": "longrope"})
+        config["rope_scaling"] = scaling | {f"{self.which}_factor": factors}
+
+
+def longrope_scale(config: HFConfig) -> float | None:
+    """What attention is scaled by with longrope: sqrt(1 + ln(ratio of contexts) / ln(original context))."""
+    rope, _ = _parameters(config)
+    if _kind(rope, _LONGROPE) not in _LONGROPE or not rope.get("long_factor"):
+        return None
+    longest = config.integer("max_position_embeddings")
+    original = config.integer("original_max_position_embeddings")
+    ratio = longest / original
+    return rounded(math.sqrt(1 + math.log(ratio) / math.log(original)) if ratio > 1 else 1.0)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,9 @@ from .tensors import COMMON_DROPS, Drop, Rule, dropped, expand, translate
 __all__ = ["Architecture", "FromConfig", "GGUFSide", "HFClass", "HFSide"]
 
 
+_LAYER = re.compile(r"model\.layers\.(\d{1,6})\.")
+
+
 @dataclass(frozen=True)
 class HFClass:
     """A transformers model class.
@@ -60,13 +63,15 @@ class GGUFSide:
 
     Attributes:
         metadata: the architecture's keys: (full key, type, value), floats already rounded to float32.
-        shared: how many of these, from the first on, all families have; ``general.file_type`` follows them.
+        first: how many of these, from the first on, follow ``general.architecture``.
+        shared: how many after these all families have; ``general.file_type`` follows them.
         tensors: (GGUF name, rows), computed tensors first, then in the checkpoint's order.
         dropped: (HF name, reason) of tensors left out on purpose.
         notes: what GGUF or llama.cpp will not honour of the config, one sentence each.
     """
 
     metadata: list[tuple[str, ValueType, Any]]
+    first: int
     shared: int
     tensors: list[tuple[str, Source]]
     dropped: list[tuple[str, str]]
@@ -101,11 +106,13 @@ class Architecture:
         prefix: transformers' ``base_model_prefix`` with its dot. A checkpoint of the bare model lacks it.
         heads: beginnings of names that never carry the prefix.
         keys: rules for the metadata all families have, in the order in which they are written.
+        first_keys: rules for what llama.cpp's converter comes upon among the tensors, and so writes first.
         own_keys: rules for the family's own, which llama.cpp's converter writes last. The rules that only
             check config.json may stand in either.
         tensors: rules for tensors.
         computed: tensors made from config.json.
         drops: tensors left out, besides `COMMON_DROPS`.
+        drops_beyond: layers after the last are left out too: they predict further tokens.
         renames: (regular expression, replacement) applied to HF names before anything else.
         choose: picks the class of an export by name.
         lost: notes every export carries.
@@ -117,11 +124,13 @@ class Architecture:
     tokenizer_kinds: tuple[str, ...]
     keys: tuple[KeyRule, ...]
     tensors: tuple[Rule, ...]
+    first_keys: tuple[KeyRule, ...] = ()
     own_keys: tuple[KeyRule, ...] = ()
     prefix: str = "model."
     heads: tuple[str, ...] = ("lm_head.",)
     computed: tuple[FromConfig, ...] = ()
     drops: tuple[Drop, ...] = ()
+    drops_beyond: bool = False
     renames: tuple[tuple[str, str], ...] = ()
     choose: Callable[[GGUFFacts], str] | None = None
     lost: tuple[str, ...] = ()
@@ -179,9 +188,9 @@ class Architecture:
         """
         facts = HFConfig(self.complete(config), token_count=token_count, read_json=read_json)
         entries = [[entry for rule in rules for entry in rule.forward(facts)] for rules in self._key_rules]
-        metadata = [(f"{self.name}.{key}", kind, value) for key, kind, value in (*entries[0], *entries[1])]
-        sources, original, left_out = self._named(tensors)
+        metadata = [(f"{self.name}.{key}", kind, value) for group in entries for key, kind, value in group]
         layers = next(value for key, _, value in metadata if key.endswith(".block_count"))
+        sources, original, left_out = self._named(tensors, layers)
         hint = ""
         quantization = facts.find("quantization_config")
         if isinstance(quantization, Mapping):
@@ -190,7 +199,8 @@ class Architecture:
         instances = expand(self.tensors, layers, facts)
         translated = translate(instances, sources, facts, inverse=False, shown=original, hint=hint)
         extra = [(rule.name, made) for rule in self.computed if (made := rule.forward(facts)) is not None]
-        return GGUFSide(metadata, len(entries[0]), extra + translated, left_out, facts.notes)
+        first, shared, _ = map(len, entries)
+        return GGUFSide(metadata, first, shared, extra + translated, left_out, facts.notes)
 
     def to_hf(
         self, metadata: Mapping[str, Any], tensors: Mapping[str, Source], *, dtype: str | None = None
@@ -232,14 +242,14 @@ class Architecture:
         return HFSide(config, translated, notes, files)
 
     @property
-    def _key_rules(self) -> tuple[tuple[KeyRule, ...], tuple[KeyRule, ...]]:
-        return self.keys, self.own_keys
+    def _key_rules(self) -> tuple[tuple[KeyRule, ...], ...]:
+        return self.first_keys, self.keys, self.own_keys
 
     def _entries(self, config: HFConfig) -> list[Entry]:
         return [entry for rules in self._key_rules for rule in rules for entry in rule.forward(config)]
 
     def _named(
-        self, tensors: Mapping[str, Source]
+        self, tensors: Mapping[str, Source], layers: int
     ) -> tuple[dict[str, Source], dict[str, str], list[tuple[str, str]]]:
         """Tensors under the names the rules use, their original names, and those dropped with reasons."""
         sources: dict[str, Source] = {}
@@ -253,6 +263,8 @@ class Architecture:
                 name = self.prefix + name
             if (reason := dropped((*COMMON_DROPS, *self.drops), name)) is not None:
                 left_out.append((given, reason))
+            elif self.drops_beyond and (at := _LAYER.match(name)) and int(at[1]) >= layers:
+                left_out.append((given, "beyond num_hidden_layers: predicts several tokens at once"))
             elif name in sources:
                 raise ArchitectureError(f"the same tensor as {original[name]!r}", tensor=given)
             else:

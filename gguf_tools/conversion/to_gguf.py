@@ -92,17 +92,19 @@ def plan_conversion(
         if isinstance(source, SafetensorsTensor) and name not in left_out
     )
 
-    metadata = Metadata(
-        architectures.general_metadata(
-            checkpoint.path, checkpoint.config, architecture=architecture, tensors=side.tensors
-        )
+    general = architectures.general_metadata(
+        checkpoint.path, checkpoint.config, architecture=architecture, tensors=side.tensors
     )
+    metadata = Metadata(general[:1])  # general.architecture
+    metadata.extend(side.metadata[: side.first])
+    metadata.extend(general[1:])
     # The order is llama.cpp's, so that whole files are equal: its converter writes F32, F16 and BF16 files,
     # its quantizer all others, which puts the general keys last and sorts the tensors.
-    metadata.extend(side.metadata[: side.shared])
+    shared = side.first + side.shared
+    metadata.extend(side.metadata[side.first : shared])
     if not recipe.quantizes:
         metadata.set("general.file_type", int(recipe.file_type), ValueType.UINT32)
-    metadata.extend(side.metadata[side.shared :])
+    metadata.extend(side.metadata[shared:])
     if not recipe.quantizes:
         metadata.set("general.quantization_version", QUANTIZATION_VERSION, ValueType.UINT32)
     metadata.extend(vocabulary.entries())

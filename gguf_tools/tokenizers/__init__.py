@@ -32,6 +32,12 @@ _GRANITE_TOKENS: Final = 49152
 _CODE_GEMMA_EOT: Final = 107
 """llama.cpp's converter takes every Gemma 1 for a CodeGemma, whose <end_of_turn> this is."""
 
+_LIKE_LLAMA: Final = frozenset({"llama", "arcee", "granite", "granitemoe", "smollm3"})
+"""What llama.cpp's converter derives from its Llama."""
+
+_PREFIXED: Final = _LIKE_LLAMA | {"ernie4_5", "ernie4_5-moe"}
+"""Whose ``add_prefix_space`` it heeds."""
+
 _NO_SPACE: Final = frozenset({"gemma", "gemma2", "gemma3", "gemma-embedding"})
 
 
@@ -74,14 +80,16 @@ def _load(
     pre: str | None,
 ) -> Metadata:
     metadata = Metadata()
-    if architecture == "llama":
+    if architecture in _PREFIXED:
         metadata.extend(_llama_before(files))
+    if architecture == "phi2":
+        metadata.set(ADD_KEYS["bos"], False, ValueType.BOOL)
     vocabulary = _find(files, config, kinds, pre)
     if architecture == "bert":
         metadata.set("tokenizer.ggml.token_type_count", _token_types(files, config), ValueType.UINT32)
     metadata.extend(vocabulary.entries())
     metadata.extend(special_entries(files, len(vocabulary.tokens) if vocabulary.bounded else None))
-    if architecture == "llama":
+    if architecture in _LIKE_LLAMA:
         metadata.extend(_llama_after(config))
     if architecture == "gemma":
         metadata.set(ID_KEYS["eot"], _CODE_GEMMA_EOT, ValueType.UINT32)

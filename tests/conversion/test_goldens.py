@@ -15,11 +15,25 @@ from tests.goldens.compare import Deliberate, differences
 from tests.goldens.describe import describe
 from tests.goldens.record import QUANTIZER, load
 
-DELIBERATE_DIFFERENCES: tuple[Deliberate, ...] = tuple(
-    Deliberate(name, kind, subject, "its converter forgets to say the file type of this family")
-    for name in ("gpt-neox", "mpt")
-    for kind in ("F32", "BF16")
-    for subject in ("key general.file_type", "file bytes")
+DELIBERATE_DIFFERENCES: tuple[Deliberate, ...] = (
+    tuple(
+        Deliberate(name, kind, subject, "its converter forgets to say the file type of this family")
+        for name in ("gpt-neox", "mpt")
+        for kind in ("F32", "BF16")
+        for subject in ("key general.file_type", "file bytes")
+    )
+    + tuple(
+        Deliberate(name, kind, "file bytes", reason)
+        for name, reason in (
+            ("ernie-moe", "its converter writes experts in an order of its own"),
+            ("phi2", "its converter says add_bos_token before the quantization version"),
+        )
+        for kind in ("F32", "BF16")
+    )
+    + tuple(
+        Deliberate("mamba", "*", subject, "torch's exponential is wrong in the last bit of 1 in 100 values")
+        for subject in ("tensor blk.*.ssm_a", "file bytes")
+    )
 )
 """Departures from llama.cpp b11434 in a file both make. The README's table is of inputs that llama.cpp
 refuses, or takes and should not."""
@@ -92,7 +106,10 @@ def test_rows_that_llama_cpp_refuses_fall_back_to_f16(
     path = tmp_path / "out.gguf"
     gguf_tools.convert(tiny_checkpoints[name], path, type=recipe)
     found = describe(path).tensors
-    indivisible = {tensor for tensor, facts in found.items() if facts.shape[-1] % 32}
+    kept = GOLDENS[name]["files"]["BF16"]["types"]
+    indivisible = {
+        tensor for tensor, facts in found.items() if facts.shape[-1] % 32 and kept[tensor] != "F32"
+    }
     assert indivisible
     for tensor in indivisible:
         assert found[tensor].type == "F16"
