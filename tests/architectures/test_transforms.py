@@ -11,15 +11,24 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gguf_tools.architectures.config import HFConfig
+from gguf_tools.architectures.deepseek import SplitLatent
+from gguf_tools.architectures.gpt_oss import Deinterleave
 from gguf_tools.architectures.transforms import (
     IDENTITY,
     AddOne,
+    Chain,
+    Grouped,
     KeepTokens,
+    NegativeExp,
     PermuteHeads,
+    Reshape,
     Reversed,
+    SplitMiddle,
     SplitRows,
     StackExperts,
     Transform,
+    Transpose,
+    UngroupQKV,
 )
 from gguf_tools.errors import ArchitectureError
 from gguf_tools.source import ArraySource, Source, row_count
@@ -28,7 +37,17 @@ from tests.architectures.sources import Computed, stored, values
 
 SIZES = (3, 1, 4)
 SPLIT = SplitRows(lambda config: SIZES)
-CONFIG = HFConfig({"heads": 3})
+CONFIG = HFConfig(
+    {
+        "heads": 3,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 2,
+        "qk_nope_head_dim": 2,
+        "v_head_dim": 3,
+    }
+)
+SQUEEZE = Reshape(gguf=lambda shape: (shape[0], shape[-1]), hf=lambda shape: (shape[0], 1, shape[1]))
+UNGROUP = UngroupQKV("num_attention_heads", "num_key_value_heads")
 
 
 def numbers(shape: tuple[int, ...], seed: int = 0) -> NDArray[np.float32]:
@@ -63,6 +82,20 @@ CASES: dict[str, tuple[Transform, list[tuple[int, ...]]]] = {
     "fuse rows": (Reversed(SPLIT), [(size, 6) for size in SIZES]),
     "fuse biases": (Reversed(SPLIT), [(size,) for size in SIZES]),
     "unstack": (Reversed(StackExperts()), [(5, 4, 3)]),
+    "stack norms": (StackExperts(), [(4,)] * 3),
+    "split the middle": (SplitMiddle(), [(3, 8, 5)]),
+    "transpose": (Transpose(), [(4, 7)]),
+    "transpose experts": (Transpose(), [(3, 4, 7)]),
+    "ungroup heads": (UNGROUP, [(30, 4)]),
+    "ungroup a bias": (UNGROUP, [(30,)]),
+    "ungroup single heads": (UngroupQKV(), [(36, 4)]),
+    "squeeze": (SQUEEZE, [(5, 1, 4)]),
+    "columns": (Reshape(gguf=lambda shape: (*shape, 1), hf=lambda shape: shape[:1]), [(6,)]),
+    "group a vector": (Grouped("heads"), [(12,)]),
+    "two in a row": (Chain(Transpose(), StackExperts()), [(4, 7)]),
+    "de-interleave experts": (Deinterleave(), [(3, 5, 8)]),
+    "de-interleave biases": (Deinterleave(), [(3, 8)]),
+    "split latent heads": (SplitLatent(), [(30, 4)]),
 }
 
 
@@ -113,6 +146,39 @@ def test_permuted_heads_are_the_reference_permutation(
     check_rows(made, data)
     (back,) = transform.inverse([made], config)
     np.testing.assert_array_equal(values(back), array)
+    check_rows(back, data)
+
+
+def test_ungrouped_heads_are_falcons() -> None:
+    """Groups of three queries, a key and a value, as transformers' Falcon splits them."""
+    array = numbers((2, 5, 4, 7))  # key heads, heads of a group, rows, columns
+    (made,) = UNGROUP.forward([ArraySource(array.reshape(40, 7))], CONFIG)
+    parts = [array[:, :-2], array[:, -2], array[:, -1]]
+    np.testing.assert_array_equal(values(made), np.concatenate([part.reshape(-1, 7) for part in parts]))
+
+
+def test_latent_heads_are_split_and_keys_transposed() -> None:
+    array = numbers((6, 5, 4))  # heads, key and value rows, rank
+    keys, found = SplitLatent().forward([ArraySource(array.reshape(30, 4))], CONFIG)
+    np.testing.assert_array_equal(values(keys), array[:, :2].swapaxes(1, 2))
+    np.testing.assert_array_equal(values(found), array[:, 2:])
+
+
+def test_experts_alternate_in_gpt_oss() -> None:
+    array = numbers((3, 5, 8))
+    gate, up = Deinterleave().forward([ArraySource(array)], CONFIG)
+    np.testing.assert_array_equal(values(gate), array.swapaxes(1, 2)[:, ::2])
+    np.testing.assert_array_equal(values(up), array.swapaxes(1, 2)[:, 1::2])
+
+
+@given(data=st.data())
+def test_the_negative_exponential_comes_back_closely(data: st.DataObject) -> None:
+    array = numbers((6, 5)) * 8 - 4
+    (made,) = NegativeExp().forward([ArraySource(array)], CONFIG)
+    np.testing.assert_array_equal(values(made), -np.exp(array.astype(np.float64)).astype(np.float32))
+    (back,) = NegativeExp().inverse([made], CONFIG)
+    np.testing.assert_allclose(values(back), array, rtol=1e-7, atol=1e-7)
+    check_rows(made, data)
     check_rows(back, data)
 
 
@@ -167,6 +233,15 @@ def test_computed_values_can_be_permuted_but_have_no_bytes() -> None:
         pytest.param(PermuteHeads("heads"), [()], False, id="a scalar"),
         pytest.param(StackExperts(), [(4, 3), (3, 3)], False, id="unequal experts"),
         pytest.param(StackExperts(), [(4,)], True, id="not stacked"),
+        pytest.param(SplitMiddle(), [(3, 7, 5)], False, id="odd middle"),
+        pytest.param(SplitMiddle(), [(3, 4, 5), (3, 4, 6)], True, id="halves that differ"),
+        pytest.param(Transpose(), [(7,)], False, id="a vector has no transpose"),
+        pytest.param(UNGROUP, [(31, 4)], False, id="rows that are no heads"),
+        pytest.param(Grouped("heads"), [(13,)], False, id="a vector of no groups"),
+        pytest.param(Deinterleave(), [(3, 7)], False, id="an odd number of outputs"),
+        pytest.param(Deinterleave(), [(3, 4), (3, 5)], True, id="experts that differ"),
+        pytest.param(SplitLatent(), [(31, 4)], False, id="latent rows"),
+        pytest.param(SplitLatent(), [(6, 4, 2), (6, 2, 4)], True, id="latent parts"),
         pytest.param(SPLIT, [(9, 6)], False, id="fused of wrong size"),
         pytest.param(SPLIT, [()], False, id="fused scalar"),
         pytest.param(SPLIT, [(3, 6), (1, 6), (5, 6)], True, id="part of wrong size"),
