@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from gguf_tools.architectures import ARCHITECTURES
 from tests.cli.test_commands import said
@@ -27,3 +28,9 @@ def test_markdown_has_a_row_per_architecture() -> None:
     rows = said("architectures", "--markdown").splitlines()
     assert len(rows) == 2 + len(ARCHITECTURES)
     assert all(row.count("|") == 4 for row in rows)
+
+
+def test_the_readme_has_this_very_table() -> None:
+    readme = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
+    assert said("architectures", "--markdown") in readme
+    assert f"**{len(ARCHITECTURES)} architectures" in readme
