@@ -53,6 +53,7 @@ class InputFile:
     Attributes:
         path: the same, as text.
         size: in bytes, when it was opened.
+        modified: when it was last written to by then, in nanoseconds.
     """
 
     def __init__(self, path: str | os.PathLike[str], error: type[GGUFToolsError]) -> None:
@@ -60,6 +61,21 @@ class InputFile:
         self._error = error
         self._fd = -1
         self._fd, self.size = open_regular(path, error)
+        self.modified = os.fstat(self._fd).st_mtime_ns
+
+    def require_unchanged(self) -> None:
+        """Check that nobody has written to the file since it was opened.
+
+        A file that was replaced or removed is still the one that was opened, and is no fault.
+
+        Raises:
+            GGUFToolsError: somebody has.
+        """
+        if self._fd < 0:
+            return
+        status = os.fstat(self._fd)
+        if (status.st_size, status.st_mtime_ns) != (self.size, self.modified):
+            raise self._error("the file changed while it was being read", path=self.path)
 
     def map(self) -> mmap.mmap | bytes:
         """The whole file as memory, of which only what is touched is read."""

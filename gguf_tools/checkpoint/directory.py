@@ -56,6 +56,7 @@ class Checkpoint:
         path: the directory.
         config: config.json as parsed.
         files: the safetensors files, in order.
+        inputs: the same, open.
         tensors: all tensors by name, in the order described above.
     """
 
@@ -63,6 +64,7 @@ class Checkpoint:
         self.path = path
         self.config = config
         self.files = tuple(file.path for file in files)
+        self.inputs = tuple(file.input for file in files)
         self.tensors: dict[str, SafetensorsTensor] = {
             name: tensor for file in files for name, tensor in file.tensors.items()
         }

@@ -174,6 +174,11 @@ class SafetensorsFile:
             name: SafetensorsTensor(self._file, header.entries[name]) for name in sorted(header.entries)
         }
 
+    @property
+    def input(self) -> InputFile:
+        """The file itself."""
+        return self._file
+
     def close(self) -> None:
         """Close the file; reading tensors fails afterwards."""
         self._file.close()

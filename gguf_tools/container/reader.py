@@ -275,6 +275,12 @@ class GGUFFile:
     def __repr__(self) -> str:
         return f"GGUFFile({str(self.path)!r}, {len(self.metadata)} keys, {len(self.tensors)} tensors)"
 
+    @property
+    def inputs(self) -> tuple[InputFile, ...]:
+        """The files themselves."""
+        files = self.shards or (self,)
+        return tuple(file._file for file in files if file._file is not None)
+
     def close(self) -> None:
         """Close the file or files; reading tensors fails afterwards."""
         if self._file is not None:

@@ -9,6 +9,7 @@ from ..container.metadata import Array, Metadata
 from ..container.writer import TensorInfo, header_bytes
 from ..errors import UnsupportedError
 from ..importance import ImportanceMatrix
+from ..reading import InputFile
 from ..source import Source
 from ..spec import QUANTIZATION_VERSION, ValueType
 from .plan import Plan, PlannedFile, PlannedTensor
@@ -27,6 +28,7 @@ def assemble_gguf(
     importance: ImportanceMatrix | None = None,
     dropped: Sequence[tuple[str, str]] = (),
     notes: Sequence[str] = (),
+    inputs: Sequence[InputFile] = (),
 ) -> Plan:
     """Lay out a GGUF file of these tensors in these types.
 
@@ -42,6 +44,7 @@ def assemble_gguf(
         importance: an importance matrix to encode with; recorded in ``quantize.imatrix.*``.
         dropped: what is left out and why.
         notes: what the user should know.
+        inputs: the open files the rows come from.
 
     Raises:
         UnsupportedError: a type cannot be encoded.
@@ -83,6 +86,7 @@ def assemble_gguf(
         files=(PlannedFile("", layout.header, planned, layout.total_size),),
         dropped=tuple(dropped),
         notes=(*notes, *gaps),
+        inputs=tuple(inputs),
     )
 
 

@@ -26,6 +26,8 @@ def convert(
     overrides: recipes.Overrides | None = None,
     threads: int | None = None,
     force: bool = False,
+    resume: bool = False,
+    max_memory: int | None = None,
     progress: Progress | None = None,
 ) -> Plan:
     """Convert a checkpoint directory to a GGUF file in one pass.
@@ -39,6 +41,8 @@ def convert(
         overrides: what is wanted otherwise than the recipe says.
         threads: workers; default all available cores.
         force: replace an existing file.
+        resume: go on where an interrupted run stopped, see `engine.execute`.
+        max_memory: bytes that work in flight may take.
         progress: called with bytes done, bytes in all, and a tensor's name.
 
     Returns:
@@ -53,7 +57,7 @@ def convert(
         OutputError: the output exists or cannot be written.
     """
     plan = plan_conversion(src, type=type, pre=pre, imatrix=imatrix, overrides=overrides)
-    execute(plan, dst, threads=threads, force=force, progress=progress)
+    execute(plan, dst, threads=threads, force=force, resume=resume, max_memory=max_memory, progress=progress)
     return plan
 
 
@@ -128,4 +132,5 @@ def plan_conversion(
         importance=matrix,
         dropped=[*plain.dropped, *side.dropped],
         notes=[*plain.notes, *side.notes],
+        inputs=checkpoint.inputs,
     )

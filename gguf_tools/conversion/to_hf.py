@@ -32,6 +32,8 @@ def export(
     dtype: str = "bf16",
     threads: int | None = None,
     force: bool = False,
+    resume: bool = False,
+    max_memory: int | None = None,
     progress: Progress | None = None,
 ) -> Plan:
     """Turn a GGUF file into a checkpoint directory that transformers loads.
@@ -42,6 +44,8 @@ def export(
         dtype: ``"bf16"``, ``"f16"`` or ``"f32"``, the type of all weights.
         threads: workers; default all available cores.
         force: replace an existing directory.
+        resume: go on where an interrupted run stopped, see `engine.execute`.
+        max_memory: bytes that work in flight may take.
         progress: called with bytes done, bytes in all, and a tensor's name.
 
     Returns:
@@ -54,7 +58,7 @@ def export(
         OutputError: the output exists or cannot be written.
     """
     plan = plan_export(src, dtype=dtype)
-    execute(plan, dst, threads=threads, force=force, progress=progress)
+    execute(plan, dst, threads=threads, force=force, resume=resume, max_memory=max_memory, progress=progress)
     return plan
 
 
@@ -96,6 +100,7 @@ def plan_export(src: str | os.PathLike[str], *, dtype: str = "bf16") -> Plan:
             **shards.sidecars,
         },
         notes=tuple(side.notes),
+        inputs=file.inputs,
     )
 
 
