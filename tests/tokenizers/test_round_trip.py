@@ -11,7 +11,7 @@ import pytest
 from gguf_tools.container.metadata import Array, Metadata
 from gguf_tools.spec import ValueType
 from gguf_tools.tokenizers import export
-from tests import oracles, tiny
+from tests import oracles
 from tests.tokenizers.variants import (
     ARCHITECTURE,
     PUBLISHED,
@@ -41,13 +41,13 @@ def again(metadata: Metadata, architecture: str, directory: Path, **config: Any)
     return loaded(exported(metadata, directory, config), architecture)
 
 
-@pytest.mark.parametrize("name", tiny.NAMES)
+@pytest.mark.parametrize("name", ARCHITECTURE)
 def test_a_tiny_tokenizer_comes_back(name: str, tmp_path: Path) -> None:
     metadata = Draft(name, tmp_path / "original").load()
     assert differing(again(metadata, ARCHITECTURE[name], tmp_path / "exported"), metadata) == {}
 
 
-@pytest.mark.parametrize("name", tiny.NAMES)
+@pytest.mark.parametrize("name", ARCHITECTURE)
 def test_an_export_of_an_export_is_the_same(name: str, tmp_path: Path) -> None:
     metadata = Draft(name, tmp_path / "original").load()
     assert export(again(metadata, ARCHITECTURE[name], tmp_path / "exported")) == export(metadata)
