@@ -17,7 +17,7 @@ Json = dict[str, Any]
 Edit = Callable[[Any], None]
 
 KINDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "llama": ("spm", "llama-hf", "bpe"),
+    "llama": ("tekken", "spm", "llama-hf", "bpe"),
     "qwen2": ("spm", "bpe"),
     "gemma3": ("spm", "bpe"),
     "bert": ("wordpiece",),
