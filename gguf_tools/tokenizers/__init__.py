@@ -82,9 +82,11 @@ def _load(
     pre: str | None,
 ) -> Metadata:
     metadata = Metadata()
-    if "tekken" in kinds and has_tekken(files):
-        metadata.extend(tekken_entries(files, config, pre))
-        return metadata
+    if "tekken" in kinds:
+        if has_tekken(files):
+            metadata.extend(tekken_entries(files, config, pre))
+            return metadata
+        kinds = [kind for kind in kinds if kind != "tekken"]
     if architecture in _PREFIXED:
         metadata.extend(_llama_before(files))
     if architecture == "phi2":

@@ -247,7 +247,7 @@ def test_whole_characters_may_be_spelled_as_two_halves(tmp_path: Path) -> None:
     [
         ((), ("spm", "bpe"), r"expected tokenizer.model or tokenizer.json"),
         ((), ("wordpiece",), r"expected tokenizer.json"),
-        (("tekken.json",), ("spm", "bpe"), "tekken.json is Mistral's own format"),
+        (("tekken.json",), ("spm", "bpe"), "tekken.json is for Mistral's models"),
         (("vocab.txt",), ("wordpiece",), "save it as a fast tokenizer"),
         (("vocab.json", "merges.txt"), ("bpe",), "save it as a fast tokenizer"),
     ],
