@@ -1,7 +1,9 @@
 r"""Every pre-tokenizer llama.cpp (b11434) knows by name, as tokenizer.json has it.
 
-The structures are those of published tokenizer.json files. The expressions also stand in llama.cpp's
-``llm_tokenizer_bpe``, as they were or adapted to what C++ can do.
+Where a published tokenizer.json or vocabulary was at hand, the structure is the published one. For the others
+the expressions are those of llama.cpp's ``llm_tokenizer_bpe``, which quotes most originals. For ``afmoe``,
+``laguna``, ``spark2_5``, ``ufakzeka`` and ``youtu`` it has only what it runs itself: an export of these does
+what the runtime does, but a published file may be written otherwise and then has to be named.
 
 Some names share a structure. Then a ``Sign`` in the file decides: a BOS template, ``ignore_merges``, or
 tokens only that family has. Of names that mean the same to the runtime the one the converter gives is used:
@@ -13,12 +15,11 @@ The runtime does not do all that the structures say:
 - No name composes characters (NFC).
 - ``tekken``, ``gpt-4o``, ``llama4``, ``minimax-m2``, ``kimi-k2``: a combining mark ends a word.
 - ``kimi-k2``, ``youtu``, ``tiny_aya``: a capital letter after another letter begins no word.
-- ``tiny_aya``: digits are grouped also where a letter follows, and spaces before a number stay with it; the
-  latter is so in ``afmoe``, too, whose first expression is made to do what the runtime does: the published
-  one was not to be had.
+- ``tiny_aya``: digits are grouped also where a letter follows. There and in ``afmoe``, spaces before a number
+  stay with it.
 - ``falcon``: the bytes B2, B3, B9, BC, BD and BE do not count as digits.
-- ``deepseek-llm``, ``deepseek-coder``: white space from U+2000 on is not cut off; the former keeps runs of
-  digits whole, which the published vocabulary does not notice.
+- ``deepseek-llm``, ``deepseek-coder``: white space between U+0800 and U+4E00 is not cut off; the former keeps
+  runs of digits whole, which the published vocabulary does not notice.
 - ``superbpe``: only ASCII digits are grouped.
 
 Texts without these get the tokens of the structure; the tests compare that, token for token.
