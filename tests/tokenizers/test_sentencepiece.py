@@ -114,9 +114,9 @@ def test_a_model_cut_anywhere_is_refused_or_shorter(name: str) -> None:
 )
 def test_real_models_are_read_and_written(name: str, count: int) -> None:
     data = (oracles.mistral_data() / name).read_bytes()
-    started = time.perf_counter()
+    started = time.process_time()
     found = read_pieces(data, name)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert len(found) == count
     assert found[:3] == [
         Piece("<unk>", 0.0, PieceType.UNKNOWN),
@@ -204,10 +204,10 @@ def test_a_file_of_another_kind_is_named(contents: bytes, hint: str) -> None:
 
 def test_lying_lengths_cost_nothing() -> None:
     data = text(1, b"x", 1 << 40) * 100_000
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(TokenizerError):
         read_pieces(data, "m")
-    assert time.perf_counter() - started < 0.1
+    assert time.process_time() - started < 0.1
 
 
 def test_a_model_of_many_empty_pieces_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
