@@ -94,6 +94,28 @@ class InputFile:
             self._fill(flat[i * count : (i + 1) * count], offset + i * step, tensor)
         return data
 
+    def copy_in_kernel(self, offset: int, count: int, fd: int, to: int) -> int:
+        """Let the kernel copy up to ``count`` bytes from ``offset`` to position ``to`` of ``fd``.
+
+        File systems that can share data between files do, instead of copying it.
+
+        Returns:
+            How many bytes were copied: less than ``count``, or 0, where the kernel or the file systems
+            cannot, or something is wrong, which an ordinary `read` and write will then put into words.
+        """
+        done = 0
+        if not hasattr(os, "copy_file_range"):
+            return done
+        try:
+            while done < count:
+                got = os.copy_file_range(self._fd, fd, count - done, offset + done, to + done)
+                if not got:
+                    break
+                done += got
+        except OSError:
+            pass
+        return done
+
     def _fill(self, view: memoryview, offset: int, tensor: str | None) -> None:
         count, done = len(view), 0
         if self._fd < 0:

@@ -24,7 +24,7 @@ LAYERS = (
     {"source", "files", "reading", "looks"},
     {"container", "checkpoint", "quants"},
     {"recipes", "tokenizers", "architectures", "importance"},
-    {"conversion"},
+    {"conversion", "editing"},
     {"analysis"},
     {"cli"},
 )

@@ -22,6 +22,8 @@ COMMANDS: Final[dict[str, str]] = {
     "export": "GGUF → Hugging Face checkpoint (safetensors).",
     "inspect": "Show what a GGUF file holds.",
     "verify": "Check a GGUF file for faults; exit status 1 if it has any.",
+    "split": "Cut a GGUF file into several.",
+    "merge": "Join the files of a split model.",
     "architectures": "List the supported model families.",
     "warmup": "Compile the quantizers ahead of their first use.",
 }

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ..files import AtomicFile
     from .metadata import Metadata
     from .wire import ByteOrder
 
@@ -46,6 +47,9 @@ float32 (rows, elements)."""
 
 _CHUNK_BYTES: Final = 1 << 24
 """`Tensor.dequantize` decodes this much float32 at once, so that its peak is little more than its result."""
+
+_COPY_BYTES: Final = 1 << 22
+"""Copied at once where the kernel cannot copy."""
 
 _NUMBERS: Final[dict[GGMLType, np.dtype[Any]]] = {
     GGMLType.F32: np.dtype("<f4"),
@@ -162,6 +166,25 @@ class Tensor:
         if not 0 <= start <= stop <= count:
             raise self._no_such("blocks", start, stop, count)
         return self._stored(kind, start * size, stop * size).reshape(stop - start, size)
+
+    def copy_to(self, output: AtomicFile, offset: int, start: int, stop: int) -> None:
+        """Copy bytes ``start`` to ``stop`` of the data, whole blocks, to ``offset`` of a file being written.
+
+        Little endian, as `raw` has them; without a detour through this process where the kernel can.
+
+        Raises:
+            UnsupportedError: the tensor's type is unknown.
+            FormatError: the file ends before, or has been closed.
+            OutputError: the output cannot be written.
+        """
+        kind = self._known()
+        if self.byte_order == "little":
+            done = self._file.copy_in_kernel(self.offset + start, stop - start, output.fd, offset)
+            start, offset = start + done, offset + done
+        step = _COPY_BYTES // BLOCK_SIZES[kind].bytes * BLOCK_SIZES[kind].bytes
+        for first in range(start, stop, step):
+            output.write_at(offset, self._stored(kind, first, min(first + step, stop)))
+            offset += step
 
     def _stored(self, kind: GGMLType, start: int, stop: int) -> NDArray[np.uint8]:
         """Bytes ``start`` to ``stop`` of the data, whole blocks, as little endian."""
