@@ -8,7 +8,7 @@ import click
 
 from .console import json_option, progress
 from .outputs import print_outputs, write_options
-from .parameters import SIZE
+from .parameters import to_bytes
 
 
 @click.command(
@@ -21,7 +21,7 @@ from .parameters import SIZE
 @click.argument("stem", type=click.Path(), required=False)
 @click.option(
     "--max-size",
-    type=SIZE,
+    callback=to_bytes,
     metavar="SIZE",
     help="Most bytes of tensor data in a file: 500M, 2G, 1.5GiB. Metadata is not counted.",
 )
@@ -52,12 +52,21 @@ def command(
 
     if (max_size is None) == (max_tensors is None):
         raise click.UsageError("Give either --max-size or --max-tensors.")
-    limits = {"max_size": max_size, "max_tensors": max_tensors, "empty_first": no_tensor_first_split}
     started = time.monotonic()
     if dry_run:
-        outputs = plan_split(src, stem, **limits)
+        outputs = plan_split(
+            src, stem, max_size=max_size, max_tensors=max_tensors, empty_first=no_tensor_first_split
+        )
     else:
         with progress("splitting", quiet=quiet or as_json) as report:
-            outputs = split(src, stem, **limits, force=force, progress=report)
+            outputs = split(
+                src,
+                stem,
+                max_size=max_size,
+                max_tensors=max_tensors,
+                empty_first=no_tensor_first_split,
+                force=force,
+                progress=report,
+            )
     elapsed = None if dry_run else time.monotonic() - started
     print_outputs(src, outputs, elapsed, quiet=quiet and not dry_run, as_json=as_json)

@@ -75,7 +75,7 @@ class TestAgainstLlamaCpp:
             with open_gguf(output.path, whole=False) as shard:
                 assert shard.alignment == 4096
         with Llama(first.path) as model:
-            assert model.generate("The capital of France is", 3) == " Paris."
+            assert model.generate("The capital of France is", 8).startswith(" Paris.")
         merge(others[-1].path, tmp_path / "whole.gguf")
         assert (tmp_path / "whole.gguf").read_bytes() == (tmp_path / "wide.gguf").read_bytes()
 
