@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["AtomicDirectory", "AtomicFile"]
+__all__ = ["AtomicDirectory", "AtomicFile", "sync_directory"]
 
 _NO_PREALLOCATION = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
 _NO_HARD_LINKS = frozenset(
@@ -95,7 +95,7 @@ class AtomicFile:
             raise
         os.close(self._fd)
         self._fd = -1
-        _sync_directory(self.path.parent)
+        sync_directory(self.path.parent)
 
     def write_at(self, offset: int, buffer: bytes | bytearray | memoryview | NDArray[Any]) -> None:
         """Write all of a C-contiguous buffer at a byte offset. May be called from many threads.
@@ -206,7 +206,7 @@ class AtomicDirectory:
         except BaseException:
             shutil.rmtree(self._partial, ignore_errors=True)
             raise
-        _sync_directory(self.path.parent)
+        sync_directory(self.path.parent)
 
     def _publish(self) -> None:
         if not os.path.lexists(self.path):
@@ -274,7 +274,7 @@ def _free_bytes(directory: Path) -> int | None:
         return None
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
     """Make a rename durable. Some file systems refuse to sync a directory; the rename stands anyway."""
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
@@ -299,4 +299,4 @@ def _sync_tree(directory: Path) -> None:
                 os.fsync(fd)
             finally:
                 os.close(fd)
-        _sync_directory(Path(folder))
+        sync_directory(Path(folder))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
@@ -19,7 +19,21 @@ from .errors import GGUFToolsError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["InputFile", "open_regular"]
+__all__ = ["InputFile", "Output", "open_regular"]
+
+_COPY_BYTES: Final = 1 << 22
+"""Copied at once where the kernel does not copy by itself."""
+
+
+class Output(Protocol):
+    """A file being written; see `gguf_tools.files.AtomicFile`."""
+
+    @property
+    def fd(self) -> int:
+        """Its descriptor."""
+
+    def write_at(self, offset: int, buffer: NDArray[np.uint8]) -> None:
+        """Write all of a buffer at a byte offset."""
 
 
 def open_regular(path: str | os.PathLike[str], error: type[GGUFToolsError]) -> tuple[int, int]:
@@ -31,7 +45,7 @@ def open_regular(path: str | os.PathLike[str], error: type[GGUFToolsError]) -> t
     """
     try:
         # Not blocking: opening a named pipe would otherwise wait for a writer.
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = _opened(path)
     except (OSError, ValueError) as cause:
         why = cause.strerror if isinstance(cause, OSError) else str(cause)
         raise error(f"cannot open the file: {why}", path=path) from cause
@@ -41,6 +55,14 @@ def open_regular(path: str | os.PathLike[str], error: type[GGUFToolsError]) -> t
         what = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
         raise error(f"is {what}, expected a file", path=path)
     return fd, status.st_size
+
+
+def _opened(path: str | os.PathLike[str]) -> int:
+    flags = os.O_RDONLY | os.O_CLOEXEC
+    try:
+        return os.open(path, flags | os.O_NONBLOCK)
+    except BlockingIOError:
+        return os.open(path, flags)  # somebody is editing the file in place: wait for the end of that
 
 
 class InputFile:
@@ -94,27 +116,35 @@ class InputFile:
             self._fill(flat[i * count : (i + 1) * count], offset + i * step, tensor)
         return data
 
-    def copy_in_kernel(self, offset: int, count: int, fd: int, to: int) -> int:
-        """Let the kernel copy up to ``count`` bytes from ``offset`` to position ``to`` of ``fd``.
+    def copy_to(self, output: Output, offset: int, start: int, stop: int, tensor: str | None = None) -> None:
+        """Copy bytes ``start`` to ``stop`` to ``offset`` of a file being written.
 
-        File systems that can share data between files do, instead of copying it.
+        By the kernel where it can, which on some file systems shares the data instead of copying it.
 
-        Returns:
-            How many bytes were copied: less than ``count``, or 0, where the kernel or the file systems
-            cannot, or something is wrong, which an ordinary `read` and write will then put into words.
+        Raises:
+            GGUFToolsError: the file is closed, cannot be read, or ends before; or whatever writing raises.
         """
-        done = 0
-        if not hasattr(os, "copy_file_range"):
-            return done
-        try:
-            while done < count:
-                got = os.copy_file_range(self._fd, fd, count - done, offset + done, to + done)
-                if not got:
-                    break
-                done += got
-        except OSError:
-            pass
-        return done
+        start, offset = self._copy_in_kernel(output.fd, offset, start, stop)
+        for first in range(start, stop, _COPY_BYTES):
+            last = min(first + _COPY_BYTES, stop)
+            output.write_at(offset + first - start, self.read(first, last - first, tensor))
+
+    def _copy_in_kernel(self, fd: int, offset: int, start: int, stop: int) -> tuple[int, int]:
+        """How far the kernel got, in this file and in the other.
+
+        Not to the end where it or the file systems cannot, or something is wrong, which an ordinary read
+        and write will put into words.
+        """
+        if hasattr(os, "copy_file_range"):
+            try:
+                while start < stop:
+                    done = os.copy_file_range(self._fd, fd, stop - start, start, offset)
+                    if not done:
+                        break
+                    start, offset = start + done, offset + done
+            except OSError:
+                pass
+        return start, offset
 
     def _fill(self, view: memoryview, offset: int, tensor: str | None) -> None:
         count, done = len(view), 0

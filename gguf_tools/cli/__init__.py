@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, str]] = {
     "export": "GGUF → Hugging Face checkpoint (safetensors).",
     "inspect": "Show what a GGUF file holds.",
     "verify": "Check a GGUF file for faults; exit status 1 if it has any.",
+    "edit": "Change the metadata of a GGUF file.",
     "split": "Cut a GGUF file into several.",
     "merge": "Join the files of a split model.",
     "architectures": "List the supported model families.",

@@ -115,7 +115,7 @@ def _print_metadata(out: Console, metadata: Metadata) -> None:
         listing.add_row(
             Text(printable(key)),
             _type_name(metadata, key),
-            Text(_shortest(metadata[key]) if single else _folded(metadata[key])),
+            Text(shortest(metadata[key]) if single else folded(metadata[key])),
         )
     out.print(listing)
     out.print()
@@ -143,19 +143,19 @@ def _type_name(metadata: Metadata, key: str) -> str:
     return metadata.type_of(key).name.lower()
 
 
-def _shortest(value: Any) -> str:
+def shortest(value: Any) -> str:
     """The fewest digits that round to the same float32: 1e-06, not 9.999999974752427e-07."""
     return str(np.float32(value))
 
 
-def _folded(value: Any) -> str:
+def folded(value: Any) -> str:
     """A value on one line, long ones cut with their length told."""
     if isinstance(value, str):
         line = printable(value).replace("\n", "⏎")
         return (
             line if len(line) <= MAX_TEXT_SHOWN else f"{line[:MAX_TEXT_SHOWN]}… ({len(value):,} characters)"
         )
-    if hasattr(value, "element_type"):
+    if isinstance(value, list) or hasattr(value, "element_type"):
         shown = ", ".join(printable(repr(item)) for item in value[:MAX_ITEMS_SHOWN])
         return f"[{shown}{', …' if len(value) > MAX_ITEMS_SHOWN else ''}]"
     return str(value)

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-__all__ = ["to_bytes"]
+__all__ = ["pairs", "to_bytes"]
 
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BINARY: Final = {"KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30, "TI": 1 << 40}
@@ -26,3 +26,16 @@ def to_bytes(ctx: click.Context, param: click.Parameter, value: str | None) -> i
     if count < 1:
         raise click.BadParameter("a size must be positive")
     return count
+
+
+def pairs(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
+    """Callback of a repeatable option ``A=B``: what stands before and after the first equals sign."""
+    result = {}
+    for text in value:
+        left, sign, right = text.partition("=")
+        if not sign or not left:
+            raise click.BadParameter(f"{text!r} is not of the form {param.metavar}")
+        if left in result:
+            raise click.BadParameter(f"{left} is given twice")
+        result[left] = right
+    return result

@@ -28,6 +28,7 @@ from ..source import row_count, row_length
 from ..spec import BLOCK_SIZES, GGMLType, row_bytes
 from .blocks import swap_blocks
 from .header import Header, layout_faults, parse_header
+from .journal import check_no_journal
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -47,9 +48,6 @@ float32 (rows, elements)."""
 
 _CHUNK_BYTES: Final = 1 << 24
 """`Tensor.dequantize` decodes this much float32 at once, so that its peak is little more than its result."""
-
-_COPY_BYTES: Final = 1 << 22
-"""Copied at once where the kernel cannot copy."""
 
 _NUMBERS: Final[dict[GGMLType, np.dtype[Any]]] = {
     GGMLType.F32: np.dtype("<f4"),
@@ -170,21 +168,21 @@ class Tensor:
     def copy_to(self, output: AtomicFile, offset: int, start: int, stop: int) -> None:
         """Copy bytes ``start`` to ``stop`` of the data, whole blocks, to ``offset`` of a file being written.
 
-        Little endian, as `raw` has them; without a detour through this process where the kernel can.
+        Little endian, as `stored` has them.
 
         Raises:
             UnsupportedError: the tensor's type is unknown.
             FormatError: the file ends before, or has been closed.
             OutputError: the output cannot be written.
         """
-        kind = self._known()
         if self.byte_order == "little":
-            done = self._file.copy_in_kernel(self.offset + start, stop - start, output.fd, offset)
-            start, offset = start + done, offset + done
-        step = _COPY_BYTES // BLOCK_SIZES[kind].bytes * BLOCK_SIZES[kind].bytes
-        for first in range(start, stop, step):
-            output.write_at(offset, self._stored(kind, first, min(first + step, stop)))
-            offset += step
+            self._file.copy_to(output, offset, self.offset + start, self.offset + stop, self.name)
+        else:
+            output.write_at(offset, self.stored(start, stop))
+
+    def stored(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Bytes ``start`` to ``stop`` of the data, whole blocks, as little endian. Raises as `raw` does."""
+        return self._stored(self._known(), start, stop)
 
     def _stored(self, kind: GGMLType, start: int, stop: int) -> NDArray[np.uint8]:
         """Bytes ``start`` to ``stop`` of the data, whole blocks, as little endian."""
@@ -298,6 +296,21 @@ class GGUFFile:
     def __repr__(self) -> str:
         return f"GGUFFile({str(self.path)!r}, {len(self.metadata)} keys, {len(self.tensors)} tensors)"
 
+    def copy_to(self, output: AtomicFile, offset: int, start: int, stop: int) -> None:
+        """Copy bytes ``start`` to ``stop`` of the (unsplit) file to ``offset`` of one being written.
+
+        Raises:
+            FormatError: the file ends before, or has been closed.
+            OutputError: the output cannot be written.
+        """
+        assert self._file is not None
+        self._file.copy_to(output, offset, start, stop)
+
+    def read(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Bytes ``start`` to ``stop`` of the (unsplit) file. Raises as `copy_to` does."""
+        assert self._file is not None
+        return self._file.read(start, stop - start)
+
     def close(self) -> None:
         """Close the file or files; reading tensors fails afterwards."""
         if self._file is not None:
@@ -364,6 +377,7 @@ def open_one(
     name = os.fspath(path)
     file = InputFile(name, FormatError)
     try:
+        check_no_journal(name)
         header = parse_header(file.map(), name, alignment=alignment)
     except BaseException:
         file.close()

@@ -17,9 +17,12 @@ from ..files import AtomicFile
 from ..spec import BLOCK_SIZES, GGMLType, align
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ..container.metadata import Metadata
 
-__all__ = ["OutputFile", "Progress", "lay_out", "write_outputs"]
+__all__ = ["OutputFile", "Progress", "check_copy", "lay_out", "write_outputs"]
 
 Progress = Callable[[int, int, str], None]
 """Called with bytes done, bytes in all, and a tensor's name."""
@@ -87,12 +90,17 @@ def lay_out(path: Path, metadata: Metadata, tensors: Sequence[Tensor], *, alignm
 
 
 def write_outputs(
-    outputs: Sequence[OutputFile], *, force: bool = False, progress: Progress | None = None
+    outputs: Sequence[OutputFile],
+    *,
+    force: bool = False,
+    progress: Progress | None = None,
+    check: bool = False,
 ) -> None:
     """Write all files, or leave none of them.
 
     They get their names when all are complete, the first one last: until then nobody takes the model for
-    a whole one. With ``force``, files replaced before a failure are gone.
+    a whole one. With ``force``, files replaced before a failure are gone. With ``check``, everything copied
+    is read again and compared.
 
     Raises:
         OutputError: one exists (without ``force``) or cannot be written, or the disk is full.
@@ -112,6 +120,8 @@ def write_outputs(
                 for tensor, offset in zip(output.tensors, output.offsets, strict=True):
                     for start, stop in _chunks(tensor):
                         tensor.copy_to(file, offset + start, start, stop)
+                        if check:
+                            check_copy(file, offset + start, tensor.stored(start, stop))
                         done += stop - start
                         if progress is not None:
                             progress(done, total, tensor.name)
@@ -121,6 +131,16 @@ def write_outputs(
         for path, inode in made.items():
             _remove(path, inode)
         raise
+
+
+def check_copy(file: AtomicFile, offset: int, data: NDArray[np.uint8]) -> None:
+    """Compare what was written with what should have been.
+
+    Raises:
+        OutputError: they differ.
+    """
+    if os.pread(file.fd, data.nbytes, offset) != data.tobytes():
+        raise OutputError("what was written reads back differently", path=file.path, offset=offset)
 
 
 def _chunks(tensor: Tensor) -> list[tuple[int, int]]:
