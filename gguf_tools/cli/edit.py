@@ -10,7 +10,7 @@ import click
 
 from ..errors import GGUFToolsError
 from .console import console, json_option, print_json, printable, progress, seconds, size, table
-from .inspect import folded, shortest
+from .inspect import compared
 from .parameters import pairs, to_bytes
 
 if TYPE_CHECKING:
@@ -189,20 +189,10 @@ def _print(done: Edit, elapsed: float | None) -> None:
 
 
 def _row(difference: Difference) -> tuple[str, str, str]:
-    """Key, before and after; types only where they differ. A key that only got another name has no values."""
-    before = _shown(difference.before, difference.before_type)
-    after = _shown(difference.after, difference.after_type)
+    """Key, before and after. A key that only got another name has no values."""
     name = printable(difference.key)
-    if difference.before_type != difference.after_type:
-        before = before and f"{before} ({difference.before_type})"
-        after = after and f"{after} ({difference.after_type})"
-    elif difference.renamed_from is not None:
+    before, after = compared(difference)
+    if difference.renamed_from is not None:
         old = printable(difference.renamed_from)
         return ("(name)", old, name) if before == after else (f"{old} → {name}", before, after)
-    return name, before or "–", after or "–"
-
-
-def _shown(value: Any, kind: str | None) -> str:
-    if kind is None:
-        return ""
-    return (shortest(value) if kind == "float32" else folded(value)) or "(empty text)"
+    return name, before, after

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..analysis.summary import Summary
     from ..container.metadata import Metadata
     from ..container.reader import GGUFFile
+    from ..editing.changes import Difference
 
 MAX_ITEMS_SHOWN = 6
 """Of a long array; a vocabulary has hundreds of thousands."""
@@ -159,6 +160,28 @@ def folded(value: Any) -> str:
         shown = ", ".join(printable(repr(item)) for item in value[:MAX_ITEMS_SHOWN])
         return f"[{shown}{', …' if len(value) > MAX_ITEMS_SHOWN else ''}]"
     return str(value)
+
+
+def compared(difference: Difference) -> tuple[str, str]:
+    """Two values on a line each, with their types where these differ; of long arrays, where they part."""
+    before, after = difference.before, difference.after
+    sides = []
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after) > MAX_ITEMS_SHOWN:
+        places = [i for i, pair in enumerate(zip(before, after, strict=True)) if pair[0] != pair[1]]
+        if places:
+            first = places[0]
+            left, right = (printable(repr(side[first])) for side in (before, after))
+            return f"[{first}] {left}", f"[{first}] {right} ({len(places):,} of {len(after):,} items differ)"
+    for value, kind in ((before, difference.before_type), (after, difference.after_type)):
+        if kind is None:
+            sides.append("–")
+            continue
+        shown = (shortest(value) if kind == "float32" else folded(value)) or "(empty text)"
+        if isinstance(value, list) and len(value) > MAX_ITEMS_SHOWN:
+            shown += f" ({len(value):,} items)"
+        known = {difference.before_type, difference.after_type} - {None}
+        sides.append(f"{shown} ({kind})" if len(known) > 1 else shown)
+    return sides[0], sides[1]
 
 
 def _tensor_list(gguf: GGUFFile) -> list[dict[str, Any]]:

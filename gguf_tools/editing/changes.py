@@ -7,7 +7,7 @@ renames, deletions, new values. A new value keeps the type the key has; a new ke
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,7 +16,15 @@ from ..container.metadata import Metadata, Value
 from ..errors import FormatError, GGUFToolsError
 from ..spec import ValueType
 
-__all__ = ["TEMPLATE_KEY", "TYPES", "Changes", "Difference", "Kind", "apply", "kind_name", "parse_kind"]
+__all__ = [
+    "TEMPLATE_KEY",
+    "TYPES",
+    "Changes",
+    "Difference",
+    "Kind",
+    "apply",
+    "differences",
+]
 
 TEMPLATE_KEY: Final = "tokenizer.chat_template"
 
@@ -114,10 +122,10 @@ def apply(changes: Changes, metadata: Metadata) -> tuple[Metadata, list[Differen
         except FormatError as error:
             error.key, error.path = key, metadata.path
             raise
-    return result, list(_differences(metadata, result, origin))
+    return result, list(differences(metadata, result, origin))
 
 
-def parse_kind(name: str) -> Kind:
+def _parse_kind(name: str) -> Kind:
     """A type by its name.
 
     Raises:
@@ -129,7 +137,7 @@ def parse_kind(name: str) -> Kind:
         raise GGUFToolsError("unknown type", found=name, expected=", ".join(TYPES)) from None
 
 
-def kind_name(metadata: Metadata, key: str) -> str:
+def _kind_name(metadata: Metadata, key: str) -> str:
     """How a stored value's type is spelled: ``uint32``, ``string[]``."""
     value = metadata[key]
     if isinstance(value, Array):
@@ -161,7 +169,7 @@ def _missing(metadata: Metadata, key: str) -> FormatError:
 
 def _kind_for(key: str, metadata: Metadata, wanted: str | None) -> Kind:
     """What a key's value is stored as: the type it has, else the one wanted."""
-    new = None if wanted is None else parse_kind(wanted)
+    new = None if wanted is None else _parse_kind(wanted)
     if key not in metadata:
         if key == TEMPLATE_KEY:
             return Kind(ValueType.STRING)
@@ -175,7 +183,7 @@ def _kind_for(key: str, metadata: Metadata, wanted: str | None) -> Kind:
             "the key exists with another type; delete it as well (--delete) to change that",
             path=metadata.path,
             key=key,
-            found=kind_name(metadata, key),
+            found=_kind_name(metadata, key),
             expected=wanted,
         )
     return old
@@ -219,8 +227,17 @@ def _parsed(text: str, kind: ValueType) -> int | float | bool:
         raise FormatError(f"a value does not fit {kind.name}", found=text, expected=expected) from None
 
 
-def _differences(old: Metadata, new: Metadata, origin: Mapping[str, str]) -> Iterable[Difference]:
-    """In order of the new keys, then those that are gone."""
+def differences(
+    old: Metadata, new: Metadata, origin: Mapping[str, str] | None = None
+) -> Iterator[Difference]:
+    """What differs, in order of the new keys, then those that are gone.
+
+    Args:
+        old: before.
+        new: after.
+        origin: of renamed keys, the old name by the new one.
+    """
+    origin = origin or {}
     for key in new:
         before = origin.get(key, key)
         there = before in old and (before == key or key in origin)
@@ -230,14 +247,14 @@ def _differences(old: Metadata, new: Metadata, origin: Mapping[str, str]) -> Ite
             key,
             _plain(old[before]) if there else None,
             _plain(new[key]),
-            kind_name(old, before) if there else None,
-            kind_name(new, key),
+            _kind_name(old, before) if there else None,
+            _kind_name(new, key),
             before if key in origin else None,
         )
     kept = {origin.get(key, key) for key in new}
     for key in old:
         if key not in kept:
-            yield Difference(key, _plain(old[key]), None, kind_name(old, key), None)
+            yield Difference(key, _plain(old[key]), None, _kind_name(old, key), None)
 
 
 def _same(old: Metadata, new: Metadata, key: str) -> bool:
