@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-__all__ = ["pairs", "to_bytes"]
+__all__ = ["pairs", "row_range", "to_bytes"]
 
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BINARY: Final = {"KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30, "TI": 1 << 40}
@@ -39,3 +39,13 @@ def pairs(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) ->
             raise click.BadParameter(f"{left} is given twice")
         result[left] = right
     return result
+
+
+def row_range(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """Callback of an option ``A:B``: two numbers, the first smaller."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d{1,18}):(\d{1,18})", value.strip())
+    if not match or int(match[1]) >= int(match[2]):
+        raise click.BadParameter(f"{value!r} is not a range such as 0:8")
+    return int(match[1]), int(match[2])
