@@ -36,6 +36,8 @@ CONFINED = {
     "click": {"cli"},
     "rich": {"cli"},
     "gguf": {"architectures"},
+    "jinja2": {"analysis"},
+    "blake3": {"analysis"},
     "torch": set(),
     "transformers": set(),
 }
