@@ -144,6 +144,8 @@ def _changes(
     if twice := sorted(given.keys() & contents.keys()):
         raise click.UsageError(f"{twice[0]} is set twice.")
     given |= {key: _contents(name) for key, name in contents.items()}
+    if template is not None:
+        _check_template(template, given[TEMPLATE_KEY])
     if not (given or delete or rename or architecture):
         raise click.UsageError("Say what to change; see --help.")
     return Changes(architecture, rename, delete, given, type_)
@@ -154,6 +156,15 @@ def _contents(name: str) -> bytes:
         return Path(name).read_bytes()
     except OSError as error:
         raise GGUFToolsError(f"cannot read the file: {error.strerror}", path=name) from error
+
+
+def _check_template(name: str, contents: bytes) -> None:
+    """Refuse a template that nothing could use. (One given with --set is taken as it is.)"""
+    from ..analysis.templates import template_fault
+
+    fault = template_fault(contents.decode("utf-8", "replace"))
+    if fault is not None:
+        raise GGUFToolsError(f"the template does not parse: {fault}", path=name)
 
 
 def _recover(file: str, *, quiet: bool, as_json: bool) -> None:

@@ -107,9 +107,7 @@ def _print(out: Console, file: str, findings: list[Finding], errors: int) -> Non
     out.print(Text.assemble(f"{printable(file)}: ", verdict, counts))
     unknown = _unknown_architecture(file) if not _unreadable(findings) else None
     if unknown is not None:
-        out.print(
-            f"not held against a table: the architecture {printable(unknown)!r} is unknown here", markup=False
-        )
+        out.print(f"not held against a table: {printable(unknown)!r} is unknown here", markup=False)
 
 
 def _unknown_architecture(file: str) -> str | None:

@@ -239,9 +239,7 @@ class TestHashes:
         monkeypatch.setitem(sys.modules, "blake3", None)
         with pytest.raises(UnsupportedError, match="pip install blake3"):
             hash_model(model, "blake3")
-        with pytest.raises(
-            UnsupportedError, match=r"unknown algorithm \(found md5, expected sha256"
-        ):
+        with pytest.raises(UnsupportedError, match=r"unknown algorithm \(found md5, expected sha256"):
             hash_model(model, "md5")
 
     def test_splitting_and_editing_keep_tensors(self, model: Path, tmp_path: Path) -> None:

@@ -147,8 +147,8 @@ class TestInspect:
         assert r"a\x1b[31mb\rc" in text
 
 
-class TestLooks:
-    """On a terminal of 80 columns, in a pipe, and without colours."""
+class Terminal:
+    """A terminal of 80 columns."""
 
     def run(self, *arguments: object, **environment: str) -> str:
         """What a terminal of 80 columns shows: the command runs in a pseudo-terminal."""
@@ -176,6 +176,10 @@ class TestLooks:
     @staticmethod
     def plain(text: str) -> list[str]:
         return re.sub(rf"{ESCAPE}\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "\n").splitlines()
+
+
+class TestLooks(Terminal):
+    """On a terminal of 80 columns, in a pipe, and without colours."""
 
     def test_tables_fit_80_columns(self, small: Path) -> None:
         shown = self.run("inspect", small, "--tensors")
