@@ -194,7 +194,8 @@ def _print(done: Edit, elapsed: float | None) -> None:
         return
     where = "" if done.output == done.path else f" to {printable(str(done.output))}"
     how = done.how + (f"{where}: {done.reason}" if done.reason else "")
-    amount = f"{done.written:,} bytes" if done.written < 10_000 else size(done.written)
+    amount = size(done.written) if done.written >= 10_000 else f"{done.written:,} bytes"
+    amount = "1 byte" if done.written == 1 else amount
     ending = "(dry run: nothing written)" if elapsed is None else f"written in {seconds(elapsed)}"
     out.print(f"{how}; {amount} {ending}", markup=False)
 

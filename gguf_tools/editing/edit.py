@@ -86,7 +86,8 @@ class Edit:
 class _Plan:
     """An edit with what is needed to carry it out.
 
-    ``old`` and ``new`` are all bytes before the tensor data, ``moved`` whether tensors get other offsets.
+    ``old`` and ``new`` are all bytes before the tensor data, ``moved`` whether tensors get other offsets,
+    ``identity`` what tells the file from one that somebody else puts in its place meanwhile.
     """
 
     edit: Edit
@@ -94,6 +95,7 @@ class _Plan:
     old: bytes
     new: bytes
     moved: bool
+    identity: tuple[int, int, int]
 
 
 def edit(
@@ -183,6 +185,7 @@ def _plan(
     if insist and (output is not None or reserve):
         raise GGUFToolsError("an edit in place writes no other file and reserves no room")
     real = Path(os.path.realpath(file.path))
+    identity = _identity(real)
     metadata, differences = apply(changes, file.metadata)
     start, moved = _data_start(file, metadata)
     old = bytes(file.header.wire.buffer[:start])
@@ -197,13 +200,14 @@ def _plan(
         why_not = "the file has several names (hard links), and only one is meant"
     target = real if output is None else Path(output)
     if output is None and not differences:
-        return _Plan(Edit(real, target, [], "nothing", "", file.file_size, 0), metadata, old, old, False)
+        nothing = Edit(real, target, [], "nothing", "", file.file_size, 0)
+        return _Plan(nothing, metadata, old, old, False, identity)
     if fitting is not None and not why_not:
         new = _header(file, fitting)
         new += bytes(start - len(new))
         low, high = changed_range(old, new)
         done = Edit(real, target, differences, "in place", "", file.file_size, high - low)
-        return _Plan(done, fitting, old, new, False)
+        return _Plan(done, fitting, old, new, False, identity)
     if insist:
         raise OutputError(f"cannot be edited in place: {why_not}", path=file.path)
     if reserve:
@@ -216,7 +220,7 @@ def _plan(
         new += bytes(align(len(new), _step(file, metadata, start)) - len(new))
         size = len(new) + file.file_size - start
     done = Edit(real, target, differences, "rewritten", why_not, size, size)
-    return _Plan(done, metadata, old, new, moved)
+    return _Plan(done, metadata, old, new, moved, identity)
 
 
 def _data_start(file: GGUFFile, metadata: Metadata) -> tuple[int, bool]:
@@ -287,6 +291,7 @@ def _rewrite(file: GGUFFile, plan: _Plan, *, force: bool, progress: Progress | N
     replaces = done.output == done.path
     if plan.moved:
         tensors = list(file.tensors.values())
+        _check_unchanged(plan)
         laid = lay_out(done.output, plan.metadata, tensors, alignment=alignment_of(plan.metadata))
         write_outputs([laid], force=force or replaces, progress=progress, check=True)
         return
@@ -301,8 +306,24 @@ def _rewrite(file: GGUFFile, plan: _Plan, *, force: bool, progress: Progress | N
         for first in range(start, stop, _CHUNK):
             last = min(first + _CHUNK, stop)
             check_copy(out, len(plan.new) + first - start, file.read(first, last))
+        _check_unchanged(plan)
         if replaces:
             _keep_permissions(done.path, out.fd)
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _check_unchanged(plan: _Plan) -> None:
+    """Do not undo what somebody else did to the file while it was copied.
+
+    Raises:
+        OutputError: it is another file now.
+    """
+    if _identity(plan.edit.path) != plan.identity:
+        raise OutputError("the file was changed by somebody else meanwhile", path=plan.edit.path)
 
 
 def _keep_permissions(path: Path, fd: int) -> None:

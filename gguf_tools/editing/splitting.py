@@ -196,6 +196,8 @@ def _plan_merge(file: GGUFFile, dst: str | os.PathLike[str], keep_keys: bool) ->
             expected="at least 1",
         )
     _check_widths(file)
+    if Path(dst).resolve() in {shard.path.resolve() for shard in file.shards or (file,)}:
+        raise OutputError("is one of the files to be joined; give another name", path=dst)
     if keep_keys:
         metadata = _without(first, ["split.count"])
         metadata.set("split.count", 0, ValueType.UINT16)

@@ -79,11 +79,25 @@ class TestHelp:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["inspect", "--help"], ["inspect"], ["verify", "--help"]], ids=" ".join
+    "arguments",
+    [
+        ["--help"],
+        ["inspect", "--help"],
+        ["inspect"],
+        ["verify", "--help"],
+        ["verify", "{small}", "--hash"],
+        ["edit", "{small}", "--set", "general.name=x", "--dry-run"],
+        ["split", "{small}", "--max-tensors", "3", "--dry-run"],
+        ["merge", "--help"],
+        ["diff", "{small}", "{small}"],
+        ["extract", "{small}", "x.npy", "-t", "output_norm.weight", "--dry-run"],
+    ],
+    ids=" ".join,
 )
 def test_light_commands_import_nothing_heavy(arguments: list[str], small: Path) -> None:
     if arguments == ["inspect"]:
         arguments = [*arguments, str(small), "--tensors", "--metadata"]
+    arguments = [argument.format(small=small) for argument in arguments]
     code = (
         "import sys\nfrom gguf_tools.cli import main\n"
         "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"

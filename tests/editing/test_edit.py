@@ -433,6 +433,15 @@ class TestOthers:
             edit(path, Changes(set={"llama.context_length": 7}), insist=True)
         assert path.read_bytes() == model
 
+    def test_an_edit_by_somebody_else_meanwhile_is_not_undone(self, path: Path) -> None:
+        def intrude(done: int, total: int, what: str) -> None:
+            edit(path, set_(name="theirs"))
+
+        with pytest.raises(OutputError, match="changed by somebody else meanwhile"):
+            edit(path, set_(name=LONG), progress=intrude)
+        assert metadata_of(path)["general.name"] == (ValueType.STRING, "theirs")
+        assert os.listdir(path.parent) == [path.name]
+
     def test_who_opens_it_meanwhile_waits(
         self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

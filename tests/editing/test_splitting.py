@@ -288,6 +288,12 @@ class TestMerge:
         with pytest.raises(FormatError, match=r"m-00002.*blk\.1.*of another model.*\(found 8, expected 4\)"):
             merge(tmp_path / "a" / "m-00001-of-00002.gguf", tmp_path / "whole.gguf")
 
+    def test_onto_one_of_the_files(self, parts: list[Path]) -> None:
+        before = parts[1].read_bytes()
+        with pytest.raises(OutputError, match=r"m-00002-of-00003\.gguf: is one of the files to be joined"):
+            merge(parts[0], parts[1], force=True)
+        assert parts[1].read_bytes() == before
+
     def test_a_truncated_shard(self, parts: list[Path], tmp_path: Path) -> None:
         os.truncate(parts[2], parts[2].stat().st_size - 100)
         with pytest.raises(FormatError, match=r"m-00003.*past the end of the file"):
