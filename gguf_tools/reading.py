@@ -75,6 +75,7 @@ class InputFile:
     Attributes:
         path: the same, as text.
         size: in bytes, when it was opened.
+        inode: its number in the file system.
     """
 
     def __init__(self, path: str | os.PathLike[str], error: type[GGUFToolsError]) -> None:
@@ -82,6 +83,7 @@ class InputFile:
         self._error = error
         self._fd = -1
         self._fd, self.size = open_regular(path, error)
+        self.inode = os.fstat(self._fd).st_ino
 
     def map(self) -> mmap.mmap | bytes:
         """The whole file as memory, of which only what is touched is read."""

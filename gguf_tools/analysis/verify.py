@@ -33,7 +33,7 @@ from .. import architectures
 from ..architectures.check import check
 from ..container.blocks import BLOCK_FIELDS, Role, nonfinite_blocks
 from ..container.header import layout_faults
-from ..container.journal import journal_path
+from ..container.journal import InterruptedEditError
 from ..container.metadata import Array, Metadata
 from ..container.reader import GGUFFile, Tensor, is_split, open_one
 from ..container.shards import check_member, open_shard, shard_paths
@@ -71,9 +71,9 @@ def verify(path: str | os.PathLike[str], *, progress: Progress | None = None) ->
     """
     try:
         file = open_one(path, decoder=None)
+    except InterruptedEditError as fault:
+        return [of_error("interrupted-edit", fault)]
     except GGUFToolsError as fault:
-        if os.path.lexists(journal_path(path)):
-            return [of_error("interrupted-edit", fault)]
         return [of_error("unsupported" if isinstance(fault, UnsupportedError) else "format", fault)]
     with file:
         shards: list[GGUFFile] = [file]

@@ -7,12 +7,21 @@ failure, say): the header may be half old and half new, and `gguf_tools.editing.
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Final
 
 from ..errors import FormatError
 
-__all__ = ["check_no_journal", "journal_path"]
+__all__ = ["InterruptedEditError", "check_no_journal", "journal_path"]
+
+_MOST: Final = 4096
+"""Bytes of a journal's first line, at most."""
+
+
+class InterruptedEditError(FormatError):
+    """An edit of the file in place did not come to its end; what the header says cannot be trusted."""
 
 
 def journal_path(path: str | os.PathLike[str]) -> Path:
@@ -21,15 +30,31 @@ def journal_path(path: str | os.PathLike[str]) -> Path:
     return real.with_name(f".{real.name[:200]}.edit-journal")
 
 
-def check_no_journal(path: str | os.PathLike[str]) -> None:
-    """Refuse a file whose last edit was interrupted.
+def check_no_journal(path: str | os.PathLike[str], inode: int) -> None:
+    """Refuse an open file whose last edit was interrupted.
+
+    Args:
+        path: what was opened.
+        inode: of the open file. Meanwhile another file may have taken its name, and be edited just now.
 
     Raises:
-        FormatError: there is a journal.
+        InterruptedEditError: there is a journal of this very file.
     """
-    if os.path.lexists(journal_path(path)):
-        raise FormatError(
+    journal = journal_path(path)
+    if os.path.lexists(journal) and _inode(journal) in (inode, None):
+        raise InterruptedEditError(
             "an edit of this file was interrupted, and its header may be damaged; "
             "`gguf-tools edit FILE --recover` restores it",
             path=path,
         )
+
+
+def _inode(journal: Path) -> int | None:
+    """Which file a journal is of: None where that cannot be read, -1 where the journal has gone."""
+    try:
+        with journal.open("rb") as file:
+            return int(json.loads(file.readline(_MOST))["inode"])
+    except FileNotFoundError:
+        return -1
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

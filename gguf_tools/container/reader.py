@@ -377,7 +377,7 @@ def open_one(
     name = os.fspath(path)
     file = InputFile(name, FormatError)
     try:
-        check_no_journal(name)
+        check_no_journal(name, file.inode)
         header = parse_header(file.map(), name, alignment=alignment)
     except BaseException:
         file.close()

@@ -162,7 +162,8 @@ def _write_journal(path: Path, offset: int, old: bytes) -> None:
         "size": status.st_size,
         "inode": status.st_ino,
     }
-    with AtomicFile(journal_path(path), force=False) as out:
+    # One that is there already is of a file that has been replaced since: opening this one told.
+    with AtomicFile(journal_path(path), force=True) as out:
         head = (json.dumps(facts) + "\n").encode()
         out.write_at(0, head)
         out.write_at(len(head), old)

@@ -526,7 +526,7 @@ class TestInterrupted:
         with pytest.raises(FormatError, match=message):
             edit(killed, set_(name="z"))
         (finding,) = gguf_tools.verify(killed)
-        assert finding.severity == "error"
+        assert (finding.code, finding.severity) == ("interrupted-edit", "error")
 
     def test_recovery_restores_every_byte(self, killed: Path, model: bytes) -> None:
         assert recover(killed) is True
@@ -545,9 +545,12 @@ class TestInterrupted:
     def test_a_journal_of_a_file_since_replaced(self, killed: Path, model: bytes, tmp_path: Path) -> None:
         (tmp_path / "new").write_bytes(model)
         (tmp_path / "new").rename(killed)
+        assert metadata_of(killed)["general.name"] == (ValueType.STRING, "Demo")
         with pytest.raises(FormatError, match="not of this file, which has been replaced since"):
             recover(killed)
         assert killed.read_bytes() == model
+        assert edit(killed, set_(name="y", type="z"), insist=True).how == "in place"
+        assert os.listdir(killed.parent) == [killed.name]
 
     def test_an_exception_halfway_puts_the_old_bytes_back(
         self, path: Path, model: bytes, monkeypatch: pytest.MonkeyPatch
