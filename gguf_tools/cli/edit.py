@@ -182,12 +182,19 @@ def _print(done: Edit, elapsed: float | None) -> None:
     from rich.text import Text
 
     out = console()
-    if done.differences:
+    rows = [(difference, *compared(difference)) for difference in done.differences]
+    renamed = [row[0] for row in rows if row[0].renamed_from is not None and row[1] == row[2]]
+    rows = [row for row in rows if row[0] not in renamed]
+    if rows:
         listing = table("key", "before", "after")
-        for difference in done.differences:
-            name, before, after = _row(difference)
-            listing.add_row(Text(name), Text(before, style="red"), Text(after, style="green"))
+        for difference, before, after in rows:
+            key = Text(_name(difference))
+            listing.add_row(key, Text(before, style="red"), Text(after, style="green"))
         out.print(listing)
+        out.print()
+    for difference in renamed:
+        out.print(_name(difference), markup=False)
+    if renamed:
         out.print()
     if done.how == "nothing":
         out.print("nothing to change: the file is as asked already")
@@ -200,11 +207,8 @@ def _print(done: Edit, elapsed: float | None) -> None:
     out.print(f"{how}; {amount} {ending}", markup=False)
 
 
-def _row(difference: Difference) -> tuple[str, str, str]:
-    """Key, before and after. A key that only got another name has no values."""
+def _name(difference: Difference) -> str:
+    """The key, and its old name where it has a new one."""
     name = printable(difference.key)
-    before, after = compared(difference)
-    if difference.renamed_from is not None:
-        old = printable(difference.renamed_from)
-        return ("(name)", old, name) if before == after else (f"{old} → {name}", before, after)
-    return name, before, after
+    old = difference.renamed_from
+    return name if old is None else f"{printable(old)} → {name}"

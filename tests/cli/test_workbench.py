@@ -164,8 +164,7 @@ class TestEdit:
 
     def test_rename_arch(self, copy: Path) -> None:
         text = said("edit", copy, "--rename-arch", "qwen2")
-        assert "(name)" in text
-        assert "qwen2.block_count" in text
+        assert "\nllama.block_count → qwen2.block_count\n" in text
         assert printed_json("inspect", copy)["architecture"] == "qwen2"
 
     def test_nothing_to_change(self, copy: Path) -> None:
