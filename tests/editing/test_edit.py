@@ -476,7 +476,7 @@ class TestOthers:
 
         def look() -> None:
             give_up, looks, odd, names = time.monotonic() + 60, 0, [], set()
-            while time.monotonic() < give_up and (looks < 500 or len(names) < 3):
+            while time.monotonic() < give_up and (looks < 200 or len(names) < 3):
                 with open_gguf(path) as file:
                     name = file.metadata["general.name"]
                     other = file.metadata["z.last"]
@@ -484,6 +484,8 @@ class TestOthers:
                 looks += 1
                 if name != other:
                     odd.append((name, other))
+                del file  # its mapping, too: now and then, nobody has the file open
+                time.sleep(0.002)
             seen.put((odd, looks, len(names)))
 
         readers = [context.Process(target=look) for _ in range(2)]
@@ -498,9 +500,9 @@ class TestOthers:
             odd, looks, names = seen.get(timeout=30)
             reader.join()
             assert odd == []
-            assert looks >= 500
+            assert looks >= 200
             assert names == 3
-        assert "rewritten" in hows
+        assert hows == {"in place", "rewritten"}
 
 
 class TestInterrupted:
