@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["AtomicDirectory", "AtomicFile", "check_target", "hidden_sibling", "require_space"]
+__all__ = [
+    "AtomicDirectory",
+    "AtomicFile",
+    "check_target",
+    "hidden_sibling",
+    "require_space",
+    "sync_directory",
+]
 
 _NO_PREALLOCATION = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
 _NO_HARD_LINKS = frozenset(
@@ -127,7 +134,7 @@ class AtomicFile:
             raise
         os.close(self._fd)
         self._fd = -1
-        _sync_directory(self.path.parent)
+        sync_directory(self.path.parent)
 
     def abandon(self) -> None:
         """Give up: close the file, and remove it unless it is to be kept."""
@@ -250,7 +257,7 @@ class AtomicDirectory:
         except BaseException:
             shutil.rmtree(self._partial, ignore_errors=True)
             raise
-        _sync_directory(self.path.parent)
+        sync_directory(self.path.parent)
 
     def _publish(self) -> None:
         if not os.path.lexists(self.path):
@@ -339,7 +346,7 @@ def _free_bytes(directory: Path) -> int | None:
         return None
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
     """Make a rename durable. Some file systems refuse to sync a directory; the rename stands anyway."""
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
@@ -364,4 +371,4 @@ def _sync_tree(directory: Path) -> None:
                 os.fsync(fd)
             finally:
                 os.close(fd)
-        _sync_directory(Path(folder))
+        sync_directory(Path(folder))

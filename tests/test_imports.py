@@ -24,7 +24,7 @@ LAYERS = (
     {"source", "files", "reading", "looks"},
     {"container", "checkpoint", "quants"},
     {"recipes", "tokenizers", "architectures", "importance"},
-    {"conversion"},
+    {"conversion", "editing"},
     {"analysis"},
     {"cli"},
 )
@@ -36,6 +36,8 @@ CONFINED = {
     "click": {"cli"},
     "rich": {"cli"},
     "gguf": {"architectures"},
+    "jinja2": {"analysis"},
+    "blake3": {"analysis"},
     "torch": set(),
     "transformers": set(),
 }

@@ -187,7 +187,7 @@ class Architecture:
                 shape does not fit.
         """
         facts = HFConfig(self.complete(config), token_count=token_count, read_json=read_json)
-        entries = [[entry for rule in rules for entry in rule.forward(facts)] for rules in self._key_rules]
+        entries = [[entry for rule in rules for entry in rule.forward(facts)] for rules in self.key_rules]
         metadata = [(f"{self.name}.{key}", kind, value) for group in entries for key, kind, value in group]
         layers = next(value for key, _, value in metadata if key.endswith(".block_count"))
         sources, original, left_out = self._named(tensors, layers)
@@ -221,7 +221,7 @@ class Architecture:
         wanted = self.choose(facts) if self.choose else self.classes[0].name
         chosen = next(entry for entry in self.classes if entry.name == wanted)
         config: dict[str, Any] = {"architectures": [chosen.name], "model_type": chosen.model_type}
-        for rules in self._key_rules:
+        for rules in self.key_rules:
             for rule in rules:
                 rule.inverse(facts, config)
         config.update(_token_ids(metadata))
@@ -242,11 +242,13 @@ class Architecture:
         return HFSide(config, translated, notes, files)
 
     @property
-    def _key_rules(self) -> tuple[tuple[KeyRule, ...], ...]:
+    def key_rules(self) -> tuple[tuple[KeyRule, ...], ...]:
+        """All rules for keys, in the order in which they are written."""
         return self.first_keys, self.keys, self.own_keys
 
-    def _entries(self, config: HFConfig) -> list[Entry]:
-        return [entry for rules in self._key_rules for rule in rules for entry in rule.forward(config)]
+    def entries(self, config: HFConfig) -> list[Entry]:
+        """The keys of a complete config, without the architecture's name."""
+        return [entry for rules in self.key_rules for rule in rules for entry in rule.forward(config)]
 
     def _named(
         self, tensors: Mapping[str, Source], layers: int
@@ -273,7 +275,7 @@ class Architecture:
 
     def _compared(self, config: HFConfig, facts: GGUFFacts) -> list[str]:
         """Notes on keys the new config does not give again; the way back must not change any value."""
-        again = {facts.key(key): value for key, _, value in self._entries(config)}
+        again = {facts.key(key): value for key, _, value in self.entries(config)}
         for key, value in again.items():
             if key in facts.metadata and not _same(facts.metadata[key], value):
                 raise FormatError(

@@ -19,6 +19,7 @@ __all__ = [
     "always",
     "expand",
     "listed",
+    "matched",
     "translate",
     "weight_and_bias",
 ]
@@ -127,6 +128,35 @@ def _names(pattern: str, layer: int, rule: Rule, config: HFConfig) -> list[str]:
     return [pattern.format(i=layer, e=expert) for expert in range(experts)]
 
 
+def matched(
+    instances: Sequence[Instance], sources: Mapping[str, Source], *, inverse: bool
+) -> tuple[dict[str, Instance], list[str], list[str]]:
+    """Which instance each name belongs to, the names of ``sources`` without one, and those that are missing.
+
+    Arguments as for `translate`.
+    """
+    by_name: dict[str, Instance] = {}
+    absent: list[tuple[Instance, list[str]]] = []
+    made: set[str] = set()
+    for instance in instances:
+        names = instance.gguf if inverse else instance.hf
+        if inverse and not made.isdisjoint(names):
+            continue  # an alternative to a rule that comes first
+        if gone := [name for name in names if name not in sources]:
+            absent.append((instance, gone))
+        if inverse or len(gone) < len(names):
+            made.update(instance.gguf)
+        by_name.update(dict.fromkeys(names, instance))
+    missing = [
+        name
+        for instance, gone in absent
+        if len(gone) < len(instance.gguf if inverse else instance.hf)
+        or (instance.needed and (inverse or not made.issuperset(instance.gguf)))
+        for name in gone
+    ]
+    return by_name, [name for name in sources if name not in by_name], missing
+
+
 def translate(
     instances: Sequence[Instance],
     sources: Mapping[str, Source],
@@ -150,26 +180,8 @@ def translate(
         ArchitectureError: tensors without a rule, or missing (all are counted, the first ones named), or
             of a shape the transform cannot take.
     """
-    by_name: dict[str, Instance] = {}
-    absent: list[tuple[Instance, list[str]]] = []
-    made: set[str] = set()
-    for instance in instances:
-        names = instance.gguf if inverse else instance.hf
-        if inverse and not made.isdisjoint(names):
-            continue  # an alternative to a rule that comes first
-        if gone := [name for name in names if name not in sources]:
-            absent.append((instance, gone))
-        if inverse or len(gone) < len(names):
-            made.update(instance.gguf)
-        by_name.update(dict.fromkeys(names, instance))
-    missing = [
-        name
-        for instance, gone in absent
-        if len(gone) < len(instance.gguf if inverse else instance.hf)
-        or (instance.needed and (inverse or not made.issuperset(instance.gguf)))
-        for name in gone
-    ]
-    unmapped = [(shown or {}).get(name, name) for name in sources if name not in by_name]
+    by_name, unmapped, missing = matched(instances, sources, inverse=inverse)
+    unmapped = [(shown or {}).get(name, name) for name in unmapped]
     if unmapped or missing:
         parts = [listed("without a rule", unmapped)] if unmapped else []
         parts += [listed("missing", missing)] if missing else []
