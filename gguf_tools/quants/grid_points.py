@@ -187,21 +187,21 @@ def _distance(code, bit, x, root, scale):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def put_distances_at_steps(start, elements, steps, s):  # type: ignore[no-untyped-def]
-    """The distances of the group that starts at element ``start``, for the scales of the first ``steps``."""
+def put_distances_at_steps(start, elements, s):  # type: ignore[no-untyped-def]
+    """The distances of the group that starts at element ``start``, for every step's scale."""
     for i in range(elements):
         x = s[X + start + i]
         root = s[ROOT + start + i]
         if elements == 8:
             row = _DISTANCE + ((i << 7) & 0x380)
-            for t in range(steps):
+            for t in range(STEPS):
                 scale = s[SCALE + t]
                 for n in range(3):
                     difference = scale * np.float32(2 * n + 1) - x
                     s[row + n * STEPS + t] = root * difference * difference
         else:
             row = _DISTANCE + ((i << 8) & 0x300)
-            for t in range(steps):
+            for t in range(STEPS):
                 scale = s[SCALE + t]
                 for n in range(8):
                     difference = scale * np.float32(2 * n + 1) - x

@@ -74,8 +74,7 @@ def step_factors(largest: int, width: float, tries: int) -> NDArray[np.float32]:
     """
     steps = np.arange(-tries, tries + 1, dtype=np.float32)
     factors = np.float32(largest) + steps * np.float32(width)
-    lanes = -(-factors.size // WINDOW) * WINDOW
-    return np.concatenate([factors, np.full(lanes - factors.size, factors[-1])])
+    return np.concatenate([factors, np.full(STEPS - factors.size, factors[-1])])
 
 
 @kernel
@@ -86,30 +85,29 @@ def room():  # type: ignore[no-untyped-def]
 
 @kernel
 def search(  # type: ignore[no-untyped-def]
-    size, elements, steps, factors, peak, scale, again, index, spans, lists, codes, chosen, s, c
+    size, elements, factors, peak, scale, again, index, spans, lists, codes, chosen, s, c
 ):
     """The scale of a sub-block; the places of its groups' points go to ``chosen``.
 
-    ``peak`` is what the factors of ``steps`` steps, a multiple of WINDOW, are divided by; ``scale`` is what
-    the scale is where no step is any good; ``again`` is one of the constants AGAIN; then come the tables of
-    ``grid_points.Points``.
+    ``peak`` is what factors are divided by; ``scale`` is what the scale is where no step is any good;
+    ``again`` is one of the constants AGAIN; then come the tables of ``grid_points.Points``.
     """
     groups = size // elements
-    for t in range(steps):
+    for t in range(STEPS):
         s[_STEP + t] = factors[t] / peak
         s[SCALE + t] = _ONE / s[_STEP + t]
         s[_SUM_QX + t] = _ZERO
         s[_SUM_Q2 + t] = _ZERO
         c[_MOVED + t] = 0
     for k in range(groups):
-        _round(k * elements, elements, steps, s, c)
-        _find_points(k, elements, steps, index, spans, lists, s, c)
-        for t in range(steps):
+        _round(k * elements, elements, s, c)
+        _find_points(k, elements, index, spans, lists, s, c)
+        for t in range(STEPS):
             c[_CODE + t] = codes[np.uint64(c[_PLACES + k * STEPS + t])]
-        _explain(k * elements, elements, steps, s, c)
+        _explain(k * elements, elements, s, c)
     best = _ZERO
     best_step = -1
-    for t in range(steps):
+    for t in range(STEPS):
         sum_qx = s[_SUM_QX + t]
         sum_q2 = s[_SUM_Q2 + t]
         if sum_q2 > _ZERO and sum_qx * sum_qx > best * sum_q2:
@@ -129,25 +127,25 @@ def search(  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _find_points(k, elements, steps, index, spans, lists, s, c):  # type: ignore[no-untyped-def]
+def _find_points(k, elements, index, spans, lists, s, c):  # type: ignore[no-untyped-def]
     """The places of group k's points at every step."""
     row = _PLACES + k * STEPS
     bit = np.int32(1 << k)
     moved = np.int32(0)
-    for t in range(steps):
+    for t in range(STEPS):
         found = index[np.uint64(c[_NUMBER + t])]
         c[row + t] = found
         c[_MOVED + t] |= bit if found < 0 else np.int32(0)
         moved |= found
     if moved < 0:
-        put_distances_at_steps(k * elements, elements, steps, s)
+        put_distances_at_steps(k * elements, elements, s)
         t = 0
-        while t < steps:
+        while t < STEPS:
             found = c[row + t]
             start = t
             t += 1
             if found < 0:
-                while t < min(start + WINDOW, steps) and c[row + t] == found:
+                while t < min(start + WINDOW, STEPS) and c[row + t] == found:
                     t += 1
                 _move(elements, start, t, row, spans[-1 - found, 0], spans[-1 - found, 1], lists, s, c)
 
@@ -199,28 +197,28 @@ def _search_again(groups, elements, repeated, scale, index, spans, lists, codes,
 
 
 @inlined
-def _round(start, elements, steps, s, c):  # type: ignore[no-untyped-def]
+def _round(start, elements, s, c):  # type: ignore[no-untyped-def]
     """The number of a group's levels at every step."""
     levels = np.int32(3 if elements == 8 else 8)
     top = _TOP_OF_EIGHT if elements == 8 else _TOP_OF_FOUR
-    for t in range(steps):
+    for t in range(STEPS):
         c[_NUMBER + t] = 0
     for i in range(elements - 1, -1, -1):
         x = s[X + start + i]
-        for t in range(steps):
+        for t in range(STEPS):
             biased = level(_HALF * (s[_STEP + t] * x - _ONE), MAGIC, top)
             c[_NUMBER + t] = np.int32(c[_NUMBER + t] * levels + np.int32(biased - MAGIC))
 
 
 @inlined
-def _explain(start, elements, steps, s, c):  # type: ignore[no-untyped-def]
+def _explain(start, elements, s, c):  # type: ignore[no-untyped-def]
     """Go on summing up weight × x × q and weight × q² of every step."""
     bits = np.int32(2 if elements == 8 else 3)
     mask = np.int32(3 if elements == 8 else 7)
     for i in range(start, start + elements):
         weight = s[WEIGHT + i]
         product = s[PRODUCT + i]
-        for t in range(steps):
+        for t in range(STEPS):
             code = c[_CODE + t]
             c[_CODE + t] = np.int32(code >> bits)
             q = np.float32(np.int32(np.int32(code & mask) * np.int32(2)) + np.int32(1))

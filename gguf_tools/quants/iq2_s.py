@@ -39,7 +39,6 @@ _BYTES: Final = 82
 _SIZE: Final = 16
 _SUB_BLOCKS: Final = 16
 _GROUPS: Final = 2  # in a sub-block
-_STEPS: Final = 32
 _FACTORS = step_factors(5, 0.1, 9)
 _ZERO = np.float32(0)
 _COUNT = np.float32(_ELEMENTS)
@@ -82,7 +81,7 @@ def _encode_blocks(values, weights, index, spans, lists, codes, out):
             if peak < _TINY:
                 continue
             scale = search(
-                _SIZE, 8, _STEPS, _FACTORS, peak, peak / _LARGEST_Q, AGAIN_MOVED,
+                _SIZE, 8, _FACTORS, peak, peak / _LARGEST_Q, AGAIN_MOVED,
                 index, spans, lists, codes, chosen, s, c,
             )  # fmt: skip
             flip = 255 if scale < _ZERO else 0

@@ -54,7 +54,6 @@ _SIZE: Final = 32
 _SUB_BLOCKS: Final = 8
 _GROUPS: Final = 4  # in a sub-block
 _TILE: Final = LANES // _SUB_BLOCKS
-_STEPS: Final = 16
 _FACTORS = step_factors(5, 0.1, 6)
 _ZERO = np.float32(0)
 _COUNT = np.float32(_ELEMENTS)
@@ -110,7 +109,7 @@ def _encode_block(values, weights, b, fitted, index, spans, lists, codes, out, s
         weigh(values, weights, b, _SIZE * sub, _SIZE, spread, _ZERO, s)
         move_signs(_SIZE, True, signs, s)
         scale = search(
-            _SIZE, 8, _STEPS, _FACTORS, peak, fitted[sub], AGAIN_ALWAYS,
+            _SIZE, 8, _FACTORS, peak, fitted[sub], AGAIN_ALWAYS,
             index, spans, lists, codes, chosen, s, c,
         )  # fmt: skip
         flip = 127 if scale < _ZERO else 0

@@ -38,7 +38,6 @@ _BYTES: Final = 110
 _SIZE: Final = 32
 _SUB_BLOCKS: Final = 8
 _GROUPS: Final = 8  # in a sub-block
-_STEPS: Final = 32
 _FACTORS = step_factors(15, 0.2, 9)
 _ZERO = np.float32(0)
 _TWO = np.float32(2)
@@ -80,7 +79,7 @@ def _encode_blocks(values, weights, index, spans, lists, codes, out):
             if peak == _ZERO:
                 continue
             scale = search(
-                _SIZE, 4, _STEPS, _FACTORS, peak, peak / _LARGEST_Q, AGAIN_ALL,
+                _SIZE, 4, _FACTORS, peak, peak / _LARGEST_Q, AGAIN_ALL,
                 index, spans, lists, codes, chosen, s, c,
             )  # fmt: skip
             flip = 255 if scale < _ZERO else 0

@@ -42,7 +42,6 @@ _BYTES: Final = 98
 _SIZE: Final = 32
 _SUB_BLOCKS: Final = 8
 _GROUPS: Final = 8  # in a sub-block
-_STEPS: Final = 32
 _FACTORS = step_factors(15, 0.2, 15)
 _ZERO = np.float32(0)
 _COUNT = np.float32(_ELEMENTS)
@@ -84,7 +83,7 @@ def _encode_blocks(values, weights, index, spans, lists, codes, out):
             if peak < _TINY:
                 continue
             scale = search(
-                _SIZE, 4, _STEPS, _FACTORS, peak, peak / _LARGEST_Q, AGAIN_MOVED,
+                _SIZE, 4, _FACTORS, peak, peak / _LARGEST_Q, AGAIN_MOVED,
                 index, spans, lists, codes, chosen, s, c,
             )  # fmt: skip
             flip = 127 if scale < _ZERO else 0
