@@ -56,7 +56,7 @@ _CHUNK: Final = 16
 SCALE: Final = MAGNITUDE_FLOATS
 """The scale of each step."""
 _DISTANCE = SCALE + STEPS  # rows of steps: 4 value + level for a group of 8, 8 value + level for one of 4
-_ROWS: Final = 34  # one is free: LLVM sees that writes do not hit what is read only where there is a gap
+_ROWS: Final = 34  # the last are free: only with a gap LLVM sees that writes do not hit what is read
 _LEAST = _DISTANCE + _ROWS * STEPS  # distance at each step of a window
 ENTRY: Final = _LEAST + WINDOW
 """The number in its list of the nearest neighbour at each step of a window, as float32."""
