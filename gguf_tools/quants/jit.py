@@ -27,7 +27,7 @@ import numba
 import numpy as np
 from numba.core import config
 
-__all__ = ["cache_directory", "kernel"]
+__all__ = ["cache_directory", "inlined", "kernel"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -37,11 +37,24 @@ _DECORATING = Lock()
 
 def kernel(function: _Function) -> _Function:
     """Compile a function when it is first called, and keep the machine code for the next process."""
+    return _compile(function)
+
+
+def inlined(function: _Function) -> _Function:
+    """A kernel that becomes part of those that call it.
+
+    Around a call numba counts references to arrays, with atomic operations that cost more than a short
+    function does.
+    """
+    return _compile(function, forceinline=True)
+
+
+def _compile(function: _Function, **flags: bool) -> _Function:
     with _DECORATING:
         previous = config.CACHE_DIR
         config.CACHE_DIR = str(cache_directory())  # read while decorating; the user's own setting comes back
         try:
-            compiled: _Function = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+            compiled: _Function = numba.njit(cache=True, nogil=True, error_model="numpy", **flags)(function)
         finally:
             config.CACHE_DIR = previous
     return compiled
