@@ -11,6 +11,7 @@ from ..importance import load_importance
 from ..spec import QUANTIZATION_VERSION, ValueType
 from .assemble import assemble_gguf, ggml_shape, model_facts
 from .engine import Progress, execute
+from .packed import packed_file_type, packed_notes, packed_type
 from .plan import Plan
 
 __all__ = ["convert", "plan_conversion"]
@@ -95,6 +96,21 @@ def plan_conversion(
     general = architectures.general_metadata(
         checkpoint.path, checkpoint.config, architecture=architecture, tensors=side.tensors
     )
+    tensors = side.tensors
+    if recipe.quantizes:
+        by_name = dict(tensors)
+        tensors = [(name, by_name[name]) for name in recipes.visiting_order(by_name)]
+    choices = recipes.choose(
+        recipe.name,
+        [
+            recipes.TensorFacts(name, ggml_shape(rows.shape), packed=packed_type(rows))
+            for name, rows in tensors
+        ],
+        model_facts(Metadata([*general[:1], *side.metadata])),
+        weighted=matrix is not None,
+        overrides=overrides or recipes.Overrides(),
+    )
+    file_type = packed_file_type(recipe, tensors, choices)
     metadata = Metadata(general[:1])  # general.architecture
     metadata.extend(side.metadata[: side.first])
     metadata.extend(general[1:])
@@ -103,29 +119,19 @@ def plan_conversion(
     shared = side.first + side.shared
     metadata.extend(side.metadata[side.first : shared])
     if not recipe.quantizes:
-        metadata.set("general.file_type", int(recipe.file_type), ValueType.UINT32)
+        metadata.set("general.file_type", int(file_type), ValueType.UINT32)
     metadata.extend(side.metadata[shared:])
     if not recipe.quantizes:
         metadata.set("general.quantization_version", QUANTIZATION_VERSION, ValueType.UINT32)
     metadata.extend(vocabulary.entries())
-    tensors = side.tensors
-    if recipe.quantizes:
-        by_name = dict(tensors)
-        tensors = [(name, by_name[name]) for name in recipes.visiting_order(by_name)]
-    facts = [recipes.TensorFacts(name, ggml_shape(source.shape)) for name, source in tensors]
     return assemble_gguf(
         metadata,
         tensors,
-        recipes.choose(
-            recipe.name,
-            facts,
-            model_facts(metadata),
-            weighted=matrix is not None,
-            overrides=overrides or recipes.Overrides(),
-        ),
+        choices,
         recipe,
         source=os.fspath(src),
         importance=matrix,
         dropped=[*plain.dropped, *side.dropped],
-        notes=[*plain.notes, *side.notes],
+        notes=[*plain.notes, *packed_notes(tensors, choices), *side.notes],
+        file_type=file_type,
     )

@@ -71,6 +71,7 @@ class Parts:
         self.tensors = tensors
         self.dropped: list[tuple[str, str]] = []
         self._made: dict[str, tuple[str, Source]] = {}
+        self._first: list[str] = []
         self._used: set[str] = set()
         self._missing: list[str] = []
 
@@ -97,9 +98,20 @@ class Parts:
         """Whether something was made of this part, or it was dropped."""
         return name in self._used
 
-    def make(self, name: str, source: Source, *, at: str) -> None:
-        """``source`` stands under ``name``, in the place where the part ``at`` stood."""
+    def make(self, name: str, source: Source, *, at: str, first: bool = False) -> None:
+        """``source`` stands under ``name``, in the place where the part ``at`` stood.
+
+        With ``first`` it stands before all other tensors: those whose blocks llama.cpp's converter keeps,
+        it writes before everything else.
+        """
         self._made[at] = (name, source)
+        if first:
+            self._first.append(at)
+
+    @property
+    def computes(self) -> bool:
+        """Whether anything made exists as float32 only."""
+        return any(source.storage is None for _, source in self._made.values())
 
     def drop(self, endings: Iterable[str], reason: str) -> None:
         """Leave out all tensors with one of these endings."""
@@ -119,14 +131,16 @@ class Parts:
             shown = ", ".join(self._missing[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
             raise CheckpointError(f"packed tensors lack their {shown}")
         found: dict[str, Source] = {}
-        for name, tensor in self.tensors.items():
+        early = set(self._first)
+        later = (name for name in self.tensors if name not in early)
+        for name in (*self._first, *later):
             if name in self._made:
                 made, source = self._made[name]
                 if made in found or (made != name and made in self.tensors):
                     raise CheckpointError("the same tensor is there packed and unpacked", tensor=made)
                 found[made] = source
             elif name not in self._used:
-                found[name] = tensor
+                found[name] = self.tensors[name]
         return found
 
 
