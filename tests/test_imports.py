@@ -21,7 +21,7 @@ PACKAGE = Path(gguf_tools.__file__).parent
 LAYERS = (
     {"errors"},
     {"spec"},
-    {"source", "files", "reading", "looks"},
+    {"source", "files", "reading", "looks", "jit"},
     {"container", "checkpoint", "quants"},
     {"recipes", "tokenizers", "architectures", "importance"},
     {"conversion"},
@@ -31,8 +31,8 @@ LAYERS = (
 RANKS = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}
 
 CONFINED = {
-    "numba": {"quants"},
-    "llvmlite": {"quants"},
+    "numba": {"jit"},
+    "llvmlite": {"jit"},
     "click": {"cli"},
     "rich": {"cli"},
     "gguf": {"architectures"},

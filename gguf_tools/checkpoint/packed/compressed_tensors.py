@@ -25,7 +25,7 @@ import numpy as np
 
 from ...errors import CheckpointError, UnsupportedError
 from ..reader import SafetensorsTensor
-from .integers import fields, words
+from .integers import fields, scaled, words
 from .nvfp4 import NVFP4
 from .parts import Bands, Computed, Parts, checked_scales, require_shape, whole
 from .scaled import Scaled, grid
@@ -201,10 +201,13 @@ class _Linear(Computed):
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         count, columns = stop - start, self.shape[1]
-        values = words(self._packed.raw(start, stop), self._bits)[:, :columns]
         scales = checked_scales(self._scale.rows(start, stop), self._scale.name)
         zeros = self._zeros_of(start, stop)
         places = self._places()
+        data = self._packed.raw(start, stop)
+        if self._bits in (2, 4, 8) and 8 * data.shape[1] == self._bits * columns:
+            return scaled(data, self._bits, zeros, scales, places)  # words are of no importance
+        values = words(data, self._bits)[:, :columns]
         if places is not None:
             return (values - zeros.take(places, axis=1)) * scales.take(places, axis=1)
         grouped = values.reshape(count, self._groups, columns // self._groups)

@@ -28,7 +28,7 @@ from ...source import Source
 from ...spec import GGMLType
 from ..reader import SafetensorsTensor
 from ..small_floats import E8M0
-from .nvfp4 import pairs_of_e2m1
+from .nvfp4 import e2m1
 from .parts import Parts, require_shape
 
 if TYPE_CHECKING:
@@ -87,10 +87,8 @@ class _MXFP4:
         return GGMLType.MXFP4
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
-        values = pairs_of_e2m1(self._stored(start, stop).reshape(stop - start, self._per_row * _BYTES))
-        scales = E8M0.take(self._powers(start, stop))
-        values.reshape(stop - start, self._per_row, _VALUES)[...] *= scales[:, :, None]
-        return values
+        data = self._stored(start, stop).reshape(stop - start, self._per_row * _BYTES)
+        return e2m1(data, E8M0.take(self._powers(start, stop)))
 
     def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
         out = np.empty((stop - start, self._per_row, 1 + _BYTES), np.uint8)

@@ -205,7 +205,12 @@ class Bands:
     """
 
     WIDTH: Final = 2048
-    """Bytes of each row in a band."""
+    """Bytes of each row in a band, at least; wider ones are multiples of it, up to `WIDEST`."""
+
+    WIDEST: Final = 16384
+
+    SIZE: Final = 4 << 20
+    """Bytes of a band where its width may be chosen."""
 
     KEPT: Final = 6
 
@@ -215,19 +220,31 @@ class Bands:
 
     def columns(self, tensor: SafetensorsTensor, start: int, stop: int, item: int) -> NDArray[np.uint8]:
         """Columns ``start`` to ``stop`` of a matrix with items of ``item`` bytes: uint8 (rows, bytes)."""
-        first, last = start * item // self.WIDTH, -(-stop * item // self.WIDTH)
-        bands = [self._band(tensor, band, item) for band in range(first, last)]
+        rows = max(tensor.shape[0], 1)
+        width = min(max(self.SIZE // rows // self.WIDTH, 1) * self.WIDTH, self.WIDEST)
+        first, last = start * item // width, max(-(-stop * item // width), start * item // width + 1)
+        bands = [self._band(tensor, band, width, item) for band in range(first, last)]
         joined = bands[0] if len(bands) == 1 else np.concatenate(bands, axis=1)
-        offset = first * self.WIDTH
+        offset = first * width
         return joined[:, start * item - offset : stop * item - offset]
 
-    def _band(self, tensor: SafetensorsTensor, band: int, item: int) -> NDArray[np.uint8]:
+    def words(self, tensor: SafetensorsTensor, start: int, stop: int) -> NDArray[np.uint32]:
+        """Columns of words of 32 bits as rows: uint32 (stop − start, rows)."""
+        from . import kernels
+
+        columns = self.columns(tensor, start, stop, 4).view("<u4")
+        turned = np.empty(columns.shape[::-1], np.uint32)
+        kernels.transpose(columns, turned)
+        return turned
+
+    def _band(self, tensor: SafetensorsTensor, band: int, width: int, item: int) -> NDArray[np.uint8]:
         key = (id(tensor), band)
         with self._lock:
             if (found := self._kept.get(key)) is not None:
                 self._kept.move_to_end(key)
                 return found
-        made = tensor.band(band * self.WIDTH, min((band + 1) * self.WIDTH, tensor.shape[-1] * item))
+        end = tensor.shape[-1] * item
+        made = tensor.band(min(band * width, end), min((band + 1) * width, end))
         with self._lock:
             self._kept[key] = made
             while len(self._kept) > self.KEPT:
