@@ -1,8 +1,8 @@
 """compressed-tensors: what llm-compressor and vLLM's tools write.
 
-    pack-quantized    NAME.weight_packed      I32 (rows, ⌈columns / (32 // bits)⌉): integers plus 2^(bits−1)
+    pack-quantized    NAME.weight_packed      I32 (rows, ⌈columns × bits / 32⌉): integers plus 2^(bits−1)
                       NAME.weight_scale       (rows, groups), or (rows, 1)
-                      NAME.weight_zero_point  I32 (⌈rows / (32 // bits)⌉, groups): packed along the rows
+                      NAME.weight_zero_point  I32 (⌈rows × bits / 32⌉, groups): packed along the rows
                       NAME.weight_shape       I64 (2,): rows and columns
                       NAME.weight_g_idx       I32 (columns,): groups, where the order of activations counts
     int-quantized     NAME.weight I8, NAME.weight_scale, perhaps NAME.weight_zero_point
@@ -12,7 +12,10 @@
 
     value = (integer − zero point) × scale
 
-From the compressors of compressed-tensors 0.20.
+Integers of 3, 5, 6 and 7 bits are a stream in which some lie across two words; older releases put 32 // bits
+of them into a word, which shows in the shape.
+
+From the compressors of compressed-tensors 0.20; the older packing from ``dequant_model`` of llama.cpp's converter.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ import numpy as np
 
 from ...errors import CheckpointError, UnsupportedError
 from ..reader import SafetensorsTensor
-from .integers import fields, scaled, words
+from .integers import dense, fields, scaled, words
 from .nvfp4 import NVFP4
 from .parts import Bands, Computed, Parts, checked_scales, require_shape, whole
 from .scaled import Scaled, grid
@@ -181,7 +184,9 @@ class _Linear(Computed):
         each = 32 // bits
         if rows < 1 or columns < 1:
             raise CheckpointError("not the shape of a matrix", tensor=shape.name, found=(rows, columns))
-        require_shape(packed, [(rows, -(-columns // each))], ["I32"])
+        shapes = [(rows, -(-columns * bits // 32)), (rows, -(-columns // each))]
+        require_shape(packed, shapes, ["I32"])
+        self._dense = tuple(packed.shape) == shapes[0]
         groups = scale.shape[1] if len(scale.shape) == 2 else 0
         if groups < 1 or (columns % groups and order is None):
             raise CheckpointError(
@@ -192,7 +197,8 @@ class _Linear(Computed):
             )
         require_shape(scale, [(rows, groups)], ["F16", "BF16", "F32"])
         if zeros is not None:
-            require_shape(zeros, [(-(-rows // each), groups)], ["I32"])
+            height = -(-rows * bits // 32) if self._dense else -(-rows // each)
+            require_shape(zeros, [(height, groups)], ["I32"])
         if order is not None:
             require_shape(order, [(columns,)], ["I32", "I64"])
         super().__init__(name, (rows, columns))
@@ -207,7 +213,10 @@ class _Linear(Computed):
         data = self._packed.raw(start, stop)
         if self._bits in (2, 4, 8) and 8 * data.shape[1] == self._bits * columns:
             return scaled(data, self._bits, zeros, scales, places)  # words are of no importance
-        values = words(data, self._bits)[:, :columns]
+        if self._dense:
+            values = dense(data, self._bits)[:, :columns].astype(np.float32)
+        else:
+            values = words(data, self._bits)[:, :columns]
         if places is not None:
             return (values - zeros.take(places, axis=1)) * scales.take(places, axis=1)
         grouped = values.reshape(count, self._groups, columns // self._groups)
@@ -218,6 +227,11 @@ class _Linear(Computed):
         """Zero points of each row, (rows, groups): those of a symmetric layer are half the range."""
         if self._zeros is None:
             return np.full((stop - start, self._groups), 1 << (self._bits - 1), np.float32)
+        if self._dense:
+            begin, end = start // 32 * self._bits, -(-stop * self._bits // 32)
+            along = np.ascontiguousarray(self._zeros.raw(begin, end).view("<u4").T).view(np.uint8)
+            found = dense(along, self._bits)[:, start % 32 : start % 32 + stop - start]
+            return found.T.astype(np.float32)
         each = 32 // self._bits
         first, last = start // each, -(-stop // each)
         packed = np.ascontiguousarray(self._zeros.raw(first, last)).view("<u4")

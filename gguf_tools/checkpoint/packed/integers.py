@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["fields", "pairs", "scaled", "stream", "words"]
+__all__ = ["dense", "fields", "pairs", "scaled", "stream", "words"]
 
 
 def pairs(values: Sequence[float] | NDArray[np.float32], *, swapped: bool = False) -> NDArray[np.uint64]:
@@ -94,6 +94,27 @@ def stream(data: NDArray[np.uint8], bits: int) -> NDArray[np.float32]:
     """The integers of such a stream themselves: float32 (rows, bytes × 8 / bits)."""
     rows = data.shape[0]
     return scaled(data, bits, np.zeros((rows, 1), np.float32), np.ones((rows, 1), np.float32))
+
+
+def dense(data: NDArray[np.uint8], bits: int) -> NDArray[np.uint32]:
+    """A stream of integers of 1 to 8 bits in words of 32, lowest bits first, some of them across two words.
+
+    Args:
+        data: uint8 (rows, bytes), a multiple of 4 bytes.
+
+    Returns:
+        uint32 (rows, at least words × 32 / bits): the last ones may be beyond the data.
+    """
+    numbers = np.ascontiguousarray(data).view("<u4")
+    rows, count = numbers.shape
+    groups = -(-count // bits)
+    padded = np.zeros((rows, groups * bits + 1), np.uint64)
+    padded[:, :count] = numbers
+    places = np.arange(32 * groups) * bits
+    both = padded[:, places // 32] | padded[:, places // 32 + 1] << np.uint64(32)
+    mask = np.uint64((1 << bits) - 1)
+    found: NDArray[np.uint32] = ((both >> (places % 32).astype(np.uint64)) & mask).astype(np.uint32)
+    return found
 
 
 def words(data: NDArray[np.uint8], bits: int) -> NDArray[np.float32]:
