@@ -15,7 +15,8 @@
 Integers of 3, 5, 6 and 7 bits are a stream in which some lie across two words; older releases put 32 // bits
 of them into a word, which shows in the shape.
 
-From the compressors of compressed-tensors 0.20; the older packing from ``dequant_model`` of llama.cpp's converter.
+From the compressors of compressed-tensors 0.20; the older packing from ``dequant_model`` of llama.cpp's
+converter (b11434).
 """
 
 from __future__ import annotations
