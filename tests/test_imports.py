@@ -36,7 +36,7 @@ CONFINED = {
     "click": {"cli"},
     "rich": {"cli"},
     "gguf": {"architectures"},
-    "torch": set(),
+    "torch": {"checkpoint"},
     "transformers": set(),
 }
 """Packages that may be imported in certain rooms only."""

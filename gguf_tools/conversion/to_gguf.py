@@ -23,6 +23,7 @@ def convert(
     *,
     type: str = "Q4_K_M",  # noqa: A002 - the field's word
     pre: str | None = None,
+    allow_pickle: bool = False,
     imatrix: str | os.PathLike[str] | None = None,
     overrides: recipes.Overrides | None = None,
     threads: int | None = None,
@@ -32,10 +33,11 @@ def convert(
     """Convert a checkpoint directory to a GGUF file in one pass.
 
     Args:
-        src: directory with safetensors, config.json and tokenizer files.
+        src: directory with safetensors, config.json and tokenizer files, or in Mistral's own format.
         dst: the GGUF file to write; it appears complete or not at all.
         type: a recipe's name, such as ``"Q4_K_M"`` or ``"BF16"``.
         pre: pre-tokenizer name, instead of recognising it.
+        allow_pickle: where there are no safetensors, let torch load pickled weights, with ``weights_only``.
         imatrix: a file with an importance matrix, see `gguf_tools.importance`.
         overrides: what is wanted otherwise than the recipe says.
         threads: workers; default all available cores.
@@ -53,7 +55,9 @@ def convert(
         NonFiniteError: a weight is NaN or infinite and its type cannot hold that.
         OutputError: the output exists or cannot be written.
     """
-    plan = plan_conversion(src, type=type, pre=pre, imatrix=imatrix, overrides=overrides)
+    plan = plan_conversion(
+        src, type=type, pre=pre, allow_pickle=allow_pickle, imatrix=imatrix, overrides=overrides
+    )
     execute(plan, dst, threads=threads, force=force, progress=progress)
     return plan
 
@@ -63,26 +67,31 @@ def plan_conversion(
     *,
     type: str = "Q4_K_M",  # noqa: A002
     pre: str | None = None,
+    allow_pickle: bool = False,
     imatrix: str | os.PathLike[str] | None = None,
     overrides: recipes.Overrides | None = None,
 ) -> Plan:
     """Plan the conversion without reading any weight; see ``convert`` for arguments and errors."""
     recipe = recipes.find_recipe(type)
     matrix = None if imatrix is None else load_importance(imatrix)
-    checkpoint = open_checkpoint(src)
-    architecture = architectures.find(checkpoint.config)
+    checkpoint = open_checkpoint(src, allow_pickle=allow_pickle)
+    config = checkpoint.config
+    if checkpoint.is_mistral:
+        config = architectures.mistral_config(config)
+    architecture = architectures.find(config)
     vocabulary = tokenizers.load(
         checkpoint.path,
-        checkpoint.config,
+        config,
         kinds=architecture.tokenizer_kinds,
         architecture=architecture.name,
         pre=pre,
     )
     tokens = vocabulary.get("tokenizer.ggml.tokens")
-    plain = unpack(checkpoint.config, checkpoint.tensors, checkpoint.read_json("hf_quant_config.json"))
+    plain = unpack(config, checkpoint.tensors, checkpoint.read_json("hf_quant_config.json"))
+    rows = architectures.mistral_tensors(config, plain.tensors) if checkpoint.is_mistral else plain.tensors
     side = architecture.to_gguf(
-        checkpoint.config,
-        plain.tensors,
+        config,
+        rows,
         token_count=len(tokens) if isinstance(tokens, Array) else None,
         read_json=checkpoint.read_json,
     )
@@ -94,7 +103,7 @@ def plan_conversion(
     )
 
     general = architectures.general_metadata(
-        checkpoint.path, checkpoint.config, architecture=architecture, tensors=side.tensors
+        checkpoint.path, config, architecture=architecture, tensors=side.tensors
     )
     tensors = side.tensors
     if recipe.quantizes:
