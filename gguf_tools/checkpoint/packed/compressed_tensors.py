@@ -144,7 +144,18 @@ class _Groups:
 
     def _weights(self, layer: str) -> Mapping[str, Any]:
         named = [group for group in self._groups if self._names(group, layer)]
-        weights = (named or self._groups)[0].get("weights")
+        found = [group.get("weights") for group in named or self._groups]
+        weights = found[0]
+        if not named and any(other != weights for other in found):
+            raise UnsupportedError(
+                "config groups that differ, and name classes of layers only: which of them is this layer's "
+                "cannot be told",
+                path="config.json",
+                key="quantization_config.config_groups",
+                tensor=layer,
+                found=[group.get("targets") for group in self._groups],
+                expected="one group, or groups that name layers",
+            )
         return weights if isinstance(weights, Mapping) else {}
 
     def _names(self, group: Mapping[str, Any], layer: str) -> bool:
