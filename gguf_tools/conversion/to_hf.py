@@ -120,8 +120,16 @@ def plan_export(src: str | os.PathLike[str], *, dtype: str = "bf16") -> Plan:
             **tokenizers.export(file.metadata),
             **shards.sidecars,
         },
-        notes=tuple(side.notes),
+        notes=(*side.notes, *([] if wanted.packed else _packed_notes(architecture, file.tensors.values()))),
     )
+
+
+def _packed_notes(architecture: architectures.Architecture, sources: Iterable[Source]) -> list[str]:
+    """That blocks could have been kept."""
+    packed = {rule.stored for rule in architecture.tensors} - {None}
+    if any(source.storage in packed for source in sources):
+        return ["its experts are in MXFP4 and were unpacked; --dtype mxfp4 keeps their bits"]
+    return []
 
 
 def _stored(tensors: Iterable[tuple[str, Source]], wanted: _Dtype) -> dict[str, tuple[Source, GGMLType, str]]:

@@ -117,6 +117,7 @@ def test_exported_packed_it_is_the_checkpoint_again(checkpoint: Path, tmp_path: 
     gguf_tools.convert(checkpoint, tmp_path / "kept.gguf", type="BF16")
     plan = gguf_tools.export(tmp_path / "kept.gguf", tmp_path / "back", dtype="mxfp4")
     assert plan.recipe == "MXFP4"
+    assert not any("unpacked" in note for note in plan.notes)
     with open_checkpoint(checkpoint) as original, open_checkpoint(tmp_path / "back") as back:
         assert set(back.tensors) == set(original.tensors)
         for name, tensor in original.tensors.items():
@@ -143,7 +144,8 @@ def test_a_small_chunk_begins_and_ends_inside_of_rows(checkpoint: Path, tmp_path
 
 def test_exported_plain_it_has_the_same_values(checkpoint: Path, tmp_path: Path) -> None:
     gguf_tools.convert(checkpoint, tmp_path / "kept.gguf", type="BF16")
-    gguf_tools.export(tmp_path / "kept.gguf", tmp_path / "plain", dtype="bf16")
+    plan = gguf_tools.export(tmp_path / "kept.gguf", tmp_path / "plain", dtype="bf16")
+    assert any("--dtype mxfp4 keeps their bits" in note for note in plan.notes)
     with open_checkpoint(tmp_path / "plain") as plain:
         assert "quantization_config" not in plain.config
         assert "model.layers.0.mlp.experts.gate_up_proj" in plain.tensors

@@ -87,21 +87,22 @@ def halves(codes: Any, pairs: Any, zeros: Any, scales: Any, out: Any) -> None:
 
 @kernel
 def sixteens(codes: Any, pairs: Any, scales: Any, out: Any) -> None:
-    """`halves` without zero points for groups of 16, where loops of a known length are faster.
+    """`halves` without zero points for groups of a few times 16: loops of a known length are faster then.
 
     Args:
-        codes: uint8 (groups, 8).
+        codes: uint8 (groups, parts, 8).
         pairs: uint64 (256,).
         scales: float32 (groups,).
-        out: float32 (groups, 16).
+        out: float32 (groups, parts, 16).
     """
     made = out.view(np.uint64)
     for g in range(codes.shape[0]):
         scale = scales[g]
-        for p in range(8):
-            made[g, p] = pairs[codes[g, p]]
-        for c in range(16):
-            out[g, c] = out[g, c] * scale
+        for part in range(codes.shape[1]):
+            for p in range(8):
+                made[g, part, p] = pairs[codes[g, part, p]]
+            for c in range(16):
+                out[g, part, c] = out[g, part, c] * scale
 
 
 @kernel
@@ -142,20 +143,26 @@ def place(zeros: Any, scales: Any, places: Any, out: Any) -> None:
         out: float32 (rows, columns), the integers.
     """
     for r in range(out.shape[0]):
-        for c in range(out.shape[1]):
+        row, zero, scale = out[r], zeros[r], scales[r]
+        for c in range(row.shape[0]):
             g = places[c]
-            out[r, c] = (out[r, c] - zeros[r, g]) * scales[r, g]
+            row[c] = (row[c] - zero[g]) * scale[g]
 
 
 @kernel
 def transpose(words: Any, out: Any) -> None:
     """Rows and columns swapped, a tile after the other: uint32 (a, b), of any strides, to (b, a)."""
     rows, columns = words.shape
-    for first in range(0, rows, _TILE):
-        for begin in range(0, columns, _TILE):
-            for c in range(begin, min(begin + _TILE, columns)):
-                for r in range(first, min(first + _TILE, rows)):
-                    out[c, r] = words[r, c]
+    tile = np.empty((_TILE, _TILE), np.uint32)  # rows are often a power of two apart, which caches dislike
+    for i in range(-(-rows // _TILE)):
+        for j in range(-(-columns // _TILE)):
+            high, wide = min(_TILE, rows - i * _TILE), min(_TILE, columns - j * _TILE)
+            for r in range(high):
+                for c in range(wide):
+                    tile[c, r] = words[i * _TILE + r, j * _TILE + c]
+            for c in range(wide):
+                for r in range(high):
+                    out[j * _TILE + c, i * _TILE + r] = tile[c, r]
 
 
 @kernel

@@ -42,16 +42,14 @@ def e2m1(data: NDArray[np.uint8], scales: NDArray[np.float32]) -> NDArray[np.flo
     """
     from . import kernels
 
-    rows, groups = scales.shape
-    width = 2 * data.shape[1] // max(groups, 1)
-    out = np.empty((rows, 2 * data.shape[1]), np.float32)
-    if width > _GROUP:
-        scales = np.repeat(scales, width // _GROUP, axis=1)
+    rows, columns = data.shape[0], 2 * data.shape[1]
+    parts = columns // max(scales.shape[1], 1) // _GROUP
+    out = np.empty((rows, columns), np.float32)
     kernels.sixteens(
-        data.reshape(-1, _GROUP // 2),
+        data.reshape(scales.size, parts, _GROUP // 2),
         _PAIRS,
         np.ascontiguousarray(scales).reshape(-1),
-        out.reshape(-1, _GROUP),
+        out.reshape(scales.size, parts, _GROUP),
     )
     return out
 
