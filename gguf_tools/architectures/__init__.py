@@ -41,6 +41,7 @@ from . import (
     starcoder2,
 )
 from .general import ParameterCounts, count_parameters, general_metadata
+from .mistral_format import mistral_config, mistral_tensors
 from .table import Architecture, GGUFSide, HFSide, class_name
 
 __all__ = [
@@ -53,6 +54,8 @@ __all__ = [
     "count_parameters",
     "find",
     "general_metadata",
+    "mistral_config",
+    "mistral_tensors",
 ]
 
 ARCHITECTURES: Final[tuple[Architecture, ...]] = (

@@ -15,7 +15,7 @@ from ..source import Source
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig
 from .keys import Entry, KeyRule
-from .tensors import COMMON_DROPS, Drop, Rule, dropped, expand, translate
+from .tensors import COMMON_DROPS, Drop, Rule, dropped, expand, packable, translate
 
 __all__ = ["Architecture", "FromConfig", "GGUFSide", "HFClass", "HFSide"]
 
@@ -87,12 +87,14 @@ class HFSide:
         tensors: (HF name, rows), in the GGUF file's order.
         notes: what the GGUF file did not carry, one sentence each.
         files: further JSON files by relative path (pooling of sentence-transformers).
+        packed: whether some of the tensors are packed.
     """
 
     config: dict[str, Any]
     tensors: list[tuple[str, Source]]
     notes: list[str]
     files: dict[str, Any]
+    packed: bool = False
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,12 @@ class Architecture:
         return GGUFSide(metadata, first, shared, extra + translated, left_out, facts.notes)
 
     def to_hf(
-        self, metadata: Mapping[str, Any], tensors: Mapping[str, Source], *, dtype: str | None = None
+        self,
+        metadata: Mapping[str, Any],
+        tensors: Mapping[str, Source],
+        *,
+        dtype: str | None = None,
+        packed: bool = False,
     ) -> HFSide:
         """Translate a GGUF file back.
 
@@ -211,6 +218,7 @@ class Architecture:
             metadata: the file's metadata (all of it: token ids come from the tokenizer's keys).
             tensors: the file's tensors by name.
             dtype: written as ``torch_dtype``.
+            packed: whether tensors that the family is published with in packed form keep their blocks.
 
         Raises:
             FormatError: a key is missing or unusable.
@@ -235,11 +243,13 @@ class Architecture:
         files = self.extras(facts, config) if self.extras else {}
         completed = HFConfig(self.complete(config), read_json=files.get)
         notes += self._compared(completed, facts)
-        instances = expand(self.tensors, facts.integer("block_count") or 0, completed)
+        instances, packing = packable(
+            expand(self.tensors, facts.integer("block_count") or 0, completed), rest, packed=packed
+        )
         translated = translate(instances, rest, completed, inverse=True)
         if not chosen.prefixed:
             translated = [(name.removeprefix(self.prefix), source) for name, source in translated]
-        return HFSide(config, translated, notes, files)
+        return HFSide(config, translated, notes, files, packing)
 
     @property
     def key_rules(self) -> tuple[tuple[KeyRule, ...], ...]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from ..errors import ArchitectureError
 from ..source import Source
+from ..spec import GGMLType
 from .config import HFConfig
 from .transforms import IDENTITY, Transform
 
@@ -20,6 +21,7 @@ __all__ = [
     "expand",
     "listed",
     "matched",
+    "packable",
     "translate",
     "weight_and_bias",
 ]
@@ -55,6 +57,8 @@ class Rule:
         when: where the rule exists at all, by config and layer (0 for a rule without layers).
         needed: where its tensors must be there; elsewhere they may be.
         experts: HF config key with the number of experts, for patterns with ``{e}``.
+        stored: a type with blocks that the HF tensors are in: an export takes the rule only where packed
+            tensors are wanted and all of its GGUF tensors are stored so, and then before its alternatives.
     """
 
     hf: tuple[str, ...]
@@ -63,6 +67,7 @@ class Rule:
     when: Condition = always
     needed: Condition = always
     experts: str = "num_local_experts"
+    stored: GGMLType | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,27 @@ def expand(rules: Iterable[Rule], layers: int, config: HFConfig) -> list[Instanc
                 gguf = [pattern.format(i=layer) for pattern in rule.gguf]
                 instances.append(Instance(rule, hf, gguf, rule.needed(config, layer)))
     return instances
+
+
+def packable(
+    instances: Iterable[Instance], sources: Mapping[str, Source], *, packed: bool
+) -> tuple[list[Instance], bool]:
+    """The instances an export has to do with, in order of precedence, and whether any of them packs.
+
+    Args:
+        instances: what `expand` gave.
+        sources: the GGUF tensors.
+        packed: whether packed tensors are wanted where they can be had.
+    """
+    plain: list[Instance] = []
+    packing: list[Instance] = []
+    for instance in instances:
+        stored = instance.rule.stored
+        if stored is None:
+            plain.append(instance)
+        elif packed and all(name in sources and sources[name].storage is stored for name in instance.gguf):
+            packing.append(instance)
+    return [*packing, *plain], bool(packing)
 
 
 def _names(pattern: str, layer: int, rule: Rule, config: HFConfig) -> list[str]:

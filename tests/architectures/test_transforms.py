@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gguf_tools.architectures.config import HFConfig
 from gguf_tools.architectures.deepseek import SplitLatent
-from gguf_tools.architectures.gpt_oss import Deinterleave
+from gguf_tools.architectures.gpt_oss import Deinterleave, DeinterleaveRows
 from gguf_tools.architectures.transforms import (
     IDENTITY,
     AddOne,
@@ -95,6 +95,7 @@ CASES: dict[str, tuple[Transform, list[tuple[int, ...]]]] = {
     "two in a row": (Chain(Transpose(), StackExperts()), [(4, 7)]),
     "de-interleave experts": (Deinterleave(), [(3, 5, 8)]),
     "de-interleave biases": (Deinterleave(), [(3, 8)]),
+    "de-interleave rows": (DeinterleaveRows(), [(3, 8, 5)]),
     "split latent heads": (SplitLatent(), [(30, 4)]),
 }
 
@@ -240,6 +241,8 @@ def test_computed_values_can_be_permuted_but_have_no_bytes() -> None:
         pytest.param(Grouped("heads"), [(13,)], False, id="a vector of no groups"),
         pytest.param(Deinterleave(), [(3, 7)], False, id="an odd number of outputs"),
         pytest.param(Deinterleave(), [(3, 4), (3, 5)], True, id="experts that differ"),
+        pytest.param(DeinterleaveRows(), [(3, 7, 4)], False, id="an odd number of rows"),
+        pytest.param(DeinterleaveRows(), [(3, 4, 2), (3, 5, 2)], True, id="rows that differ"),
         pytest.param(SplitLatent(), [(31, 4)], False, id="latent rows"),
         pytest.param(SplitLatent(), [(6, 4, 2), (6, 2, 4)], True, id="latent parts"),
         pytest.param(SPLIT, [(9, 6)], False, id="fused of wrong size"),

@@ -43,8 +43,8 @@ RECIPES = (
     *("Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M", "Q6_K"),
 )
 
-GOLDENS = {name: load(name) for name in tiny.NAMES}
-COVERED = [(name, recipe) for name in tiny.NAMES for recipe in RECIPES if recipe in GOLDENS[name]["files"]]
+GOLDENS = {name: load(name) for name in (*tiny.NAMES, *tiny.PACKED_NAMES)}
+COVERED = [(name, recipe) for name in GOLDENS for recipe in RECIPES if recipe in GOLDENS[name]["files"]]
 REFUSED = [(name, recipe) for name in tiny.NAMES for recipe in RECIPES if recipe in GOLDENS[name]["refused"]]
 QUANTIZED = [(name, kind) for name in tiny.NAMES for kind in QUANTIZER if kind in GOLDENS[name]["files"]]
 

@@ -33,7 +33,7 @@ def outputs(name: str, path: Path) -> NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("recipe", ["Q4_K_M", "Q8_0", "F16"])
-@pytest.mark.parametrize("name", tiny.NAMES)
+@pytest.mark.parametrize("name", [*tiny.NAMES, *tiny.PACKED_NAMES])
 def test_llama_cpp_computes_finite_numbers(
     name: str, recipe: str, tiny_checkpoints: dict[str, Path], tmp_path: Path
 ) -> None:

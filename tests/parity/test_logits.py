@@ -38,9 +38,9 @@ TABLE_DIFFERENCE = 1e-2
 """Where GELU is involved: ggml looks it up in a table of float16 values. Measured 3e-3 or less."""
 
 DECODERS = tuple(
-    name for name, model in tiny.MODELS.items() if model.runs and not model.newer and name != "bert"
+    name for name in tiny.NAMES if tiny.MODELS[name].runs and not tiny.MODELS[name].newer and name != "bert"
 )
-NEWER = tuple(name for name, model in tiny.MODELS.items() if model.runs and model.newer)
+NEWER = tuple(name for name in tiny.NAMES if tiny.MODELS[name].runs and tiny.MODELS[name].newer)
 
 
 @pytest.mark.parametrize("name", DECODERS)

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 import gguf_tools
-from gguf_tools import quants
-from gguf_tools.quants import jit
+from gguf_tools import jit, quants
 
 PACKAGE = Path(gguf_tools.__file__).parent
 ROOT = Path(__file__).parents[2]
@@ -77,7 +76,7 @@ def test_the_directory_is_named_by_the_sources(tmp_path: Path) -> None:
 
 
 def test_the_directory_is_the_same_for_the_same_sources(tmp_path: Path) -> None:
-    code = "import json; from gguf_tools.quants.jit import _key; print(json.dumps(_key()))"
+    code = "import json; from gguf_tools.jit import _key; print(json.dumps(_key()))"
     assert python(code, path=copy_of_the_package(tmp_path)) == python(code)
 
 

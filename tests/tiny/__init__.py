@@ -14,12 +14,13 @@ import json
 import shutil
 from pathlib import Path
 
-from . import first, second, third
+from . import first, packed, second, third
 from .base import TOKENIZERS, Tiny, decoder, normal, to_bf16, write_safetensors, write_sharded
 
 __all__ = [
     "MODELS",
     "NAMES",
+    "PACKED_NAMES",
     "TOKENIZERS",
     "Tiny",
     "build",
@@ -30,9 +31,12 @@ __all__ = [
     "write_sharded",
 ]
 
-MODELS: dict[str, Tiny] = {**first.MODELS, **second.MODELS, **third.MODELS}
+NAMES = (*first.MODELS, *second.MODELS, *third.MODELS)
+"""Those with plain weights."""
 
-NAMES = tuple(MODELS)
+PACKED_NAMES = tuple(packed.PACKED)
+
+MODELS: dict[str, Tiny] = {**first.MODELS, **second.MODELS, **third.MODELS, **packed.PACKED}
 
 
 def build(name: str, directory: Path) -> Path:

@@ -46,18 +46,20 @@ STORED: dict[str, Callable[[F32], bytes]] = {
     "F32": lambda values: values.astype("<f4").tobytes(),
     "F16": lambda values: values.astype("<f2").tobytes(),
     "BF16": lambda values: to_bf16(values).astype("<u2").tobytes(),
+    "U8": lambda values: values.tobytes(),
 }
 
 
 def write_safetensors(path: Path, tensors: Tensors, dtype: str) -> None:
-    """A safetensors file of ``tensors`` in their order, all stored as ``dtype``."""
+    """A safetensors file of ``tensors`` in their order, all but bytes stored as ``dtype``."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     blobs = []
     offset = 0
     for name, values in tensors.items():
-        blob = STORED[dtype](np.ascontiguousarray(values))
+        kind = "U8" if values.dtype == np.uint8 else dtype
+        blob = STORED[kind](np.ascontiguousarray(values))
         header[name] = {
-            "dtype": dtype,
+            "dtype": kind,
             "shape": list(values.shape),
             "data_offsets": [offset, offset + len(blob)],
         }
