@@ -9,7 +9,7 @@ from typing import Final
 
 from ..errors import ArchitectureError
 from ..source import Source
-from .config import HFConfig
+from .config import MAX_LAYERS, HFConfig
 from .transforms import IDENTITY, Transform
 
 __all__ = [
@@ -54,6 +54,8 @@ class Rule:
         when: where the rule exists at all, by config and layer (0 for a rule without layers).
         needed: where its tensors must be there; elsewhere they may be.
         experts: HF config key with the number of experts, for patterns with ``{e}``.
+        layers: HF config key with the number of layers, where it is not the model's (a decoder beside an
+            encoder).
     """
 
     hf: tuple[str, ...]
@@ -62,6 +64,7 @@ class Rule:
     when: Condition = always
     needed: Condition = always
     experts: str = "num_local_experts"
+    layers: str | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,8 @@ def expand(rules: Iterable[Rule], layers: int, config: HFConfig) -> list[Instanc
     """
     instances = []
     for rule in rules:
-        for layer in range(layers) if "{i}" in rule.gguf[0] else (0,):
+        count = layers if rule.layers is None else config.integer(rule.layers, most=MAX_LAYERS)
+        for layer in range(count) if "{i}" in rule.gguf[0] else (0,):
             if rule.when(config, layer):
                 hf = [name for pattern in rule.hf for name in _names(pattern, layer, rule, config)]
                 gguf = [pattern.format(i=layer) for pattern in rule.gguf]

@@ -20,7 +20,7 @@ import numpy as np
 from ..errors import ArchitectureError
 from ..source import Source
 from ..spec import GGMLType
-from .views import Gathered, Joined, Mapped, Reshaped, Sliced, Transposed, by_rows, like
+from .views import Gathered, Joined, Mapped, Reshaped, Sliced, Transposed, Zeros, by_rows, like
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,12 +38,14 @@ __all__ = [
     "PermuteHeads",
     "Reshape",
     "Reversed",
+    "SkipRows",
     "SplitMiddle",
     "SplitRows",
     "StackExperts",
     "Transform",
     "Transpose",
     "UngroupQKV",
+    "UnstackRows",
 ]
 
 
@@ -155,6 +157,33 @@ class KeepTokens:
 
     def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
         return list(sources)
+
+
+@dataclass(frozen=True)
+class SkipRows:
+    """Leave out the first rows of a matrix, which nothing uses; the way back puts zeros there.
+
+    ``count`` gives their number from the config.
+    """
+
+    count: Callable[[HFConfig], int]
+
+    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        (source,) = sources
+        count = self.count(config)
+        if len(source.shape) != 2 or source.shape[0] <= count:
+            raise ArchitectureError(
+                f"not a matrix of more than {count} rows, which are left out", found=source.shape
+            )
+        return [Sliced(source, count, (source.shape[0] - count, source.shape[1]))]
+
+    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        (source,) = sources
+        count = self.count(config)
+        if len(source.shape) != 2:
+            raise ArchitectureError("a matrix is needed", found=source.shape)
+        rows, columns = source.shape
+        return [Joined([Zeros((count, columns), source.storage), source], (count + rows, columns))]
 
 
 @dataclass(frozen=True)
@@ -337,6 +366,30 @@ class Grouped:
 
     def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
         return [Reshaped(source, (int(np.prod(source.shape)),)) for source in sources]
+
+
+@dataclass(frozen=True)
+class UnstackRows:
+    """Matrices on top of each other ↔ a dimension for them: (count · rows, columns) ↔ (count, rows, columns).
+
+    ``count`` is the HF config key.
+    """
+
+    count: str
+
+    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        (source,) = sources
+        count = config.integer(self.count)
+        if len(source.shape) != 2 or source.shape[0] % count:
+            raise ArchitectureError(f"not a stack of {count} matrices ({self.count})", found=source.shape)
+        return [Reshaped(source, (count, source.shape[0] // count, source.shape[1]))]
+
+    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        (source,) = sources
+        if len(source.shape) != 3:
+            raise ArchitectureError("stacked matrices need a dimension of their own", found=source.shape)
+        count, rows, columns = source.shape
+        return [Reshaped(source, (count * rows, columns))]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ _TOKENIZERS: Final = {
     "llama-hf": "SentencePiece",
     "bpe": "BPE",
     "wordpiece": "WordPiece",
+    "unigram": "Unigram",
 }
 
 

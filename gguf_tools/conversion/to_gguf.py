@@ -112,7 +112,9 @@ def plan_conversion(
     if recipe.quantizes:
         by_name = dict(tensors)
         tensors = [(name, by_name[name]) for name in recipes.visiting_order(by_name)]
-    facts = [recipes.TensorFacts(name, ggml_shape(source.shape)) for name, source in tensors]
+    # its converter counts dimensions as torch does: a classifier of one class is a matrix
+    counted = ggml_shape if recipe.quantizes else tuple
+    facts = [recipes.TensorFacts(name, counted(source.shape)) for name, source in tensors]
     return assemble_gguf(
         metadata,
         tensors,
