@@ -83,6 +83,11 @@ def test_the_way_back_gives_the_same_tensors_and_config(name: str) -> None:
         if key.endswith("A_log"):
             np.testing.assert_allclose(values(source), values(tensors[key]), rtol=0, atol=2e-7)
             continue
+        if key.endswith("position_embeddings.weight") and "roberta" in name:
+            unused = config["pad_token_id"] + 1  # rows GGUF does not have
+            np.testing.assert_array_equal(values(source)[unused:], values(tensors[key])[unused:])
+            assert not values(source)[:unused].any()
+            continue
         np.testing.assert_array_equal(values(source), values(tensors[key]), strict=True, err_msg=key)
         if not key.endswith("norm.weight"):
             assert source.storage is tensors[key].storage
@@ -360,7 +365,7 @@ def test_rules_can_stack_experts_and_split_fused_tensors() -> None:
     """What later families need: several tensors on either side of one rule."""
     layer = "model.layers.{i}"
     family = replace(
-        architectures.by_gguf_name("llama"),
+        architectures.of_file({"general.architecture": "llama"}, {}),
         name="toy",
         computed=(),
         tensors=(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .base import F32, Tensors, Tiny, encoder, norm, shaped, weight, with_bias
+from .base import Tensors, Tiny, encoder, norm, shaped, weight, with_bias
 from .first import MODULES, POOLING
 
 Config = dict[str, Any]
@@ -67,23 +67,18 @@ def classifier(config: Config) -> Tensors:
 
 
 def distilbert(config: Config) -> Tensors:
-    """Tensors with the head for masked words, which is left out."""
-    at = "distilbert.transformer.layer.{i}."
+    """Tensors of the bare model."""
+    at = "transformer.layer.{i}."
     block = with_bias(
         {at + f"attention.{part}": (WIDTH, WIDTH) for part in ("q_lin", "k_lin", "v_lin", "out_lin")}
         | {at + "sa_layer_norm": (WIDTH,), at + "output_layer_norm": (WIDTH,)}
         | {at + "ffn.lin1": (INNER, WIDTH), at + "ffn.lin2": (WIDTH, INNER)}
     )
     outside: dict[str, tuple[int, ...]] = {
-        "distilbert.embeddings.word_embeddings.weight": (config["vocab_size"], WIDTH),
-        "distilbert.embeddings.position_embeddings.weight": (config["max_position_embeddings"], WIDTH),
-        "distilbert.embeddings.LayerNorm.weight": (WIDTH,),
-        "distilbert.embeddings.LayerNorm.bias": (WIDTH,),
-        "vocab_transform.weight": (WIDTH, WIDTH),
-        "vocab_transform.bias": (WIDTH,),
-        "vocab_layer_norm.weight": (WIDTH,),
-        "vocab_layer_norm.bias": (WIDTH,),
-        "vocab_projector.bias": (config["vocab_size"],),
+        "embeddings.word_embeddings.weight": (config["vocab_size"], WIDTH),
+        "embeddings.position_embeddings.weight": (config["max_position_embeddings"], WIDTH),
+        "embeddings.LayerNorm.weight": (WIDTH,),
+        "embeddings.LayerNorm.bias": (WIDTH,),
     }
     return shaped(outside, [block] * config["n_layers"])
 
@@ -307,11 +302,10 @@ def t5_config(hf_class: str, model_type: str, **changes: Any) -> Config:
     } | changes
 
 
-def untied(config: Config) -> Tensors:
+def repeated(config: Config) -> Tensors:
     """T5 as its first checkpoints store it: the embedding under every name it has."""
     made = t5(config)
-    shared: F32 = made["shared.weight"]
-    return {"encoder.embed_tokens.weight": shared, **made, "decoder.embed_tokens.weight": shared}
+    return made | {f"{side}.embed_tokens.weight": made["shared.weight"] for side in ("encoder", "decoder")}
 
 
 _SENTIMENT = {"0": "negative", "1": "neutral", "2": "positive"}
@@ -323,7 +317,7 @@ MODELS: dict[str, Tiny] = {
         tensors=encoder,
         tokenizer="roberta",
         pre="roberta-bpe",
-        dtype="F32",
+        dtype="F16",
         files=sentence_transformer("pooling_mode_mean_tokens"),
         gelu=True,
     ),
@@ -365,7 +359,7 @@ MODELS: dict[str, Tiny] = {
     "distilbert": Tiny(
         config={
             "activation": "gelu",
-            "architectures": ["DistilBertForMaskedLM"],
+            "architectures": ["DistilBertModel"],
             "dim": WIDTH,
             "hidden_dim": INNER,
             "max_position_embeddings": 64,
@@ -382,7 +376,6 @@ MODELS: dict[str, Tiny] = {
         tensors=distilbert,
         tokenizer="bert",
         pre="jina-v2-en",
-        dtype="F32",
         gelu=True,
     ),
     # Windows shorter than the text in three layers of four.
@@ -413,7 +406,6 @@ MODELS: dict[str, Tiny] = {
         tensors=nomic_bert,
         tokenizer="bert",
         pre="jina-v2-en",
-        dtype="F32",
         files=sentence_transformer("pooling_mode_mean_tokens"),
         runs=False,
     ),
@@ -463,7 +455,7 @@ MODELS: dict[str, Tiny] = {
     # Fewer layers in the decoder, gated, untied; padding after the tokens.
     "t5": Tiny(
         config=t5_config("T5ForConditionalGeneration", "t5"),
-        tensors=untied,
+        tensors=repeated,
         tokenizer="t5",
         gelu=True,
     ),
