@@ -31,7 +31,7 @@ def test_an_export_computes_what_the_original_does(
     path, directory = tmp_path / "f32.gguf", tmp_path / f"tiny-{name}"
     gguf_tools.convert(tiny_checkpoints[name], path, type="F32")
     gguf_tools.export(path, directory, dtype="f32")
-    encoder = name == "bert"
+    encoder = tiny.MODELS[name].encoder
     compute = hidden_states if encoder else logits
     tokens = load_tokenizer(tiny_checkpoints[name])(TEXTS[0])["input_ids"]
     original = compute(load_model(tiny_checkpoints[name], encoder=encoder), tokens)

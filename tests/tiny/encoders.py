@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from .base import Tensors, Tiny, encoder, norm, shaped, weight, with_bias
@@ -127,6 +128,7 @@ MODERN_BERT: Config = {
     "norm_eps": 1e-05,
     "num_attention_heads": HEADS,
     "num_hidden_layers": 4,
+    "pad_token_id": 473,
     "torch_dtype": "bfloat16",
     "transformers_version": "4.57.6",
 }
@@ -271,7 +273,11 @@ def t5(config: Config) -> Tensors:
             named[f"{side}.final_layer_norm.weight"] = (WIDTH,)
     if not alone and not config["tie_word_embeddings"]:
         named["lm_head.weight"] = (config["vocab_size"], WIDTH)
-    return shaped(named, [])
+    # T5 does not divide attention by the root of the head's size: its queries are small instead
+    return {
+        name: values / 8 if name.endswith("Attention.q.weight") else values
+        for name, values in shaped(named, []).items()
+    }
 
 
 def t5_config(hf_class: str, model_type: str, **changes: Any) -> Config:
@@ -310,7 +316,7 @@ def repeated(config: Config) -> Tensors:
 
 _SENTIMENT = {"0": "negative", "1": "neutral", "2": "positive"}
 
-MODELS: dict[str, Tiny] = {
+_MODELS: dict[str, Tiny] = {
     # A position embedding with two rows no token uses; the bare model.
     "roberta": Tiny(
         config=bert_config("RobertaModel", "roberta", 481),
@@ -484,4 +490,8 @@ MODELS: dict[str, Tiny] = {
         tokenizer="t5",
         gelu=True,
     ),
+}
+
+MODELS: dict[str, Tiny] = {
+    name: replace(model, encoder=name not in ("t5", "t5-tied", "umt5")) for name, model in _MODELS.items()
 }
