@@ -42,8 +42,8 @@ _PREFIXED: Final = _LIKE_LLAMA | {"ernie4_5", "ernie4_5-moe"}
 _TYPED: Final = frozenset({"bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2"})
 """Whose runtime wants to know how many kinds of texts they tell apart."""
 
-_TYPES: Final = {"bpe": "BPE", "wordpiece": "WordPiece"}
-"""``model.type`` in tokenizer.json, where that is all there is to a kind."""
+_TYPES: Final = {"bpe": "BPE", "wordpiece": "WordPiece", "unigram": "Unigram"}
+"""``model.type`` in tokenizer.json, where that tells a kind."""
 
 _NO_SPACE: Final = frozenset({"gemma", "gemma2", "gemma3", "gemma-embedding"})
 
