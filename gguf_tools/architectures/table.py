@@ -117,7 +117,8 @@ class Architecture:
         claims: tells a GGUF file of this table from those of other tables with the same ``name``; a table
             without takes all that are left.
         suits: tells a config of this table from those of other tables with the same class.
-        repeated: names (after ``renames``) a checkpoint may store several times; the first counts.
+        repeated: names (after ``renames``) a checkpoint may store several times; one is taken, if it can be
+            the one with that very name.
         choose: picks the class of an export by name.
         lost: notes every export carries.
         extras: further JSON files of an export.
@@ -273,7 +274,9 @@ class Architecture:
             elif self.drops_beyond and (at := _LAYER.match(name)) and int(at[1]) >= layers:
                 left_out.append((given, "beyond num_hidden_layers: predicts several tokens at once"))
             elif name in self.repeated and name in sources:
-                left_out.append((given, f"the same as {original[name]}"))
+                spare, kept = (original[name], given) if given == name else (given, original[name])
+                left_out.append((spare, f"the same as {kept}"))
+                sources[name], original[name] = tensors[kept], kept
             elif name in sources:
                 raise ArchitectureError(f"the same tensor as {original[name]!r}", tensor=given)
             else:

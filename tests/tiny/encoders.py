@@ -414,6 +414,7 @@ _MODELS: dict[str, Tiny] = {
         pre="jina-v2-en",
         files=sentence_transformer("pooling_mode_mean_tokens"),
         runs=False,
+        foreign=True,
     ),
     "nomic-bert-moe": Tiny(
         config=NOMIC_BERT
@@ -438,6 +439,7 @@ _MODELS: dict[str, Tiny] = {
         without=("sentencepiece.bpe.model",),
         gelu=True,
         runs=False,
+        foreign=True,
     ),
     "jina-bert-v2": Tiny(
         config=jina_config(437, "jinaai/jina-bert-implementation", pad_token_id=0),
@@ -448,6 +450,7 @@ _MODELS: dict[str, Tiny] = {
         files=sentence_transformer("pooling_mode_mean_tokens"),
         gelu=True,
         runs=False,
+        foreign=True,
     ),
     "jina-bert-v2-code": Tiny(
         config=jina_config(481, "jinaai/jina-bert-v2-qk-post-norm"),
@@ -457,6 +460,7 @@ _MODELS: dict[str, Tiny] = {
         dtype="F16",
         gelu=True,
         runs=False,
+        foreign=True,
     ),
     # Fewer layers in the decoder, gated, untied; padding after the tokens.
     "t5": Tiny(
