@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -44,6 +45,9 @@ _MODEL_SPECIALS: Final = 3
 """Pieces fairseq's tokens stand for: <unk>, <s>, </s>."""
 
 _JSON: Final = "tokenizer.json"
+_PADDING: Final = re.compile(r"\[PAD[0-9]+\]")
+"""Padding before other tokens, which an export must write; llama.cpp's converter misnumbers fairseq's."""
+
 _SPACES: Final = frozenset({" {2,}", " +", r"\s+"})
 """Regular expressions of a ``Replace`` that makes one space of several."""
 
@@ -144,8 +148,8 @@ def _of_json(files: TokenizerFiles, config: Mapping[str, Any]) -> Vocabulary:
     for token_id in range(size):
         text = fast.texts.get(token_id, "")
         score = entries[token_id][1] if token_id < len(entries) else ADDED_SCORE
-        if not text or (text == padding_token(token_id) and score == PADDING_SCORE):
-            text, kind, score = padding_token(token_id), TokenType.UNUSED, PADDING_SCORE
+        if not text or (score == PADDING_SCORE and _PADDING.fullmatch(text)):
+            text, kind, score = text or padding_token(token_id), TokenType.UNUSED, PADDING_SCORE
         elif token_id == unknown:
             kind = TokenType.UNKNOWN
         elif text in fast.named:
