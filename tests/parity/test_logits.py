@@ -11,6 +11,7 @@ import pytest
 import gguf_tools
 from tests import newer_llama, tiny
 from tests.llama import Llama
+from tests.parity import foreign
 from tests.parity.reference import (
     divergence,
     hidden_states,
@@ -41,6 +42,7 @@ DECODERS = tuple(
     name for name, model in tiny.MODELS.items() if model.runs and not model.newer and not model.encoder
 )
 ENCODERS = tuple(name for name, model in tiny.MODELS.items() if model.runs and model.encoder)
+FOREIGN = tuple(name for name, model in tiny.MODELS.items() if model.foreign)
 NEWER = tuple(name for name, model in tiny.MODELS.items() if model.runs and model.newer)
 
 
@@ -99,3 +101,20 @@ def test_hidden_states_agree(
     measured(f"hidden states {name}: largest difference {largest:.1e}")
     assert theirs.std() > 0.5
     assert largest < TABLE_DIFFERENCE
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_hidden_states_of_models_transformers_lacks_agree(
+    name: str, tiny_checkpoints: dict[str, Path], tmp_path: Path, measured: Callable[[str], None]
+) -> None:
+    path = tmp_path / "f32.gguf"
+    gguf_tools.convert(tiny_checkpoints[name], path, type="F32")
+    compute = foreign.nomic if name.startswith("nomic") else foreign.jina
+    with Llama(path) as model:
+        tokens = model.tokenize(TEXT)
+        ours = model.token_embeddings(tokens)
+    theirs = compute(tiny_checkpoints[name], tiny.MODELS[name].config, tokens)
+    largest = float(np.abs(ours - theirs).max())
+    measured(f"hidden states {name}: largest difference {largest:.1e}")
+    assert theirs.std() > 0.5
+    assert largest < (TABLE_DIFFERENCE if tiny.MODELS[name].gelu else LARGEST_DIFFERENCE)
