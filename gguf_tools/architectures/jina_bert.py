@@ -11,6 +11,7 @@ from .keys import SIZES, Assumed, Entry, RowsOf
 from .pooling import pooling_files
 from .table import Architecture, HFClass
 from .tensors import Rule, weight_and_bias
+from .transforms import SwapHalves
 
 _PLAIN: Final = "jinaai/jina-bert-implementation"
 _NORMED: Final = "jinaai/jina-bert-v2-qk-post-norm"
@@ -64,9 +65,10 @@ ARCHITECTURE: Final = Architecture(
     tensors=(
         *bert.embeddings("bert."),
         *bert.attention("bert."),
-        # the models for text, and that for code: same tensors, other names
+        # the models for text, and that for code: other names, and the gate is the second half, where
+        # llama.cpp takes the first
         Rule((f"{_LAYER}.mlp.gated_layers.weight",), ("blk.{i}.ffn_up.weight",), when=_plain),
-        Rule((f"{_LAYER}.mlp.up_gated_layer.weight",), ("blk.{i}.ffn_up.weight",)),
+        Rule((f"{_LAYER}.mlp.up_gated_layer.weight",), ("blk.{i}.ffn_up.weight",), SwapHalves()),
         *weight_and_bias(f"{_LAYER}.mlp.wo", "blk.{i}.ffn_down", when=_plain),
         *weight_and_bias(f"{_LAYER}.mlp.down_layer", "blk.{i}.ffn_down"),
         *weight_and_bias(f"{_LAYER}.mlp.layernorm", "blk.{i}.layer_output_norm", when=_plain),

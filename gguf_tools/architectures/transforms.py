@@ -42,6 +42,7 @@ __all__ = [
     "SplitMiddle",
     "SplitRows",
     "StackExperts",
+    "SwapHalves",
     "Transform",
     "Transpose",
     "UngroupQKV",
@@ -267,6 +268,21 @@ class SplitMiddle:
             for source in (gate, up)
         ]
         return [Joined(parts, (experts, 2 * rows, columns))]
+
+
+@dataclass(frozen=True)
+class SwapHalves:
+    """The second half of a matrix's rows before the first: a gate and what it opens, in either order."""
+
+    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        (source,) = sources
+        if len(source.shape) != 2 or source.shape[0] % 2:
+            raise ArchitectureError("not a matrix with an even number of rows", found=source.shape)
+        rows = source.shape[0]
+        return [Gathered(source, lambda row: (row + rows // 2) % rows)]
+
+    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        return self.forward(sources, config)
 
 
 @dataclass(frozen=True)

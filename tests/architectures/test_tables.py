@@ -66,8 +66,11 @@ def test_keys_and_tensors_are_those_of_the_converter(name: str) -> None:
         if name == "mamba" and tensor.endswith("ssm_a"):  # torch's exponential, see test_goldens
             found[tensor] = [list(source.shape), golden["tensors"][tensor]["sha256"]["F32"]]
             continue
-        content = np.ascontiguousarray(values(source)).tobytes()
-        found[tensor] = [list(ggml_shape(source.shape)), hashlib.sha256(content).hexdigest()]
+        content = values(source)
+        if name == "jina-bert-v2-code" and tensor.endswith("ffn_up.weight"):  # see test_goldens
+            content = np.roll(content, len(content) // 2, axis=0)
+        content = np.ascontiguousarray(content)
+        found[tensor] = [list(ggml_shape(source.shape)), hashlib.sha256(content.tobytes()).hexdigest()]
     assert found == {
         tensor: [facts["shape"], facts["sha256"]["F32"]] for tensor, facts in golden["tensors"].items()
     }

@@ -132,6 +132,8 @@ def jina(directory: Path, config: Mapping[str, Any], tokens: Sequence[int]) -> N
         if code:
             inner = model.norm(x + inner, at + "layer_norm_1")
         gate, rest = model.linear(inner, at + up).chunk(2, -1)
+        if code:
+            gate, rest = rest, gate
         x = model.norm(inner + model.linear(gelu(gate) * rest, at + down), at + last)
     states: NDArray[np.float32] = x.numpy()
     return states
