@@ -107,10 +107,9 @@ def _of_model(model: SentencePieceModel, size: int) -> Vocabulary:
 def _realigned(model: SentencePieceModel, size: int, mask: str | None) -> Vocabulary:
     """Fairseq's ids: its tokens, the pieces after the model's own special ones, the mask."""
     plain = _of_model(model, len(model.pieces))
-    assert plain.scores is not None
     tokens = [*(text for text, _ in _FAIRSEQ_TOKENS), *plain.tokens[_MODEL_SPECIALS:]]
     types = [*(kind for _, kind in _FAIRSEQ_TOKENS), *plain.types[_MODEL_SPECIALS:]]
-    scores = [0.0] * len(_FAIRSEQ_TOKENS) + list(plain.scores[_MODEL_SPECIALS:])
+    scores = [0.0] * len(_FAIRSEQ_TOKENS) + list(plain.scores or ())[_MODEL_SPECIALS:]
     if mask is not None:
         tokens.append(mask)
         types.append(TokenType.CONTROL)
@@ -126,8 +125,7 @@ def _realigned(model: SentencePieceModel, size: int, mask: str | None) -> Vocabu
 
 def _with_added(files: TokenizerFiles, vocabulary: Vocabulary) -> Vocabulary:
     """With the tokens of added_tokens.json, as far as the model has rows for them."""
-    assert vocabulary.scores is not None
-    tokens, types, scores = list(vocabulary.tokens), list(vocabulary.types), list(vocabulary.scores)
+    tokens, types, scores = list(vocabulary.tokens), list(vocabulary.types), list(vocabulary.scores or ())
     for token_id, text in given_ids(files):
         if token_id < len(tokens):
             tokens[token_id], types[token_id], scores[token_id] = text, TokenType.USER_DEFINED, ADDED_SCORE
