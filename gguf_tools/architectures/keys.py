@@ -8,6 +8,7 @@ can be expressed: an export recomputes the GGUF keys from the new config and com
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -32,12 +33,15 @@ __all__ = [
     "Causal",
     "Computed",
     "Entry",
+    "Fixed",
     "HeadDim",
     "Key",
     "KeyRule",
     "Noted",
     "Present",
     "RowsOf",
+    "Stated",
+    "Text",
     "Windows",
     "experts_keys",
     "head_size",
@@ -68,7 +72,8 @@ class Key:
         optional: nothing is written when the HF key is missing or null.
         absent: what an export writes when the GGUF key is absent: a value, or a function of the config
             made so far. Without it an absent key is an error, or left out when ``optional``.
-        most: the largest number allowed in a UINT32 key.
+        least: the smallest number allowed in a UINT32 key.
+        most: the largest.
     """
 
     def __init__(
@@ -78,14 +83,17 @@ class Key:
         type: ValueType = ValueType.UINT32,  # noqa: A002
         optional: bool = False,
         absent: Any = None,
+        least: int = 1,
         most: int = MAX_UINT32,
     ) -> None:
         self.gguf, self.hf, self.type = gguf, hf, type
-        self.optional, self.absent, self.most = optional, absent, most
+        self.optional, self.absent, self.least, self.most = optional, absent, least, most
 
     def named(self, *hf: str) -> Key:
         """The same rule where config.json has other names for it."""
-        return Key(self.gguf, *hf, type=self.type, optional=self.optional, absent=self.absent, most=self.most)
+        changed = copy(self)
+        changed.hf = hf
+        return changed
 
     def forward(self, config: HFConfig) -> Iterator[Entry]:
         if self.optional and config.find(*self.hf) is None:
@@ -96,7 +104,7 @@ class Key:
         elif self.type is ValueType.BOOL:
             value = config.flag(*self.hf)
         else:
-            value = config.integer(*self.hf, most=self.most)
+            value = config.integer(*self.hf, least=self.least, most=self.most)
         yield self.gguf, self.type, value
 
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
@@ -106,7 +114,7 @@ class Key:
         elif self.type is ValueType.FLOAT32:
             value = facts.number(self.gguf)
         else:
-            value = facts.integer(self.gguf, most=self.most)
+            value = facts.integer(self.gguf, least=self.least, most=self.most)
         if value is None:
             value = self.absent(config) if callable(self.absent) else self.absent
         if value is not None:
@@ -168,6 +176,64 @@ class Assumed:
 def _brief(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:80] + "…"
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """An HF key the GGUF architecture stands for: any other value is another model. Absent will do."""
+
+    hf: str
+    value: Any
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        found = config.get(self.hf, self.value)
+        if found != self.value:
+            raise ArchitectureError(
+                "llama.cpp has no such variant of this model",
+                path="config.json",
+                key=self.hf,
+                found=_brief(found),
+                expected=self.value,
+            )
+        yield from ()
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        config[self.hf] = self.value
+
+
+@dataclass(frozen=True)
+class Stated:
+    """An HF key GGUF has no use for and every export needs."""
+
+    hf: str
+    value: Any
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        yield from ()
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        config[self.hf] = self.value
+
+
+@dataclass(frozen=True)
+class Text:
+    """An HF key ↔ a GGUF key, both texts; nothing is written where there is none."""
+
+    gguf: str
+    hf: str
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        text = config.find(self.hf)
+        if text is None:
+            return
+        if not isinstance(text, str):
+            raise ArchitectureError("not a text", path="config.json", key=self.hf, found=_brief(text))
+        yield self.gguf, ValueType.STRING, text
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        text = facts.find(self.gguf)
+        if isinstance(text, str):
+            config[self.hf] = text
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ class Architecture:
     """One model family: everything its conversion needs, as data.
 
     Attributes:
-        name: ``general.architecture``.
+        name: ``general.architecture``; tables for other layouts of the same may share it.
         classes: the transformers classes it covers; exports use the first unless ``choose`` says other.
         tokenizer_kinds: which tokenizers to look for, in order.
         prefix: transformers' ``base_model_prefix`` with its dot. A checkpoint of the bare model lacks it.
@@ -116,6 +116,11 @@ class Architecture:
         drops: tensors left out, besides `COMMON_DROPS`.
         drops_beyond: layers after the last are left out too: they predict further tokens.
         renames: (regular expression, replacement) applied to HF names before anything else.
+        claims: tells a GGUF file of this table from those of other tables with the same ``name``; a table
+            without takes all that are left.
+        suits: tells a config of this table from those of other tables with the same class.
+        repeated: names (after ``renames``) a checkpoint may store several times; one is taken, if it can be
+            the one with that very name.
         choose: picks the class of an export by name.
         lost: notes every export carries.
         extras: further JSON files of an export.
@@ -134,6 +139,9 @@ class Architecture:
     drops: tuple[Drop, ...] = ()
     drops_beyond: bool = False
     renames: tuple[tuple[str, str], ...] = ()
+    claims: Callable[[GGUFFacts], bool] | None = None
+    suits: Callable[[HFConfig], bool] | None = None
+    repeated: tuple[str, ...] = ()
     choose: Callable[[GGUFFacts], str] | None = None
     lost: tuple[str, ...] = ()
     extras: Callable[[GGUFFacts, dict[str, Any]], dict[str, Any]] | None = None
@@ -277,6 +285,10 @@ class Architecture:
                 left_out.append((given, reason))
             elif self.drops_beyond and (at := _LAYER.match(name)) and int(at[1]) >= layers:
                 left_out.append((given, "beyond num_hidden_layers: predicts several tokens at once"))
+            elif name in self.repeated and name in sources:
+                spare, kept = (original[name], given) if given == name else (given, original[name])
+                left_out.append((spare, f"the same as {kept}"))
+                sources[name], original[name] = tensors[kept], kept
             elif name in sources:
                 raise ArchitectureError(f"the same tensor as {original[name]!r}", tensor=given)
             else:

@@ -10,7 +10,7 @@ from typing import Final
 from ..errors import ArchitectureError
 from ..source import Source
 from ..spec import GGMLType
-from .config import HFConfig
+from .config import MAX_LAYERS, HFConfig
 from .transforms import IDENTITY, Transform
 
 __all__ = [
@@ -59,6 +59,8 @@ class Rule:
         experts: HF config key with the number of experts, for patterns with ``{e}``.
         stored: a type with blocks that the HF tensors are in: an export takes the rule only where packed
             tensors are wanted and all of its GGUF tensors are stored so, and then before its alternatives.
+        layers: HF config key with the number of layers, where it is not the model's (a decoder beside an
+            encoder).
     """
 
     hf: tuple[str, ...]
@@ -68,6 +70,7 @@ class Rule:
     needed: Condition = always
     experts: str = "num_local_experts"
     stored: GGMLType | None = None
+    layers: str | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,8 @@ def expand(rules: Iterable[Rule], layers: int, config: HFConfig) -> list[Instanc
     """
     instances = []
     for rule in rules:
-        for layer in range(layers) if "{i}" in rule.gguf[0] else (0,):
+        count = layers if rule.layers is None else config.integer(rule.layers, most=MAX_LAYERS)
+        for layer in range(count) if "{i}" in rule.gguf[0] else (0,):
             if rule.when(config, layer):
                 hf = [name for pattern in rule.hf for name in _names(pattern, layer, rule, config)]
                 gguf = [pattern.format(i=layer) for pattern in rule.gguf]

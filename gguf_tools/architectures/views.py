@@ -28,6 +28,7 @@ __all__ = [
     "Row",
     "Sliced",
     "Transposed",
+    "Zeros",
     "by_rows",
     "like",
 ]
@@ -226,6 +227,22 @@ class Transposed(_View):
                 slab = read(matrix * self._a + first, matrix * self._a + last)
                 slab = slab if out.ndim == 2 else slab.reshape(last - first, self._b, size)
                 out[low - start : high - start, first:last] = slab[:, low - at : high - at].swapaxes(0, 1)
+
+
+class Zeros(_View):
+    """Nothing but zeros, which are zero bytes in every type without blocks."""
+
+    def __init__(self, shape: tuple[int, ...], storage: GGMLType | None) -> None:
+        whole = storage is None or BLOCK_SIZES[storage].elements > 1
+        super().__init__(shape, None if whole else storage)
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        return np.zeros((stop - start, row_length(self.shape)), np.float32)
+
+    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
+        if self.storage is None:
+            raise TypeError("this source has no stored form")
+        return np.zeros((stop - start, row_bytes(self.storage, row_length(self.shape))), np.uint8)
 
 
 class Mapped(_View):

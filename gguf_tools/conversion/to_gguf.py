@@ -113,12 +113,11 @@ def plan_conversion(
     if recipe.quantizes:
         by_name = dict(tensors)
         tensors = [(name, by_name[name]) for name in recipes.visiting_order(by_name)]
+    # its converter counts dimensions as torch does: a classifier of one class is a matrix
+    counted = ggml_shape if recipe.quantizes else tuple
     choices = recipes.choose(
         recipe.name,
-        [
-            recipes.TensorFacts(name, ggml_shape(rows.shape), packed=packed_type(rows))
-            for name, rows in tensors
-        ],
+        [recipes.TensorFacts(name, counted(rows.shape), packed=packed_type(rows)) for name, rows in tensors],
         model_facts(Metadata([*general[:1], *side.metadata])),
         weighted=matrix is not None,
         overrides=overrides or recipes.Overrides(),

@@ -83,7 +83,7 @@ def plan_export(src: str | os.PathLike[str], *, dtype: str = "bf16") -> Plan:
     except KeyError:
         raise UnsupportedError("unknown dtype", found=dtype, expected=", ".join(DTYPES)) from None
     file = open_decoding(src)
-    architecture = architectures.by_gguf_name(file.metadata.get("general.architecture"))
+    architecture = architectures.of_file(file.metadata, file.tensors)
     side = architecture.to_hf(file.metadata, file.tensors, dtype=wanted.torch, packed=wanted.packed)
     if wanted.packed and not side.packed:
         raise UnsupportedError(

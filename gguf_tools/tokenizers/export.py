@@ -25,6 +25,7 @@ _CLASSES: Final = {
     "gpt2": "PreTrainedTokenizerFast",
     "llama": "PreTrainedTokenizerFast",
     "bert": "BertTokenizerFast",
+    "t5": "PreTrainedTokenizerFast",
 }
 """transformers' class for each kind. The general one takes tokenizer.json as it is, where LlamaTokenizerFast
 would build its own from tokenizer.model."""
@@ -118,7 +119,7 @@ def _config(spelling: Spelling) -> dict[str, Any]:
         str(token_id): added_token(spelling, token_id)
         for token_id in spelling.added
         # what tokenizer.model gives a score was not added to it
-        if spelling.scores is None or spelling.scores[token_id] == ADDED_SCORE
+        if not (spelling.scored and spelling.scores) or spelling.scores[token_id] == ADDED_SCORE
     }
     template = _chat_template(metadata)
     if template is not None:

@@ -14,7 +14,7 @@ import json
 import shutil
 from pathlib import Path
 
-from . import first, packed, second, third
+from . import encoders, first, packed, second, third
 from .base import TOKENIZERS, Tiny, decoder, normal, to_bf16, write_safetensors, write_sharded
 
 __all__ = [
@@ -31,12 +31,14 @@ __all__ = [
     "write_sharded",
 ]
 
-NAMES = (*first.MODELS, *second.MODELS, *third.MODELS)
+_PLAIN: dict[str, Tiny] = {**first.MODELS, **second.MODELS, **third.MODELS, **encoders.MODELS}
+
+NAMES = tuple(_PLAIN)
 """Those with plain weights."""
 
 PACKED_NAMES = tuple(packed.PACKED)
 
-MODELS: dict[str, Tiny] = {**first.MODELS, **second.MODELS, **third.MODELS, **packed.PACKED}
+MODELS: dict[str, Tiny] = {**_PLAIN, **packed.PACKED}
 
 
 def build(name: str, directory: Path) -> Path:

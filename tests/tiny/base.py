@@ -113,6 +113,10 @@ class Tiny:
     """Kinds of files whose goldens are kept, see ``tests.goldens.record``."""
     gelu: bool = False
     """Whether GELU is involved, which ggml looks up in a table of float16 values."""
+    encoder: bool = False
+    """Whether what it computes are hidden states rather than logits."""
+    foreign: bool = False
+    """Whether its code is not in transformers but beside the published weights."""
     runs: bool = True
     """Whether both llama.cpp and transformers can run it."""
     newer: bool = False

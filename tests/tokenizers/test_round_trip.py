@@ -71,6 +71,7 @@ VOCABULARIES = {
     "starcoder": ("qwen2", {}),
     "llama-spm": ("llama", {}),
     "phi-3": ("llama", {}),
+    "nomic-bert-moe": ("nomic-bert-moe", {}),
     # made before the file said that a BOS is added, which it is
     "llama-bpe": ("llama", {ADD_BOS: (None, True)}),
     # made before chat tokens counted as control tokens: number 255000 is <|START_OF_TURN_TOKEN|>

@@ -23,9 +23,15 @@ ARCHITECTURE: Final[Mapping[str, str]] = {
 """GGUF architecture of a tiny checkpoint."""
 
 KINDS: Final[Mapping[str, tuple[str, ...]]] = {
-    family.name: family.tokenizer_kinds for family in architectures.ARCHITECTURES
+    name: tuple(
+        kind
+        for family in architectures.ARCHITECTURES
+        if family.name == name
+        for kind in family.tokenizer_kinds
+    )
+    for name in sorted({family.name for family in architectures.ARCHITECTURES})
 }
-"""Tokenizers looked for, by GGUF architecture, in order."""
+"""Tokenizers looked for, by GGUF architecture, in order: of all tables that share its name."""
 
 PUBLISHED: Final[Mapping[str, str]] = {
     "llama2": "llama",
