@@ -22,7 +22,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any, Final
@@ -38,7 +38,7 @@ from ..container.metadata import Array, Metadata
 from ..container.reader import GGUFFile, Tensor, is_split, open_one
 from ..container.shards import check_member, open_shard, shard_paths
 from ..errors import GGUFToolsError, UnsupportedError
-from ..source import row_length
+from ..source import Source, row_length
 from ..spec import BLOCK_SIZES, MAX_NAME_BYTES, ValueType, align
 from .findings import Finding, error, of_error, place, warning
 from .shapes import wrong_shapes
@@ -192,12 +192,14 @@ def _metadata(shards: list[GGUFFile]) -> Iterator[Finding]:
     yield from _layers(metadata, tensors)
 
 
-def known_architecture(metadata: Metadata) -> architectures.Architecture | None:
+def known_architecture(
+    metadata: Metadata, tensors: Mapping[str, Source]
+) -> architectures.Architecture | None:
     """The table of a model's architecture; None where there is none, or the file is no model."""
     if metadata.get("general.type", "model") != "model":
         return None
     try:
-        return architectures.by_gguf_name(metadata.get("general.architecture"))
+        return architectures.of_file(metadata, tensors)
     except GGUFToolsError:
         return None
 
@@ -206,7 +208,7 @@ def _model(shards: list[GGUFFile]) -> Iterator[Finding]:
     """Keys, tensors and shapes against the architecture's table; the tokenizer's keys; chat templates."""
     metadata = shards[0].metadata
     tensors = {name: tensor for shard in shards for name, tensor in shard.tensors.items()}
-    architecture = known_architecture(metadata)
+    architecture = known_architecture(metadata, tensors)
     if architecture is not None:
         yield from _first_of_each(_table(architecture, metadata, tensors))
         yield from tokenizer_findings(metadata)

@@ -119,7 +119,7 @@ def _unknown_architecture(file: str) -> str | None:
     try:
         with open_gguf(file, check=False) as gguf:
             name = gguf.metadata.get("general.architecture")
-            known = known_architecture(gguf.metadata) is not None
+            known = known_architecture(gguf.metadata, gguf.tensors) is not None
     except GGUFToolsError:
         return None
     return None if known or not isinstance(name, str) else name

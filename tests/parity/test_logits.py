@@ -38,7 +38,6 @@ LARGEST_DIFFERENCE = 1e-4
 TABLE_DIFFERENCE = 1e-2
 """Where GELU is involved: ggml looks it up in a table of float16 values. Measured 3e-3 or less."""
 
-DECODERS = tuple(
 PLAIN = {name: tiny.MODELS[name] for name in tiny.NAMES if tiny.MODELS[name].runs}
 DECODERS = tuple(name for name, model in PLAIN.items() if not model.newer and not model.encoder)
 ENCODERS = tuple(name for name, model in PLAIN.items() if model.encoder)
