@@ -22,10 +22,12 @@ from .keys import (
 )
 from .rope import Rope
 from .table import Architecture, HFClass
-from .tensors import Rule
+from .tensors import Rule, only
 from .transforms import SplitMiddle, SplitRows
 
-_DEFAULTS: Final[dict[str, Any]] = {
+__all__ = ["ARCHITECTURES", "ATTENTION", "DEFAULTS", "EXPERTS", "MULTIPLIERS", "NULLS", "has_shared", "shared_mlp"]
+
+DEFAULTS: Final[dict[str, Any]] = {
     "attention_multiplier": 1.0,
     "embedding_multiplier": 1.0,
     "logits_scaling": 1.0,
@@ -35,14 +37,14 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "rope_theta": 10000.0,
     "tie_word_embeddings": False,
 }
-_NULLS: Final = {"num_key_value_heads": head_count}
+NULLS: Final = {"num_key_value_heads": head_count}
 
 
 def _rotary(config: HFConfig) -> int:
     return config.integer("hidden_size") // config.integer("num_attention_heads")
 
 
-_MULTIPLIERS: Final[tuple[KeyRule, ...]] = (
+MULTIPLIERS: Final[tuple[KeyRule, ...]] = (
     Key("vocab_size", "vocab_size"),
     Computed("rope.dimension_count", ValueType.UINT32, _rotary),
     Key("attention.scale", "attention_multiplier", type=ValueType.FLOAT32),
@@ -56,19 +58,19 @@ _ASSUMED: Final[tuple[KeyRule, ...]] = (
     TIED,
     Assumed("hidden_act", ("silu", "swish")),
 )
-_ATTENTION: Final = attention(bias=flag("attention_bias"), permuted=True)
+ATTENTION: Final = attention(bias=flag("attention_bias"), permuted=True)
 
 GRANITE: Final = Architecture(
     name="granite",
-    classes=(HFClass("GraniteForCausalLM", "granite", _DEFAULTS, _NULLS),),
+    classes=(HFClass("GraniteForCausalLM", "granite", DEFAULTS, NULLS),),
     tokenizer_kinds=("spm", "llama-hf", "bpe"),
     keys=(*SIZES, KV_HEADS, CAUSAL, Rope(), RMS_EPS),
-    own_keys=(*_MULTIPLIERS, *_ASSUMED, Present("mlp_bias", "blk.0.ffn_gate.bias")),
-    tensors=(*OUTPUT, *PRE_NORMS, *_ATTENTION, *FFN),
+    own_keys=(*MULTIPLIERS, *_ASSUMED, Present("mlp_bias", "blk.0.ffn_gate.bias")),
+    tensors=(*OUTPUT, *PRE_NORMS, *ATTENTION, *FFN),
 )
 
 
-def _has_shared(config: HFConfig, layer: int) -> bool:
+def has_shared(config: HFConfig, layer: int) -> bool:
     return config.find("shared_intermediate_size") not in (None, 0)
 
 
@@ -77,11 +79,36 @@ def _shared_sizes(config: HFConfig) -> tuple[int, int]:
     return size, size
 
 
+EXPERTS: Final = (
+    *norms(
+        ("block_sparse_moe.router.layer", "ffn_gate_inp"),
+        ("block_sparse_moe.output_linear", "ffn_down_exps"),
+    ),
+    Rule(
+        (f"{BLOCK}.block_sparse_moe.input_linear.weight",),
+        ("blk.{i}.ffn_gate_exps.weight", "blk.{i}.ffn_up_exps.weight"),
+        SplitMiddle(),
+    ),
+)
+
+
+def shared_mlp(suffix: str) -> tuple[Rule, ...]:
+    """The feed-forward part that is not routed, with gate and up fused; ``suffix`` is for its GGUF names."""
+    return (
+        Rule(
+            (f"{BLOCK}.shared_mlp.input_linear.weight",),
+            (f"blk.{{i}}.ffn_gate{suffix}.weight", f"blk.{{i}}.ffn_up{suffix}.weight"),
+            SplitRows(_shared_sizes),
+        ),
+        Rule((f"{BLOCK}.shared_mlp.output_linear.weight",), (f"blk.{{i}}.ffn_down{suffix}.weight",)),
+    )
+
+
 GRANITEMOE: Final = Architecture(
     name="granitemoe",
     classes=(
-        HFClass("GraniteMoeForCausalLM", "granitemoe", _DEFAULTS, _NULLS),
-        HFClass("GraniteMoeSharedForCausalLM", "granitemoeshared", _DEFAULTS, _NULLS),
+        HFClass("GraniteMoeForCausalLM", "granitemoe", DEFAULTS, NULLS),
+        HFClass("GraniteMoeSharedForCausalLM", "granitemoeshared", DEFAULTS, NULLS),
     ),
     choose=lambda facts: (
         "GraniteMoeForCausalLM"
@@ -91,34 +118,16 @@ GRANITEMOE: Final = Architecture(
     tokenizer_kinds=("spm", "llama-hf", "bpe"),
     keys=(*SIZES, KV_HEADS, CAUSAL, Rope(), RMS_EPS, *experts_keys("num_local_experts")),
     own_keys=(
-        *_MULTIPLIERS,
+        *MULTIPLIERS,
         Key("expert_shared_feed_forward_length", "shared_intermediate_size", optional=True),
         *_ASSUMED,
     ),
     tensors=(
         *OUTPUT,
         *PRE_NORMS,
-        *_ATTENTION,
-        *norms(
-            ("block_sparse_moe.router.layer", "ffn_gate_inp"),
-            ("block_sparse_moe.output_linear", "ffn_down_exps"),
-        ),
-        Rule(
-            (f"{BLOCK}.block_sparse_moe.input_linear.weight",),
-            ("blk.{i}.ffn_gate_exps.weight", "blk.{i}.ffn_up_exps.weight"),
-            SplitMiddle(),
-        ),
-        Rule(
-            (f"{BLOCK}.shared_mlp.input_linear.weight",),
-            ("blk.{i}.ffn_gate_shexp.weight", "blk.{i}.ffn_up_shexp.weight"),
-            SplitRows(_shared_sizes),
-            when=_has_shared,
-        ),
-        Rule(
-            (f"{BLOCK}.shared_mlp.output_linear.weight",),
-            ("blk.{i}.ffn_down_shexp.weight",),
-            when=_has_shared,
-        ),
+        *ATTENTION,
+        *EXPERTS,
+        *only(has_shared, shared_mlp("_shexp")),
     ),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ..errors import ArchitectureError
@@ -19,6 +19,7 @@ __all__ = [
     "always",
     "expand",
     "listed",
+    "only",
     "translate",
     "weight_and_bias",
 ]
@@ -102,6 +103,15 @@ def weight_and_bias(
         Rule((f"{hf}.weight",), (f"{gguf}.weight",), transform, when=when),
         Rule((f"{hf}.bias",), (f"{gguf}.bias",), transform, when=when, needed=bias),
     )
+
+
+def only(when: Condition, rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """The same rules, for layers of which ``when`` holds too."""
+
+    def both(rule: Rule) -> Condition:
+        return lambda config, layer: when(config, layer) and rule.when(config, layer)
+
+    return tuple(replace(rule, when=both(rule)) for rule in rules)
 
 
 def expand(rules: Iterable[Rule], layers: int, config: HFConfig) -> list[Instance]:

@@ -1,0 +1,275 @@
+"""Hybrids of state-space layers and attention: Granite 4, Falcon H1, Jamba, Nemotron H; and RWKV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .base import Tensors, Tiny, shaped
+from .second import (
+    AT,
+    HEAD,
+    HEADS,
+    INNER,
+    KV_HEADS,
+    PRE_NORMS,
+    TOKENS,
+    WIDTH,
+    Shapes,
+    attention,
+    config,
+    ends,
+    expert_weights,
+    mlp,
+    named,
+    router,
+    weights,
+)
+
+
+
+def mixed(outside: Shapes, blocks: Sequence[Shapes]) -> Tensors:
+    """Tensors by name and shape, see ``shaped``; what decays, decays as mixers are initialised.
+
+    Of these values torch's exponential is right to the last bit, so that whole files can be compared.
+    """
+    made = shaped(outside, blocks)
+    for name, values in made.items():
+        if name.endswith("A_log"):
+            last = np.log(np.arange(1, values.shape[-1] + 1, dtype=np.float64)).astype(np.float32)
+            made[name] = np.ascontiguousarray(np.broadcast_to(last, values.shape))
+    return made
+
+
+STATE = 32
+SSM_HEADS = 2 * WIDTH // HEAD
+
+
+def mamba2(groups: int, at: str = AT + "mamba.", inner: int = 2 * WIDTH, *, normed: bool = True) -> Shapes:
+    """A Mamba 2 mixer of heads of ``HEAD``."""
+    heads, mixed = inner // HEAD, inner + 2 * groups * STATE
+    made: Shapes = {
+        at + "A_log": (heads,),
+        at + "D": (heads,),
+        at + "dt_bias": (heads,),
+        at + "conv1d.weight": (mixed, 1, 4),
+        at + "conv1d.bias": (mixed,),
+        at + "in_proj.weight": (inner + mixed + heads, WIDTH),
+        at + "out_proj.weight": (WIDTH, inner),
+    }
+    return made | {at + "norm.weight": (inner,)} if normed else made
+
+
+def mamba1(at: str = AT + "mamba.", inner: int = 2 * WIDTH, rank: int = 16, state: int = 16) -> Shapes:
+    """A Mamba 1 mixer, with Jamba's norms."""
+    return {
+        at + "A_log": (inner, state),
+        at + "D": (inner,),
+        at + "conv1d.weight": (inner, 1, 4),
+        at + "conv1d.bias": (inner,),
+        at + "in_proj.weight": (2 * inner, WIDTH),
+        at + "x_proj.weight": (rank + 2 * state, inner),
+        at + "dt_proj.weight": (inner, rank),
+        at + "dt_proj.bias": (inner,),
+        at + "out_proj.weight": (WIDTH, inner),
+        at + "dt_layernorm.weight": (rank,),
+        at + "b_layernorm.weight": (state,),
+        at + "c_layernorm.weight": (state,),
+    }
+
+
+GRANITE = {
+    "attention_bias": False,
+    "attention_multiplier": 0.015625,
+    "embedding_multiplier": 12.0,
+    "logits_scaling": 8.0,
+    "mamba_chunk_size": 256,
+    "mamba_conv_bias": True,
+    "mamba_d_conv": 4,
+    "mamba_d_head": HEAD,
+    "mamba_d_state": STATE,
+    "mamba_expand": 2,
+    "mamba_n_groups": 1,
+    "mamba_n_heads": SSM_HEADS,
+    "mamba_proj_bias": False,
+    "num_hidden_layers": 3,
+    "position_embedding_type": "nope",
+    "residual_multiplier": 0.22,
+    "rope_scaling": None,
+    "shared_intermediate_size": INNER,
+}
+GRANITE_SHARED = {
+    AT + "shared_mlp.input_linear.weight": (2 * INNER, WIDTH),
+    AT + "shared_mlp.output_linear.weight": (WIDTH, INNER),
+}
+GRANITE_EXPERTS = {
+    AT + "block_sparse_moe.input_linear.weight": (4, INNER, WIDTH),
+    AT + "block_sparse_moe.output_linear.weight": (4, WIDTH, INNER // 2),
+    AT + "block_sparse_moe.router.layer.weight": (4, WIDTH),
+}
+
+FALCON = {
+    "head_dim": HEAD,
+    "mamba_chunk_size": 256,
+    "mamba_conv_bias": True,
+    "mamba_d_conv": 4,
+    "mamba_d_head": HEAD,
+    "mamba_d_ssm": 3 * HEAD,
+    "mamba_d_state": STATE,
+    "mamba_expand": 2,
+    "mamba_n_heads": 3,
+    "mamba_norm_before_gate": False,
+    "mamba_proj_bias": False,
+    "mlp_bias": False,
+    "attention_bias": False,
+    "projectors_bias": False,
+    "rope_scaling": None,
+    "rope_theta": 100000000000.0,
+    "attention_in_multiplier": 1.0,
+    "attention_out_multiplier": 1.0,
+    "embedding_multiplier": 1.0,
+    "key_multiplier": 1.0,
+    "lm_head_multiplier": 1.0,
+    "mlp_multipliers": [1.0, 1.0],
+    "ssm_in_multiplier": 1.0,
+    "ssm_multipliers": [1.0] * 5,
+    "ssm_out_multiplier": 1.0,
+}
+FALCON_MULTIPLIED = FALCON | {
+    "attention_in_multiplier": 0.9,
+    "attention_out_multiplier": 0.5859375,
+    "embedding_multiplier": 5.656854249492381,
+    "key_multiplier": 0.39062500000000006,
+    "lm_head_multiplier": 0.6875,
+    "mamba_d_ssm": 2 * WIDTH,
+    "mamba_n_heads": SSM_HEADS,
+    "mlp_multipliers": [0.8838834764831844, 0.5859375],
+    "ssm_in_multiplier": 1.25,
+    "ssm_multipliers": [0.3535533905932738, 0.25, 0.3535533905932738, 0.5, 0.3535533905932738],
+    "ssm_out_multiplier": 0.23570226039551587,
+}
+FALCON_BLOCK = (
+    named("input_layernorm", "pre_ff_layernorm") | weights(attention()) | weights(mlp(AT + "feed_forward."))
+)
+FALCON_ENDS: Shapes = {
+    "model.embed_tokens.weight": (TOKENS, WIDTH),
+    "model.final_layernorm.weight": (WIDTH,),
+    "lm_head.weight": (TOKENS, WIDTH),
+}
+
+JAMBA_BLOCK = named("input_layernorm", "pre_ff_layernorm")
+JAMBA_EXPERTS: Shapes = {
+    f"{AT}feed_forward.experts.{expert}.{name}.weight": shape
+    for expert in range(4)
+    for name, shape in mlp("").items()
+}
+
+MODELS = {
+    # Experts and a shared one in every layer; the middle layer has attention, without RoPE.
+    "granite-hybrid": Tiny(
+        config=config(
+            "GraniteMoeHybridForCausalLM",
+            "granitemoehybrid",
+            **GRANITE,
+            intermediate_size=INNER // 2,
+            layer_types=["mamba", "attention", "mamba"],
+            num_experts_per_tok=2,
+            num_local_experts=4,
+        ),
+        tensors=lambda _: mixed(
+            ends(),
+            [
+                PRE_NORMS | mixer | GRANITE_EXPERTS | GRANITE_SHARED
+                for mixer in (mamba2(1), weights(attention()), mamba2(1))
+            ],
+        ),
+        tokenizer="llama3",
+        pre="llama-bpe",
+    ),
+    # No experts: what is called the shared one is all there is.
+    "granite-hybrid-dense": Tiny(
+        config=config(
+            "GraniteMoeHybridForCausalLM",
+            "granitemoehybrid",
+            **GRANITE,
+            layer_types=["mamba", "mamba", "attention"],
+            num_experts_per_tok=0,
+            num_local_experts=0,
+            tie_word_embeddings=True,
+        ),
+        tensors=lambda _: mixed(
+            ends(head=False),
+            [
+                PRE_NORMS | mixer | GRANITE_SHARED
+                for mixer in (mamba2(1), mamba2(1), weights(attention()))
+            ],
+        ),
+        tokenizer="llama3",
+        pre="llama-bpe",
+    ),
+    "falcon-h1": Tiny(
+        config=config(
+            "FalconH1ForCausalLM", "falcon_h1", **FALCON, mamba_n_groups=1, mamba_rms_norm=False
+        ),
+        tensors=lambda _: mixed(FALCON_ENDS, [FALCON_BLOCK | mamba2(1, inner=3 * HEAD, normed=False)] * 2),
+        tokenizer="llama3",
+        pre="llama-bpe",
+    ),
+    # The multipliers become part of the weights.
+    "falcon-h1-multipliers": Tiny(
+        config=config(
+            "FalconH1ForCausalLM",
+            "falcon_h1",
+            **FALCON_MULTIPLIED,
+            mamba_n_groups=2,
+            mamba_rms_norm=True,
+        ),
+        tensors=lambda _: mixed(FALCON_ENDS, [FALCON_BLOCK | mamba2(2)] * 2),
+        tokenizer="llama3",
+        pre="llama-bpe",
+    ),
+    # Attention in the third of four layers, experts in the second and the fourth.
+    "jamba": Tiny(
+        config=config(
+            "JambaForCausalLM",
+            "jamba",
+            attn_layer_offset=2,
+            attn_layer_period=4,
+            bos_token_id=1,
+            eos_token_id=2,
+            expert_layer_offset=1,
+            expert_layer_period=2,
+            mamba_conv_bias=True,
+            mamba_d_conv=4,
+            mamba_d_state=16,
+            mamba_dt_rank=16,
+            mamba_expand=2,
+            mamba_proj_bias=False,
+            num_experts=4,
+            num_experts_per_tok=2,
+            num_hidden_layers=4,
+            pad_token_id=0,
+            rope_theta=None,
+            sliding_window=None,
+            use_mamba_kernels=False,
+            vocab_size=512,
+        ),
+        tensors=lambda _: mixed(
+            FALCON_ENDS | {"model.embed_tokens.weight": (512, WIDTH), "lm_head.weight": (512, WIDTH)},
+            [
+                JAMBA_BLOCK | mixer | feed_forward
+                for mixer, feed_forward in zip(
+                    (mamba1(), mamba1(), weights(attention()), mamba1()),
+                    (
+                        weights(mlp(AT + "feed_forward.")),
+                        router("feed_forward.router") | JAMBA_EXPERTS,
+                    )
+                    * 2,
+                    strict=True,
+                )
+            ],
+        ),
+        tokenizer="llama2",
+    ),
+}
