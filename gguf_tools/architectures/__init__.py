@@ -34,6 +34,7 @@ from . import (
     llama,
     llama_like,
     mamba,
+    nemotron_h,
     olmo,
     phi,
     qwen2,
@@ -76,6 +77,7 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
     llama.ARCHITECTURE,
     *llama_like.ARCHITECTURES,
     *mamba.ARCHITECTURES,
+    *nemotron_h.ARCHITECTURES,
     *olmo.ARCHITECTURES,
     *phi.ARCHITECTURES,
     qwen2.ARCHITECTURE,
@@ -94,11 +96,11 @@ def find(config: Mapping[str, Any]) -> Architecture:
         ArchitectureError: the config names none, or one that is not supported; lists the supported ones
             and suggests the nearest.
     """
-    name = class_name(config)
-    by_class = {entry: architecture for architecture in ARCHITECTURES for entry in architecture.hf_classes}
-    if name not in by_class:
-        raise _unsupported(name, by_class, path="config.json", key="architectures")
-    return by_class[name]
+    found = next((architecture for architecture in ARCHITECTURES if architecture.covers(config)), None)
+    if found is None:
+        known = {name for architecture in ARCHITECTURES for name in architecture.hf_classes}
+        raise _unsupported(class_name(config), known, path="config.json", key="architectures")
+    return found
 
 
 def by_gguf_name(name: object) -> Architecture:

@@ -114,6 +114,7 @@ ARCHITECTURE: Final = Architecture(
         Assumed("hidden_act", ("silu", "swish")),
         Assumed("mamba_proj_bias", (False,)),
         Assumed("sliding_window", (None,)),
+        Assumed("use_mamba_kernels", (False, True)),  # without a GPU transformers refuses them
     ),
     tensors=(
         *renamed(("model.embed_tokens", "token_embd"), ("model.final_layernorm", "output_norm")),

@@ -34,6 +34,7 @@ class HFClass:
             a config without them is an error.
         nulls: keys that transformers computes when they are null (or left out, with no default above).
         prefixed: whether its tensors carry the architecture's ``prefix``.
+        when: which configs of the class are this architecture, where GGUF has several for one class.
     """
 
     name: str
@@ -41,6 +42,7 @@ class HFClass:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     nulls: Mapping[str, Callable[[HFConfig], Any]] = field(default_factory=dict)
     prefixed: bool = True
+    when: Callable[[HFConfig], bool] | None = None
 
 
 class FromConfig(Protocol):
@@ -140,6 +142,11 @@ class Architecture:
     def hf_classes(self) -> tuple[str, ...]:
         """Names of the transformers classes."""
         return tuple(entry.name for entry in self.classes)
+
+    def covers(self, config: Mapping[str, Any]) -> bool:
+        """Whether a config is of one of the classes, and not of the kind another architecture is for."""
+        chosen = next((entry for entry in self.classes if entry.name == class_name(config)), None)
+        return chosen is not None and (chosen.when is None or chosen.when(HFConfig(self.complete(config))))
 
     def complete(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The config with nested text settings at the root and transformers' defaults filled in.

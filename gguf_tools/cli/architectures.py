@@ -47,7 +47,7 @@ def command(markdown: bool, as_json: bool) -> None:
             listing.add_row(family.name, ", ".join(family.hf_classes), ", ".join(_tokenizers(family)))
         out = console()
         out.print(listing)
-        count = sum(len(family.hf_classes) for family in families)
+        count = len({name for family in families for name in family.hf_classes})
         out.print(f"\n{count} classes of {len(families)} architectures, in both directions")
 
 

@@ -83,6 +83,8 @@ def test_the_way_back_gives_the_same_tensors_and_config(name: str) -> None:
         if key.endswith("A_log"):
             np.testing.assert_allclose(values(source), values(tensors[key]), rtol=0, atol=2e-7)
             continue
+        if tiny.MODELS[name].folded:
+            continue  # see test_hybrids
         np.testing.assert_array_equal(values(source), values(tensors[key]), strict=True, err_msg=key)
         if not key.endswith("norm.weight"):
             assert source.storage is tensors[key].storage
@@ -94,6 +96,8 @@ def test_the_way_back_gives_the_same_tensors_and_config(name: str) -> None:
         "torch_dtype",
         "tie_word_embeddings",
     }
+    if tiny.MODELS[name].folded:
+        same = {key for key in same if "multiplier" not in key}
     assert {key: back.config[key] for key in same} == {key: config[key] for key in same}
     assert back.config["torch_dtype"] == "bfloat16"
     again = architectures.find(back.config).to_gguf(

@@ -83,7 +83,7 @@ GRANITE = {
     "attention_bias": False,
     "attention_multiplier": 0.015625,
     "embedding_multiplier": 12.0,
-    "logits_scaling": 8.0,
+    "logits_scaling": 1.5,
     "mamba_chunk_size": 256,
     "mamba_conv_bias": True,
     "mamba_d_conv": 4,
@@ -165,6 +165,62 @@ JAMBA_EXPERTS: Shapes = {
     for name, shape in mlp("").items()
 }
 
+NEMOTRON = {
+    "attention_bias": False,
+    "chunk_size": 256,
+    "conv_kernel": 4,
+    "expand": 2,
+    "head_dim": HEAD,
+    "hidden_act": None,
+    "hidden_size": WIDTH,
+    "layer_norm_epsilon": 1e-05,
+    "mamba_head_dim": HEAD,
+    "mamba_hidden_act": "silu",
+    "mamba_num_heads": 6,
+    "mamba_proj_bias": False,
+    "mlp_bias": False,
+    "mlp_hidden_act": "relu2",
+    "n_groups": 2,
+    "num_hidden_layers": 4,
+    "rope_theta": None,
+    "ssm_state_size": STATE,
+    "use_bias": False,
+    "use_conv_bias": True,
+}
+NEMOTRON_ENDS: Shapes = {
+    "backbone.embeddings.weight": (TOKENS, WIDTH),
+    "backbone.norm_f.weight": (WIDTH,),
+    "lm_head.weight": (TOKENS, WIDTH),
+}
+NEMOTRON_NORM: Shapes = {"backbone.layers.{i}.norm.weight": (WIDTH,)}
+NEMOTRON_MIXERS: dict[str, Shapes] = {
+    "M": mamba2(2, "backbone.layers.{i}.mixer.", 6 * HEAD),
+    "*": {
+        name.replace("model.", "backbone.").replace("self_attn", "mixer"): shape
+        for name, shape in weights(attention()).items()
+    },
+    "-": {
+        "backbone.layers.{i}.mixer.up_proj.weight": (2 * INNER, WIDTH),
+        "backbone.layers.{i}.mixer.down_proj.weight": (WIDTH, 2 * INNER),
+    },
+    "E": {
+        "backbone.layers.{i}.mixer.gate.weight": (4, WIDTH),
+        "backbone.layers.{i}.mixer.gate.e_score_correction_bias": (4,),
+        **{
+            f"backbone.layers.{{i}}.mixer.experts.{expert}.{name}.weight": shape
+            for expert in range(4)
+            for name, shape in (("up_proj", (INNER // 2, WIDTH)), ("down_proj", (WIDTH, INNER // 2)))
+        },
+        "backbone.layers.{i}.mixer.shared_experts.up_proj.weight": (INNER, WIDTH),
+        "backbone.layers.{i}.mixer.shared_experts.down_proj.weight": (WIDTH, INNER),
+    },
+}
+
+
+def nemotron(pattern: str) -> Tensors:
+    return mixed(NEMOTRON_ENDS, [NEMOTRON_NORM | NEMOTRON_MIXERS[kind] for kind in pattern])
+
+
 MODELS = {
     # Experts and a shared one in every layer; the middle layer has attention, without RoPE.
     "granite-hybrid": Tiny(
@@ -228,6 +284,7 @@ MODELS = {
         tensors=lambda _: mixed(FALCON_ENDS, [FALCON_BLOCK | mamba2(2)] * 2),
         tokenizer="llama3",
         pre="llama-bpe",
+        folded=True,
     ),
     # Attention in the third of four layers, experts in the second and the fourth.
     "jamba": Tiny(
@@ -235,7 +292,7 @@ MODELS = {
             "JambaForCausalLM",
             "jamba",
             attn_layer_offset=2,
-            attn_layer_period=4,
+            attn_layer_period=3,
             bos_token_id=1,
             eos_token_id=2,
             expert_layer_offset=1,
@@ -247,7 +304,7 @@ MODELS = {
             mamba_expand=2,
             mamba_proj_bias=False,
             num_experts=4,
-            num_experts_per_tok=2,
+            num_experts_per_tok=3,
             num_hidden_layers=4,
             pad_token_id=0,
             rope_theta=None,
@@ -271,5 +328,41 @@ MODELS = {
             ],
         ),
         tokenizer="llama2",
+    ),
+    # Each layer is a mixer, attention or a feed-forward part.
+    "nemotron-h": Tiny(
+        config=config(
+            "NemotronHForCausalLM",
+            "nemotron_h",
+            **NEMOTRON,
+            hybrid_override_pattern="M-*M",
+            intermediate_size=2 * INNER,
+        ),
+        tensors=lambda _: nemotron("M-*M"),
+        tokenizer="llama3",
+        pre="llama-bpe",
+        runs=False,
+    ),
+    "nemotron-h-moe": Tiny(
+        config=config(
+            "NemotronHForCausalLM",
+            "nemotron_h",
+            **NEMOTRON,
+            hybrid_override_pattern="ME*E",
+            intermediate_size=INNER // 2,
+            moe_intermediate_size=INNER // 2,
+            moe_shared_expert_intermediate_size=INNER,
+            n_group=1,
+            n_routed_experts=4,
+            n_shared_experts=1,
+            norm_topk_prob=True,
+            num_experts_per_tok=3,
+            routed_scaling_factor=2.5,
+            topk_group=1,
+        ),
+        tensors=lambda _: nemotron("ME*E"),
+        tokenizer="llama3",
+        pre="llama-bpe",
+        runs=False,
     ),
 }
