@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
-
-import numpy as np
+from typing import Any, Final
 
 from ..errors import ArchitectureError
-from ..source import Source
-from ..spec import GGMLType, ValueType
 from .config import GGUFFacts, HFConfig, real
 from .decoder import BLOCK, TIED, flag, has_head, head_count
 from .hybrid import AnyTensor, Heads
@@ -33,15 +28,10 @@ from .keys import (
 )
 from .mamba import LOST, mamba2_mixer
 from .rope import Rope
+from .scaling import Factors, Scaled
 from .table import Architecture, HFClass
 from .tensors import Rule
 from .transforms import Transform
-from .views import Joined, Mapped, Sliced
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-Factors = Sequence[float]
 
 _SINGLE: Final = (
     "attention_in_multiplier",
@@ -64,66 +54,6 @@ def _multipliers(config: HFConfig, key: str) -> list[float]:
             "not a list of multipliers", path="config.json", key=key, found=found, expected=f"{count} numbers"
         )
     return [real(value, key) for value in values]
-
-
-@dataclass(frozen=True)
-class Scaled:
-    """A matrix ↔ the same times numbers of config.json, by ranges of rows.
-
-    ``parts`` gives for each range, in their order, its number of rows and the factors; one range without
-    a number is all rows. The factors are applied one after the other, each product rounded to float32,
-    or to float16 for a float16 checkpoint, as llama.cpp's converter does. Where all are one the rows stay
-    what they are; otherwise the way back is off by a rounding.
-    """
-
-    parts: Callable[[HFConfig], Sequence[tuple[int | None, Factors]]]
-
-    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
-        return self._ranges(sources, config, _multiplied)
-
-    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
-        return self._ranges(sources, config, _divided)
-
-    def _ranges(
-        self, sources: Sequence[Source], config: HFConfig, apply: Callable[[Source, Factors], Source]
-    ) -> list[Source]:
-        (source,) = sources
-        parts = self.parts(config)
-        if all(factor == 1 for _, factors in parts for factor in factors):
-            return [source]
-        if len(parts) == 1:
-            return [apply(source, parts[0][1])]
-        sizes = [size or 0 for size, _ in parts]
-        if len(source.shape) != 2 or source.shape[0] != sum(sizes):
-            raise ArchitectureError(
-                "the fused projection has the wrong number of rows", found=source.shape, expected=sum(sizes)
-            )
-        bounds = np.cumsum([0, *sizes]).tolist()
-        pieces = [
-            apply(Sliced(source, start, (stop - start, source.shape[1])), factors)
-            for (start, stop), (_, factors) in zip(pairwise(bounds), parts, strict=True)
-        ]
-        return [Joined(pieces, source.shape)]
-
-
-def _multiplied(source: Source, factors: Factors) -> Source:
-    def product(x: NDArray[np.float32], storage: GGMLType | None) -> NDArray[np.float32]:
-        for factor in factors:
-            x = x * np.float32(factor)
-            if storage is GGMLType.F16:
-                x = x.astype(np.float16).astype(np.float32)
-        return x
-
-    return Mapped(source, product)
-
-
-def _divided(source: Source, factors: Factors) -> Source:
-    def quotient(x: NDArray[np.float32], _: GGMLType | None) -> NDArray[np.float32]:
-        for factor in reversed(factors):
-            x = x / np.float32(factor)
-        return x
-
-    return Mapped(source, quotient)
 
 
 def _times(*keys: str, at: int = 0) -> Transform:

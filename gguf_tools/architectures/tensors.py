@@ -15,6 +15,7 @@ from .transforms import IDENTITY, Transform
 __all__ = [
     "COMMON_DROPS",
     "Drop",
+    "PerLayer",
     "Rule",
     "always",
     "expand",
@@ -39,6 +40,13 @@ def always(config: HFConfig, layer: int) -> bool:
 
 
 @dataclass(frozen=True)
+class PerLayer:
+    """A transform that is another one in every layer: ``at`` gives it."""
+
+    at: Callable[[int], Transform]
+
+
+@dataclass(frozen=True)
 class Rule:
     """One row of the tensor table.
 
@@ -59,7 +67,7 @@ class Rule:
 
     hf: tuple[str, ...]
     gguf: tuple[str, ...]
-    transform: Transform = IDENTITY
+    transform: Transform | PerLayer = IDENTITY
     when: Condition = always
     needed: Condition = always
     experts: str = "num_local_experts"
@@ -81,9 +89,9 @@ COMMON_DROPS: Final = (
 
 @dataclass
 class Instance:
-    """A rule for one layer: concrete names on both sides."""
+    """A rule for one layer: concrete names on both sides, and what happens to the data."""
 
-    rule: Rule
+    transform: Transform
     hf: list[str]
     gguf: list[str]
     needed: bool
@@ -126,7 +134,10 @@ def expand(rules: Iterable[Rule], layers: int, config: HFConfig) -> list[Instanc
             if rule.when(config, layer):
                 hf = [name for pattern in rule.hf for name in _names(pattern, layer, rule, config)]
                 gguf = [pattern.format(i=layer) for pattern in rule.gguf]
-                instances.append(Instance(rule, hf, gguf, rule.needed(config, layer)))
+                transform = rule.transform
+                if isinstance(transform, PerLayer):
+                    transform = transform.at(layer)
+                instances.append(Instance(transform, hf, gguf, rule.needed(config, layer)))
     return instances
 
 
@@ -198,7 +209,7 @@ def _apply(
     instance: Instance, sources: Mapping[str, Source], config: HFConfig, inverse: bool
 ) -> list[tuple[str, Source]]:
     here, there = (instance.gguf, instance.hf) if inverse else (instance.hf, instance.gguf)
-    transform = instance.rule.transform
+    transform = instance.transform
     try:
         made = (transform.inverse if inverse else transform.forward)([sources[name] for name in here], config)
     except ArchitectureError as error:

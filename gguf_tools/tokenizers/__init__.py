@@ -19,6 +19,8 @@ from .export import export
 from .fast import load_bpe, load_llama_hf, load_wordpiece
 from .files import TokenizerFiles
 from .pretokenizers import check_name
+from .rwkv import FILE as RWKV_FILE
+from .rwkv import load_rwkv, rwkv_special
 from .special import ADD_KEYS, ID_KEYS, special_entries
 from .spm import load_spm
 from .vocabulary import Entry, Vocabulary, setting
@@ -55,7 +57,8 @@ def load(
         directory: the checkpoint.
         config: its config.json.
         kinds: tokenizers to look for, in order: ``"spm"`` (tokenizer.model), ``"llama-hf"`` (a
-            SentencePiece vocabulary in tokenizer.json), ``"bpe"`` and ``"wordpiece"`` (tokenizer.json).
+            SentencePiece vocabulary in tokenizer.json), ``"bpe"`` and ``"wordpiece"`` (tokenizer.json),
+            ``"rwkv"`` (rwkv_vocab_v20230424.txt).
         architecture: GGUF's name of the model's architecture; some have keys of their own.
         pre: pre-tokenizer name to write instead of recognising it.
 
@@ -88,7 +91,8 @@ def _load(
     if architecture == "bert":
         metadata.set("tokenizer.ggml.token_type_count", _token_types(files, config), ValueType.UINT32)
     metadata.extend(vocabulary.entries())
-    metadata.extend(special_entries(files, len(vocabulary.tokens) if vocabulary.bounded else None))
+    special = special_entries(files, len(vocabulary.tokens) if vocabulary.bounded else None)
+    metadata.extend(rwkv_special(special, vocabulary.tokens) if vocabulary.model == "rwkv" else special)
     if architecture in _LIKE_LLAMA:
         metadata.extend(_llama_after(config))
     if architecture == "gemma":
@@ -107,11 +111,13 @@ def _find(
             found = load_spm(files, config)
         elif kind == "llama-hf":
             found = load_llama_hf(files, config)
+        elif kind == "rwkv":
+            found = load_rwkv(files, config)
         elif files.exists("tokenizer.json"):
             found = (load_wordpiece if kind == "wordpiece" else load_bpe)(files, config, pre)
         if found is not None:
             return found if pre is None else replace(found, pre=pre)
-    wanted = ["tokenizer.model"] * ("spm" in kinds) + ["tokenizer.json"]
+    wanted = [RWKV_FILE] if "rwkv" in kinds else ["tokenizer.model"] * ("spm" in kinds) + ["tokenizer.json"]
     hint = ""
     if files.exists("tekken.json"):
         hint = "; tekken.json is Mistral's own format: take the tokenizer.json of the same model"

@@ -13,6 +13,7 @@ from typing import Any, Final
 from ..container.metadata import Array
 from ..errors import TokenizerError
 from ..spec import TokenType
+from .rwkv import rwkv_files
 from .sentencepiece import Piece, PieceType, write_model
 from .special import ADD_KEYS, ID_KEYS
 from .spelling import Spelling
@@ -40,13 +41,16 @@ def export(metadata: Mapping[str, Any]) -> dict[str, bytes]:
 
     Returns:
         Contents by file name: tokenizer.json, tokenizer_config.json and special_tokens_map.json, and
-        tokenizer.model where the vocabulary came from one. Nothing if the file has no vocabulary.
+        tokenizer.model where the vocabulary came from one; for RWKV the list of its tokens and
+        tokenizer_config.json. Nothing if the file has no vocabulary.
 
     Raises:
         TokenizerError: the vocabulary is incomplete or of a kind that cannot be expressed.
     """
     if metadata.get("tokenizer.ggml.model") in (None, "no_vocab", "none"):
         return {}
+    if metadata.get("tokenizer.ggml.model") == "rwkv":
+        return rwkv_files(metadata)
     spelling = Spelling(metadata)
     documents = {
         "tokenizer.json": tokenizer_json(spelling),

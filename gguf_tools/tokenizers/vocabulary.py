@@ -41,9 +41,9 @@ class Vocabulary:
     """Tokens by id, with what else a runtime needs to use them.
 
     Attributes:
-        model: ``tokenizer.ggml.model``: ``"llama"`` (SentencePiece), ``"gpt2"`` (byte-level BPE) or
-            ``"bert"`` (WordPiece).
-        pre: ``tokenizer.ggml.pre``, the name of the pre-tokenizer.
+        model: ``tokenizer.ggml.model``: ``"llama"`` (SentencePiece), ``"gpt2"`` (byte-level BPE),
+            ``"bert"`` (WordPiece) or ``"rwkv"``.
+        pre: ``tokenizer.ggml.pre``, the name of the pre-tokenizer; None where there is no such thing.
         tokens: text of every token; the index is the id.
         types: what every token is.
         scores: log probabilities (SentencePiece only).
@@ -53,7 +53,7 @@ class Vocabulary:
     """
 
     model: str
-    pre: str
+    pre: str | None
     tokens: Sequence[str]
     types: Sequence[TokenType]
     scores: Sequence[float] | None = None
@@ -63,7 +63,8 @@ class Vocabulary:
     def entries(self) -> Iterator[Entry]:
         """As metadata, in the order and with the types of llama.cpp's converter."""
         yield "tokenizer.ggml.model", ValueType.STRING, self.model
-        yield "tokenizer.ggml.pre", ValueType.STRING, self.pre
+        if self.pre is not None:
+            yield "tokenizer.ggml.pre", ValueType.STRING, self.pre
         yield "tokenizer.ggml.tokens", ValueType.ARRAY, Array(ValueType.STRING, self.tokens)
         if self.scores is not None:
             yield "tokenizer.ggml.scores", ValueType.ARRAY, Array(ValueType.FLOAT32, self.scores)

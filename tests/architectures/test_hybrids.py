@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from gguf_tools import architectures
-from gguf_tools.architectures.falcon_h1 import Scaled
 from gguf_tools.architectures.config import HFConfig
 from gguf_tools.architectures.hybrid import periods
+from gguf_tools.architectures.scaling import Scaled
 from gguf_tools.architectures.table import GGUFSide
 from gguf_tools.container.metadata import Array, Metadata
 from gguf_tools.errors import ArchitectureError, FormatError

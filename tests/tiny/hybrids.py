@@ -221,6 +221,73 @@ def nemotron(pattern: str) -> Tensors:
     return mixed(NEMOTRON_ENDS, [NEMOTRON_NORM | NEMOTRON_MIXERS[kind] for kind in pattern])
 
 
+RWKV_TOKENS = 464
+RWKV_CONFIG = {
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+    "hidden_size": WIDTH,
+    "tie_word_embeddings": False,
+    "torch_dtype": "bfloat16",
+    "transformers_version": "4.57.6",
+    "use_cache": True,
+    "vocab_size": RWKV_TOKENS,
+}
+
+
+def layer_norms(*modules: str) -> Shapes:
+    return {f"{module}.{kind}": (WIDTH,) for module in modules for kind in ("weight", "bias")}
+
+
+def rwkv6(layers: int) -> Tensors:
+    attention, feed_forward = "rwkv.blocks.{i}.attention.", "rwkv.blocks.{i}.feed_forward."
+    block: Shapes = {
+        **layer_norms("rwkv.blocks.{i}.ln1", "rwkv.blocks.{i}.ln2", attention + "ln_x"),
+        **{f"{attention}time_maa_{letter}": (1, 1, WIDTH) for letter in "xwkvrg"},
+        attention + "time_maa_w1": (WIDTH, 5 * 32),
+        attention + "time_maa_w2": (5, 32, WIDTH),
+        attention + "time_decay": (1, 1, WIDTH),
+        attention + "time_decay_w1": (WIDTH, 64),
+        attention + "time_decay_w2": (64, WIDTH),
+        attention + "time_faaaa": (HEADS, HEAD),
+        **{f"{attention}{name}.weight": (WIDTH, WIDTH) for name in RWKV6_PROJECTIONS},
+        feed_forward + "time_maa_k": (1, 1, WIDTH),
+        feed_forward + "time_maa_r": (1, 1, WIDTH),
+        feed_forward + "key.weight": (896, WIDTH),
+        feed_forward + "receptance.weight": (WIDTH, WIDTH),
+        feed_forward + "value.weight": (WIDTH, 896),
+    }
+    outside = {"rwkv.embeddings.weight": (RWKV_TOKENS, WIDTH), "head.weight": (RWKV_TOKENS, WIDTH)}
+    return shaped(outside | layer_norms("rwkv.blocks.0.pre_ln", "rwkv.ln_out"), [block] * layers)
+
+
+RWKV6_PROJECTIONS = ("receptance", "key", "value", "gate", "output")
+RWKV7_RANKS = {"w": 64, "a": 32, "v": 32, "g": 96}
+
+
+def rwkv7(layers: int) -> Tensors:
+    attention, feed_forward = "model.layers.{i}.attn.", "model.layers.{i}.ffn."
+    block: Shapes = {
+        **{f"{attention}x_{letter}": (1, 1, WIDTH) for letter in "rwkvag"},
+        attention + "k_k": (WIDTH,),
+        attention + "k_a": (WIDTH,),
+        attention + "r_k": (HEADS, HEAD),
+        **{f"{attention}{letter}_proj.weight": (WIDTH, WIDTH) for letter in "rkvo"},
+        **layer_norms(attention + "g_norm", "model.layers.{i}.attn_norm", "model.layers.{i}.ffn_norm"),
+        feed_forward + "x_k": (WIDTH,),
+        feed_forward + "key.weight": (4 * WIDTH, WIDTH),
+        feed_forward + "value.weight": (WIDTH, 4 * WIDTH),
+    }
+    for letter, rank in RWKV7_RANKS.items():
+        block[f"{attention}{letter}_lora.lora.0.weight"] = (rank, WIDTH)
+        block[f"{attention}{letter}_lora.lora.2.weight"] = (WIDTH, rank)
+        if letter != "g":
+            block[f"{attention}{letter}_lora.lora.2.bias"] = (WIDTH,)
+    first = {name: shape for name, shape in block.items() if "v_lora" not in name}
+    outside = {"model.embeddings.weight": (RWKV_TOKENS, WIDTH), "lm_head.weight": (RWKV_TOKENS, WIDTH)}
+    outside |= layer_norms("model.layers.0.pre_norm", "model.norm")
+    return shaped(outside, [first] + [block] * (layers - 1))
+
+
 MODELS = {
     # Experts and a shared one in every layer; the middle layer has attention, without RoPE.
     "granite-hybrid": Tiny(
@@ -363,6 +430,49 @@ MODELS = {
         tensors=lambda _: nemotron("ME*E"),
         tokenizer="llama3",
         pre="llama-bpe",
+        runs=False,
+    ),
+    # The third layer's outputs are halved.
+    "rwkv6": Tiny(
+        config=RWKV_CONFIG
+        | {
+            "architectures": ["Rwkv6ForCausalLM"],
+            "attention_hidden_size": WIDTH,
+            "head_size": HEAD,
+            "head_size_divisor": 8,
+            "intermediate_size": None,
+            "layer_norm_epsilon": 1e-05,
+            "model_type": "rwkv6",
+            "num_attention_heads": HEADS,
+            "num_hidden_layers": 3,
+            "rescale_every": 2,
+        },
+        tensors=lambda _: rwkv6(3),
+        tokenizer="rwkv",
+        without=("tokenizer_config.json",),
+        runs=False,
+    ),
+    "rwkv7": Tiny(
+        config=RWKV_CONFIG
+        | {
+            "a_low_rank_dim": RWKV7_RANKS["a"],
+            "architectures": ["RWKV7ForCausalLM"],
+            "decay_low_rank_dim": RWKV7_RANKS["w"],
+            "gate_low_rank_dim": RWKV7_RANKS["g"],
+            "head_dim": HEAD,
+            "hidden_act": "sqrelu",
+            "hidden_ratio": 4.0,
+            "intermediate_size": 4 * WIDTH,
+            "model_type": "rwkv7",
+            "norm_bias": True,
+            "norm_eps": 1e-05,
+            "norm_first": True,
+            "num_heads": HEADS,
+            "num_hidden_layers": 2,
+            "v_low_rank_dim": RWKV7_RANKS["v"],
+        },
+        tensors=lambda _: rwkv7(2),
+        tokenizer="rwkv",
         runs=False,
     ),
 }
