@@ -1,4 +1,4 @@
-"""Falcon H1: Mamba 2 and attention side by side in every layer, and multipliers that become part of weights."""
+"""Falcon H1: Mamba 2 and attention side by side, and multipliers that become part of the weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from .keys import (
     Entry,
     Key,
     Noted,
-    RowsOf,
     head_size,
 )
 from .mamba import LOST, mamba2_mixer
@@ -177,9 +176,7 @@ ARCHITECTURE: Final = Architecture(
     tensors=(
         Rule(("model.embed_tokens.weight",), ("token_embd.weight",), _times("embedding_multiplier")),
         Rule(("model.final_layernorm.weight",), ("output_norm.weight",)),
-        Rule(
-            ("lm_head.weight",), ("output.weight",), _times("lm_head_multiplier"), needed=has_head
-        ),
+        Rule(("lm_head.weight",), ("output.weight",), _times("lm_head_multiplier"), needed=has_head),
         Rule((f"{BLOCK}.input_layernorm.weight",), ("blk.{i}.attn_norm.weight",)),
         Rule((f"{BLOCK}.pre_ff_layernorm.weight",), ("blk.{i}.ffn_norm",)),  # without an ending
         _matrix("self_attn.q_proj", "attn_q", "attention_in_multiplier"),

@@ -25,7 +25,16 @@ from .table import Architecture, HFClass
 from .tensors import Rule, only
 from .transforms import SplitMiddle, SplitRows
 
-__all__ = ["ARCHITECTURES", "ATTENTION", "DEFAULTS", "EXPERTS", "MULTIPLIERS", "NULLS", "has_shared", "shared_mlp"]
+__all__ = [
+    "ARCHITECTURES",
+    "ATTENTION",
+    "DEFAULTS",
+    "EXPERTS",
+    "MULTIPLIERS",
+    "NULLS",
+    "has_shared",
+    "shared_mlp",
+]
 
 DEFAULTS: Final[dict[str, Any]] = {
     "attention_multiplier": 1.0,

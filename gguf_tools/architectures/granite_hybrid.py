@@ -7,7 +7,7 @@ from typing import Any, Final
 from ..errors import ArchitectureError
 from ..spec import ValueType
 from .config import HFConfig
-from .decoder import OUTPUT, PRE_NORMS, TIED, flag
+from .decoder import OUTPUT, PRE_NORMS, TIED
 from .granite import ATTENTION, DEFAULTS, EXPERTS, MULTIPLIERS, NULLS, has_shared, shared_mlp
 from .hybrid import AnyTensor, Heads, LayerArray, SSMInner
 from .keys import (

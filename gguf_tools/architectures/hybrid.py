@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from ..container.metadata import Array
 from ..errors import ArchitectureError, FormatError
@@ -13,7 +13,7 @@ from .config import MAX_LAYERS, GGUFFacts, HFConfig
 from .keys import Entry
 from .tensors import Condition
 
-__all__ = ["AnyTensor", "Heads", "LayerArray", "SSMInner", "periodic", "periods", "per_layer"]
+__all__ = ["AnyTensor", "Heads", "LayerArray", "SSMInner", "per_layer", "periodic", "periods"]
 
 
 def per_layer(config: HFConfig, value: Callable[[int], int]) -> Array:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from .config import GGUFFacts, HFConfig
-from .decoder import BLOCK, attention, experts, head_count, modules, norms, renamed
-from .decoder import TIED, has_head
+from .decoder import BLOCK, TIED, attention, experts, has_head, head_count, norms, renamed
 from .hybrid import AnyTensor, LayerArray, SSMInner, periodic, periods
 from .keys import CONTEXT, HEADS, INNER, LAYERS, RMS_EPS, WIDTH, Assumed, Entry, Key, RowsOf, experts_keys
 from .mamba import LOST, mamba1_mixer

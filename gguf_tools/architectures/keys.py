@@ -293,9 +293,7 @@ def layer_type(slides: bool) -> str:
     return "sliding_attention" if slides else "full_attention"
 
 
-def experts_keys(
-    count: str, used: str = "num_experts_per_tok", *, least: int = 1
-) -> tuple[KeyRule, ...]:
+def experts_keys(count: str, used: str = "num_experts_per_tok", *, least: int = 1) -> tuple[KeyRule, ...]:
     """How many routed experts there are, and how many a token uses, by their HF keys."""
     return Key("expert_count", count, least=least), Key("expert_used_count", used, least=least)
 

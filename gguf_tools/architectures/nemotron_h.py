@@ -1,4 +1,4 @@
-"""Nemotron H: every layer is a Mamba 2 mixer, attention without RoPE, or a feed-forward part, maybe of experts."""
+"""Nemotron H: every layer is a Mamba 2 mixer, attention without RoPE, or a feed-forward part."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any, Final
 from ..errors import ArchitectureError
 from ..spec import ValueType
 from .config import HFConfig
-from .decoder import flag, has_head, head_count, never
-from .decoder import TIED
+from .decoder import TIED, flag, has_head, head_count, never
 from .hybrid import AnyTensor, Heads, LayerArray
 from .keys import (
     CAUSAL,
@@ -168,7 +167,10 @@ _NULLS: Final = {
     "num_hidden_layers": _layer_count,
     "num_key_value_heads": head_count,
 }
-_RENAMES: Final = ((r"^model\.layers\.", "backbone.layers."), (r"^backbone\.embedding\.", "backbone.embeddings."))
+_RENAMES: Final = (
+    (r"^model\.layers\.", "backbone.layers."),
+    (r"^backbone\.embedding\.", "backbone.embeddings."),
+)
 
 DENSE: Final = Architecture(
     name="nemotron_h",

@@ -121,7 +121,11 @@ def rwkv_files(metadata: Mapping[str, Any]) -> dict[str, bytes]:
     if len(tokens) > MAX_TOKENS:
         raise TokenizerError("too many tokens", key="tokenizer.ggml.tokens", found=len(tokens))
     lines = [_line(*entry) for entry in _listed(list(tokens), list(types))]
-    config: dict[str, Any] = {"add_prefix_space": False, "tokenizer_class": "RwkvTokenizer", "use_fast": False}
+    config: dict[str, Any] = {
+        "add_prefix_space": False,
+        "tokenizer_class": "RwkvTokenizer",
+        "use_fast": False,
+    }
     template = metadata.get("tokenizer.chat_template")
     if isinstance(template, str):
         config["chat_template"] = template

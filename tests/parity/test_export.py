@@ -24,7 +24,7 @@ ROUNDED_DIFFERENCE = 1e-5
 it. Falcon H1's multipliers are part of the weights. All others come back exactly."""
 
 
-@pytest.mark.parametrize("name", tiny.NAMES)
+@pytest.mark.parametrize("name", tiny.KNOWN)
 def test_an_export_computes_what_the_original_does(
     name: str, tiny_checkpoints: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -41,7 +41,7 @@ def test_an_export_computes_what_the_original_does(
     np.testing.assert_allclose(exported, original, rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", tiny.NAMES)
+@pytest.mark.parametrize("name", tiny.KNOWN)
 def test_an_exported_tokenizer_gives_the_same_tokens(
     name: str, tiny_checkpoints: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -18,6 +18,7 @@ from . import first, hybrids, second, third
 from .base import TOKENIZERS, Tiny, decoder, normal, to_bf16, write_safetensors, write_sharded
 
 __all__ = [
+    "KNOWN",
     "MODELS",
     "NAMES",
     "TOKENIZERS",
@@ -33,6 +34,8 @@ __all__ = [
 MODELS: dict[str, Tiny] = {**first.MODELS, **second.MODELS, **third.MODELS, **hybrids.MODELS}
 
 NAMES = tuple(MODELS)
+KNOWN = tuple(name for name, model in MODELS.items() if model.known)
+"""Those transformers can load."""
 
 
 def build(name: str, directory: Path) -> Path:

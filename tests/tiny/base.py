@@ -105,6 +105,8 @@ class Tiny:
     """Whether GELU is involved, which ggml looks up in a table of float16 values."""
     runs: bool = True
     """Whether both llama.cpp and transformers can run it."""
+    known: bool = True
+    """Whether transformers has its class and its tokenizer, without code that comes with a checkpoint."""
     folded: bool = False
     """Whether multipliers of the config go into the weights: an export has other weights, of equal effect."""
 

@@ -12,7 +12,6 @@ from .second import (
     HEAD,
     HEADS,
     INNER,
-    KV_HEADS,
     PRE_NORMS,
     TOKENS,
     WIDTH,
@@ -20,13 +19,11 @@ from .second import (
     attention,
     config,
     ends,
-    expert_weights,
     mlp,
     named,
     router,
     weights,
 )
-
 
 
 def mixed(outside: Shapes, blocks: Sequence[Shapes]) -> Tensors:
@@ -104,9 +101,9 @@ GRANITE_SHARED = {
     AT + "shared_mlp.output_linear.weight": (WIDTH, INNER),
 }
 GRANITE_EXPERTS = {
-    AT + "block_sparse_moe.input_linear.weight": (4, INNER, WIDTH),
-    AT + "block_sparse_moe.output_linear.weight": (4, WIDTH, INNER // 2),
-    AT + "block_sparse_moe.router.layer.weight": (4, WIDTH),
+    AT + "block_sparse_moe.input_linear.weight": (3, INNER, WIDTH),
+    AT + "block_sparse_moe.output_linear.weight": (3, WIDTH, INNER // 2),
+    AT + "block_sparse_moe.router.layer.weight": (3, WIDTH),
 }
 
 FALCON = {
@@ -159,10 +156,11 @@ FALCON_ENDS: Shapes = {
 }
 
 JAMBA_BLOCK = named("input_layernorm", "pre_ff_layernorm")
+JAMBA_DENSE = weights(mlp(AT + "feed_forward.", INNER // 2))
 JAMBA_EXPERTS: Shapes = {
     f"{AT}feed_forward.experts.{expert}.{name}.weight": shape
     for expert in range(4)
-    for name, shape in mlp("").items()
+    for name, shape in mlp("", INNER // 2).items()
 }
 
 NEMOTRON = {
@@ -252,9 +250,9 @@ def rwkv6(layers: int) -> Tensors:
         **{f"{attention}{name}.weight": (WIDTH, WIDTH) for name in RWKV6_PROJECTIONS},
         feed_forward + "time_maa_k": (1, 1, WIDTH),
         feed_forward + "time_maa_r": (1, 1, WIDTH),
-        feed_forward + "key.weight": (896, WIDTH),
+        feed_forward + "key.weight": (2 * WIDTH, WIDTH),
         feed_forward + "receptance.weight": (WIDTH, WIDTH),
-        feed_forward + "value.weight": (WIDTH, 896),
+        feed_forward + "value.weight": (WIDTH, 2 * WIDTH),
     }
     outside = {"rwkv.embeddings.weight": (RWKV_TOKENS, WIDTH), "head.weight": (RWKV_TOKENS, WIDTH)}
     return shaped(outside | layer_norms("rwkv.blocks.0.pre_ln", "rwkv.ln_out"), [block] * layers)
@@ -274,8 +272,8 @@ def rwkv7(layers: int) -> Tensors:
         **{f"{attention}{letter}_proj.weight": (WIDTH, WIDTH) for letter in "rkvo"},
         **layer_norms(attention + "g_norm", "model.layers.{i}.attn_norm", "model.layers.{i}.ffn_norm"),
         feed_forward + "x_k": (WIDTH,),
-        feed_forward + "key.weight": (4 * WIDTH, WIDTH),
-        feed_forward + "value.weight": (WIDTH, 4 * WIDTH),
+        feed_forward + "key.weight": (3 * WIDTH, WIDTH),
+        feed_forward + "value.weight": (WIDTH, 3 * WIDTH),
     }
     for letter, rank in RWKV7_RANKS.items():
         block[f"{attention}{letter}_lora.lora.0.weight"] = (rank, WIDTH)
@@ -289,22 +287,22 @@ def rwkv7(layers: int) -> Tensors:
 
 
 MODELS = {
-    # Experts and a shared one in every layer; the middle layer has attention, without RoPE.
+    # Experts and a shared one in every layer; the second layer has attention, without RoPE.
     "granite-hybrid": Tiny(
         config=config(
             "GraniteMoeHybridForCausalLM",
             "granitemoehybrid",
-            **GRANITE,
+            **GRANITE | {"num_hidden_layers": 2},
             intermediate_size=INNER // 2,
-            layer_types=["mamba", "attention", "mamba"],
+            layer_types=["mamba", "attention"],
             num_experts_per_tok=2,
-            num_local_experts=4,
+            num_local_experts=3,
         ),
         tensors=lambda _: mixed(
             ends(),
             [
                 PRE_NORMS | mixer | GRANITE_EXPERTS | GRANITE_SHARED
-                for mixer in (mamba2(1), weights(attention()), mamba2(1))
+                for mixer in (mamba2(1), weights(attention()))
             ],
         ),
         tokenizer="llama3",
@@ -323,18 +321,13 @@ MODELS = {
         ),
         tensors=lambda _: mixed(
             ends(head=False),
-            [
-                PRE_NORMS | mixer | GRANITE_SHARED
-                for mixer in (mamba2(1), mamba2(1), weights(attention()))
-            ],
+            [PRE_NORMS | mixer | GRANITE_SHARED for mixer in (mamba2(1), mamba2(1), weights(attention()))],
         ),
         tokenizer="llama3",
         pre="llama-bpe",
     ),
     "falcon-h1": Tiny(
-        config=config(
-            "FalconH1ForCausalLM", "falcon_h1", **FALCON, mamba_n_groups=1, mamba_rms_norm=False
-        ),
+        config=config("FalconH1ForCausalLM", "falcon_h1", **FALCON, mamba_n_groups=1, mamba_rms_norm=False),
         tensors=lambda _: mixed(FALCON_ENDS, [FALCON_BLOCK | mamba2(1, inner=3 * HEAD, normed=False)] * 2),
         tokenizer="llama3",
         pre="llama-bpe",
@@ -353,7 +346,7 @@ MODELS = {
         pre="llama-bpe",
         folded=True,
     ),
-    # Attention in the third of four layers, experts in the second and the fourth.
+    # Attention in the third layer, experts in the second.
     "jamba": Tiny(
         config=config(
             "JambaForCausalLM",
@@ -364,6 +357,7 @@ MODELS = {
             eos_token_id=2,
             expert_layer_offset=1,
             expert_layer_period=2,
+            intermediate_size=INNER // 2,
             mamba_conv_bias=True,
             mamba_d_conv=4,
             mamba_d_state=16,
@@ -372,7 +366,7 @@ MODELS = {
             mamba_proj_bias=False,
             num_experts=4,
             num_experts_per_tok=3,
-            num_hidden_layers=4,
+            num_hidden_layers=3,
             pad_token_id=0,
             rope_theta=None,
             sliding_window=None,
@@ -382,16 +376,9 @@ MODELS = {
         tensors=lambda _: mixed(
             FALCON_ENDS | {"model.embed_tokens.weight": (512, WIDTH), "lm_head.weight": (512, WIDTH)},
             [
-                JAMBA_BLOCK | mixer | feed_forward
-                for mixer, feed_forward in zip(
-                    (mamba1(), mamba1(), weights(attention()), mamba1()),
-                    (
-                        weights(mlp(AT + "feed_forward.")),
-                        router("feed_forward.router") | JAMBA_EXPERTS,
-                    )
-                    * 2,
-                    strict=True,
-                )
+                JAMBA_BLOCK | mamba1() | JAMBA_DENSE,
+                JAMBA_BLOCK | mamba1() | router("feed_forward.router") | JAMBA_EXPERTS,
+                JAMBA_BLOCK | weights(attention()) | JAMBA_DENSE,
             ],
         ),
         tokenizer="llama2",
@@ -408,7 +395,7 @@ MODELS = {
         tensors=lambda _: nemotron("M-*M"),
         tokenizer="llama3",
         pre="llama-bpe",
-        runs=False,
+        known=False,
     ),
     "nemotron-h-moe": Tiny(
         config=config(
@@ -430,9 +417,9 @@ MODELS = {
         tensors=lambda _: nemotron("ME*E"),
         tokenizer="llama3",
         pre="llama-bpe",
-        runs=False,
+        known=False,
     ),
-    # The third layer's outputs are halved.
+    # The second layer's outputs are halved.
     "rwkv6": Tiny(
         config=RWKV_CONFIG
         | {
@@ -440,17 +427,15 @@ MODELS = {
             "attention_hidden_size": WIDTH,
             "head_size": HEAD,
             "head_size_divisor": 8,
-            "intermediate_size": None,
+            "intermediate_size": 2 * WIDTH,
             "layer_norm_epsilon": 1e-05,
             "model_type": "rwkv6",
-            "num_attention_heads": HEADS,
-            "num_hidden_layers": 3,
-            "rescale_every": 2,
+            "num_hidden_layers": 2,
+            "rescale_every": 1,
         },
-        tensors=lambda _: rwkv6(3),
+        tensors=lambda _: rwkv6(2),
         tokenizer="rwkv",
-        without=("tokenizer_config.json",),
-        runs=False,
+        known=False,
     ),
     "rwkv7": Tiny(
         config=RWKV_CONFIG
@@ -461,8 +446,8 @@ MODELS = {
             "gate_low_rank_dim": RWKV7_RANKS["g"],
             "head_dim": HEAD,
             "hidden_act": "sqrelu",
-            "hidden_ratio": 4.0,
-            "intermediate_size": 4 * WIDTH,
+            "hidden_ratio": None,
+            "intermediate_size": 3 * WIDTH,
             "model_type": "rwkv7",
             "norm_bias": True,
             "norm_eps": 1e-05,
@@ -473,6 +458,6 @@ MODELS = {
         },
         tensors=lambda _: rwkv7(2),
         tokenizer="rwkv",
-        runs=False,
+        known=False,
     ),
 }
