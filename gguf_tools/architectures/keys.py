@@ -249,7 +249,8 @@ class Windows:
     Args:
         default: what layers are where the config does not list them: by config and number, whether a layer
             slides.
-        stated: whether an export says that there is no window.
+        stated: whether an export says that there is no window, and so that every layer sees all: without
+            that list transformers' own configuration of EXAONE 4 divides by zero.
     """
 
     def __init__(self, default: Callable[[HFConfig, int], bool], *, stated: bool = False) -> None:
@@ -266,6 +267,8 @@ class Windows:
         if window is not None or self.stated:
             config["sliding_window"] = window
         if window is None:
+            if self.stated:
+                config["layer_types"] = [layer_type(False)] * config["num_hidden_layers"]
             return
         pattern = facts.find("attention.sliding_window_pattern")
         if isinstance(pattern, Array):

@@ -45,14 +45,15 @@ def hidden_states(model: Any, tokens: Sequence[int]) -> NDArray[np.float32]:
     return made
 
 
+def log_softmax(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Log-probabilities of each row of logits."""
+    wide = values.astype(np.float64)
+    wide -= wide.max(axis=1, keepdims=True)
+    return wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
+
+
 def divergence(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> NDArray[np.float64]:
     """Kullback–Leibler divergence of our next-token distribution from theirs, per position, in nats."""
-
-    def log_softmax(values: NDArray[np.float32]) -> NDArray[np.float64]:
-        wide = values.astype(np.float64)
-        wide -= wide.max(axis=1, keepdims=True)
-        return wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
-
     ours_log, theirs_log = log_softmax(ours), log_softmax(theirs)
     return (np.exp(theirs_log) * (theirs_log - ours_log)).sum(axis=1)
 

@@ -9,9 +9,16 @@ import numpy as np
 import pytest
 
 import gguf_tools
-from tests import tiny
+from tests import newer_llama, tiny
 from tests.llama import Llama
-from tests.parity.reference import divergence, hidden_states, load_model, load_tokenizer, logits
+from tests.parity.reference import (
+    divergence,
+    hidden_states,
+    load_model,
+    load_tokenizer,
+    log_softmax,
+    logits,
+)
 
 pytestmark = pytest.mark.parity
 
@@ -30,7 +37,11 @@ LARGEST_DIFFERENCE = 1e-4
 TABLE_DIFFERENCE = 1e-2
 """Where GELU is involved: ggml looks it up in a table of float16 values. Measured 3e-3 or less."""
 
-DECODERS = tuple(name for name, model in tiny.MODELS.items() if model.runs and model.known and name != "bert")
+RUNNING = {
+    name: model for name, model in tiny.MODELS.items() if model.runs and model.known and name != "bert"
+}
+DECODERS = tuple(name for name, model in RUNNING.items() if not model.newer)
+NEWER = tuple(name for name, model in RUNNING.items() if model.newer)
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -47,6 +58,27 @@ def test_logits_agree(
     largest = float(np.abs(ours - theirs).max())
     median = float(np.median(divergence(ours, theirs)))
     measured(f"logits {name}: largest difference {largest:.1e}, median divergence {median:.1e}")
+    assert theirs.std() > 0.5
+    assert median < MEDIAN_DIVERGENCE
+    assert largest < (TABLE_DIFFERENCE if tiny.MODELS[name].gelu else LARGEST_DIFFERENCE)
+
+
+@pytest.mark.parametrize("name", NEWER)
+def test_probabilities_agree(
+    name: str, tiny_checkpoints: dict[str, Path], tmp_path: Path, measured: Callable[[str], None]
+) -> None:
+    """Of what a newer llama.cpp must compute, which tells log-probabilities of the next token only."""
+    path = tmp_path / "f32.gguf"
+    gguf_tools.convert(tiny_checkpoints[name], path, type="F32")
+    tokens = load_tokenizer(tiny_checkpoints[name])(TEXT)["input_ids"]
+    assert newer_llama.tokenize(path, TEXT) == tokens
+    lengths = [len(tokens) // 3, len(tokens) // 2, len(tokens)]
+    theirs = logits(load_model(tiny_checkpoints[name]), tokens)[[length - 1 for length in lengths]]
+    ours = newer_llama.next_log_probabilities(path, [tokens[:length] for length in lengths])
+    assert ours.shape == theirs.shape
+    largest = float(np.abs(ours - log_softmax(theirs)).max())
+    median = float(np.median(divergence(ours, theirs)))
+    measured(f"probabilities {name}: largest difference {largest:.1e}, median divergence {median:.1e}")
     assert theirs.std() > 0.5
     assert median < MEDIAN_DIVERGENCE
     assert largest < (TABLE_DIFFERENCE if tiny.MODELS[name].gelu else LARGEST_DIFFERENCE)

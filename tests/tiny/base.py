@@ -85,6 +85,14 @@ def write_sharded(directory: Path, tensors: Tensors, dtype: str, shards: int) ->
     (directory / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
 
 
+_EXPERT_COUNTS = (
+    "moe_num_experts",
+    "n_routed_experts",
+    "num_experts",
+    "num_local_experts",
+)
+
+
 @dataclass(frozen=True)
 class Tiny:
     """One checkpoint: its config, its tensors as a function of the config, and the files around them."""
@@ -109,6 +117,13 @@ class Tiny:
     """Whether transformers has its class and its tokenizer, without code that comes with a checkpoint."""
     folded: bool = False
     """Whether multipliers of the config go into the weights: an export has other weights, of equal effect."""
+    newer: bool = False
+    """Whether it needs a newer llama.cpp than `tests.llama` has; `tests.newer_llama` then judges it."""
+
+    @property
+    def routed(self) -> bool:
+        """Whether tokens choose experts, so that a tiny change may send one of them elsewhere."""
+        return any(key in self.config for key in _EXPERT_COUNTS)
 
 
 def weight(name: str, *shape: int, scale: float = 0.06) -> tuple[str, F32]:

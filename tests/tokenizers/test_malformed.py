@@ -524,7 +524,7 @@ def texts(*values: str) -> Array:
     ("changes", "message"),
     [
         ({"model": "t5"}, "vocabularies of this kind cannot be exported"),
-        ({"model": "rwkv"}, "vocabularies of this kind cannot be exported"),
+        ({"model": "plamo2"}, "vocabularies of this kind cannot be exported"),
         ({"model": 7}, "vocabularies of this kind cannot be exported"),
         ({"pre": "deepseek-llm"}, "structure is not known here"),
         ({"pre": 7}, "structure is not known here"),

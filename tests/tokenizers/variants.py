@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from gguf_tools import architectures
 from gguf_tools.container import open_gguf
 from gguf_tools.container.metadata import Metadata
 from gguf_tools.tokenizers import export, load
@@ -16,25 +17,15 @@ from tests import oracles, tiny
 Json = dict[str, Any]
 Edit = Callable[[Any], None]
 
+ARCHITECTURE: Final[Mapping[str, str]] = {
+    name: architectures.find(model.config).name for name, model in tiny.MODELS.items()
+}
+"""GGUF architecture of a tiny checkpoint."""
+
 KINDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "llama": ("spm", "llama-hf", "bpe"),
-    "qwen2": ("spm", "bpe"),
-    "gemma3": ("spm", "bpe"),
-    "bert": ("wordpiece",),
+    family.name: family.tokenizer_kinds for family in architectures.ARCHITECTURES
 }
 """Tokenizers looked for, by GGUF architecture, in order."""
-
-ARCHITECTURE: Final[Mapping[str, str]] = {
-    "llama": "llama",
-    "llama-tied": "llama",
-    "llama-hf": "llama",
-    "mistral": "llama",
-    "qwen2": "qwen2",
-    "qwen3": "qwen2",
-    "gemma3": "gemma3",
-    "bert": "bert",
-}
-"""GGUF architecture of a tiny checkpoint, as far as tokenizers go."""
 
 PUBLISHED: Final[Mapping[str, str]] = {
     "llama2": "llama",
@@ -65,7 +56,7 @@ class Draft:
 
     Attributes:
         architecture: GGUF's.
-        tokenizer: tokenizer.json.
+        tokenizer: tokenizer.json; None where there is none.
         settings: tokenizer_config.json.
         config: config.json.
         files: other files to write (documents or texts by name), or None to remove one.
@@ -80,7 +71,8 @@ class Draft:
         self.files: dict[str, Any] = {}
 
     def _read(self, name: str) -> Any:
-        return json.loads((self.directory / name).read_text(encoding="utf-8"))
+        path = self.directory / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
     @property
     def vocab(self) -> dict[str, int]:
