@@ -14,6 +14,7 @@ from gguf_tools.architectures.scaling import Scaled
 from gguf_tools.architectures.table import GGUFSide
 from gguf_tools.container.metadata import Array, Metadata
 from gguf_tools.errors import ArchitectureError, FormatError
+from gguf_tools.source import ArraySource
 from gguf_tools.spec import ValueType
 from tests.architectures.sources import checkpoint, stored, values
 
@@ -170,3 +171,84 @@ def test_small_jambas_of_one_expert_are_dense_everywhere() -> None:
     assert "blk.1.ffn_gate.weight" in dict(side.tensors)
     back = family.to_hf(entries(family, side), dict(side.tensors))
     assert {name for name, _ in back.tensors} == set(made)
+
+
+def test_a_kind_of_layer_may_be_a_letter_or_a_word() -> None:
+    kinds = ["mamba", "mlp", "full_attention", "linear_attention"]
+    changes = {"hybrid_override_pattern": None, "num_hidden_layers": None, "layers_block_type": kinds}
+    family, side = converted("nemotron-h", **changes)
+    assert side.metadata == converted("nemotron-h")[1].metadata
+    back = family.to_hf(entries(family, side), dict(side.tensors))
+    assert back.config["hybrid_override_pattern"] == "M-*M"
+    assert back.config["num_hidden_layers"] == 4
+
+
+@pytest.mark.parametrize("pattern", ["M-*", "M-*X", 7, ["mamba", "mlp", "attention", "other"], "ME*M"])
+def test_unknown_kinds_of_layers_are_errors(pattern: Any) -> None:
+    with pytest.raises(ArchitectureError):
+        converted("nemotron-h", hybrid_override_pattern=pattern)
+
+
+def test_configs_of_one_class_are_two_architectures() -> None:
+    assert converted("nemotron-h")[0].name == "nemotron_h"
+    assert converted("nemotron-h-moe")[0].name == "nemotron_h_moe"
+
+
+def test_experts_behind_a_narrower_projection() -> None:
+    config, tensors = checkpoint("nemotron-h-moe", moe_latent_size=64)
+    for layer in (1, 3):
+        for name, shape in (("fc1_latent_proj", (64, 256)), ("fc2_latent_proj", (256, 64))):
+            made = ArraySource(np.ones(shape, np.float32))
+            tensors[f"backbone.layers.{layer}.mixer.{name}.weight"] = made
+    tensors["mtp.layers.0.norm.weight"] = ArraySource(np.ones(256, np.float32))
+    family = architectures.find(config)
+    side = family.to_gguf(config, tensors)
+    assert dict(side.tensors)["blk.3.ffn_latent_up.weight"].shape == (256, 64)
+    assert [name for name, _ in side.dropped] == ["mtp.layers.0.norm.weight"]
+    back = family.to_hf(entries(family, side), dict(side.tensors))
+    assert back.config["moe_latent_size"] == 64
+    assert "backbone.layers.1.mixer.fc1_latent_proj.weight" in dict(back.tensors)
+
+
+def test_rwkv_6_halves_what_a_layer_adds_once_for_every_few_before_it() -> None:
+    config, tensors = checkpoint("rwkv6")
+    made = dict(architectures.find(config).to_gguf(config, tensors).tensors)
+    for hf, gguf in (("attention.output", "time_mix_output"), ("feed_forward.value", "channel_mix_value")):
+        for layer in range(2):
+            expected = values(tensors[f"rwkv.blocks.{layer}.{hf}.weight"]) / 2**layer
+            np.testing.assert_array_equal(values(made[f"blk.{layer}.{gguf}.weight"]), expected)
+    config, tensors = checkpoint("rwkv6", rescale_every=0)
+    made = dict(architectures.find(config).to_gguf(config, tensors).tensors)
+    source = made["blk.1.time_mix_output.weight"]
+    assert source.storage is tensors["rwkv.blocks.1.attention.output.weight"].storage
+
+
+@pytest.mark.parametrize(
+    ("name", "missing", "key", "value"),
+    [
+        ("rwkv6", "intermediate_size", "feed_forward_length", 896),
+        ("rwkv7", "intermediate_size", "feed_forward_length", 1024),
+        ("rwkv7", "decay_low_rank_dim", "attention.decay_lora_rank", 32),
+        ("rwkv7", "gate_low_rank_dim", "attention.gate_lora_rank", 64),
+    ],
+)
+def test_sizes_rwkv_computes(name: str, missing: str, key: str, value: int) -> None:
+    family, side = converted(name, **{missing: None})
+    assert entries(family, side)[f"{family.name}.{key}"] == value
+
+
+def test_the_first_layers_values_of_rwkv_7_are_copies() -> None:
+    """llama.cpp loads them, and uses none; what a checkpoint has there is left out."""
+    config, tensors = checkpoint("rwkv7")
+    dummy = "model.layers.0.attn.v_lora.lora.0.weight"
+    tensors[dummy] = tensors["model.layers.1.attn.v_lora.lora.0.weight"]
+    family = architectures.find(config)
+    side = family.to_gguf(config, tensors)
+    made = dict(side.tensors)
+    assert [name for name, _ in side.dropped] == [dummy]
+    for part in "012":
+        np.testing.assert_array_equal(
+            values(made[f"blk.0.time_mix_v{part}.weight"]), values(made[f"blk.0.time_mix_a{part}.weight"])
+        )
+    back = family.to_hf(entries(family, side), made)
+    assert {name for name, _ in back.tensors} == set(tensors) - {dummy}
