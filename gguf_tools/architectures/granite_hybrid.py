@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from ..errors import ArchitectureError
 from ..spec import ValueType
 from .config import HFConfig
 from .decoder import OUTPUT, PRE_NORMS, TIED
-from .granite import ATTENTION, DEFAULTS, EXPERTS, MULTIPLIERS, NULLS, has_shared, shared_mlp
-from .hybrid import AnyTensor, Heads, LayerArray, SSMInner
+from .granite import (
+    ATTENTION,
+    EXPERTS,
+    HYBRID_DEFAULTS,
+    KV_ARRAY,
+    MIXER_KEYS,
+    MULTIPLIERS,
+    NULLS,
+    all_attention,
+    attends,
+    has_shared,
+    shared_mlp,
+)
+from .hybrid import AnyTensor
 from .keys import (
     CAUSAL,
     HEADS,
@@ -19,7 +30,6 @@ from .keys import (
     WIDTH,
     Assumed,
     Computed,
-    Key,
     Noted,
     RowsOf,
     experts_keys,
@@ -30,28 +40,8 @@ from .table import Architecture, HFClass
 from .tensors import only
 
 
-def _attends(config: HFConfig, layer: int) -> bool:
-    kinds = config.find("layer_types")
-    if not isinstance(kinds, list) or not set(map(str, kinds)) <= {"attention", "mamba"}:
-        raise ArchitectureError(
-            "not a list of attention or mamba for every layer",
-            path="config.json",
-            key="layer_types",
-            found=kinds,
-        )
-    if layer >= len(kinds):
-        raise ArchitectureError(
-            "too few layers", path="config.json", key="layer_types", found=len(kinds), expected=layer + 1
-        )
-    return bool(kinds[layer] == "attention")
-
-
 def _mixes(config: HFConfig, layer: int) -> bool:
-    return not _attends(config, layer)
-
-
-def _layer_types(attends: list[bool], config: dict[str, Any]) -> None:
-    config["layer_types"] = ["attention" if there else "mamba" for there in attends]
+    return not attends(config, layer)
 
 
 def _routed(config: HFConfig, layer: int) -> bool:
@@ -62,29 +52,15 @@ def _dense(config: HFConfig, layer: int) -> bool:
     return not _routed(config, layer)
 
 
-def _inner(config: HFConfig) -> int:
-    return config.integer("mamba_expand") * config.integer("hidden_size")
-
-
 ARCHITECTURE: Final = Architecture(
     name="granitehybrid",
     classes=(
         HFClass(
             "GraniteMoeHybridForCausalLM",
             "granitemoehybrid",
-            DEFAULTS
-            | {
-                "mamba_conv_bias": True,
-                "mamba_d_conv": 4,
-                "mamba_d_state": 256,
-                "mamba_expand": 2,
-                "mamba_n_groups": 1,
-                "mamba_n_heads": 128,
-                "num_experts_per_tok": 2,
-                "num_local_experts": 8,
-                "shared_intermediate_size": 1024,
-            },
+            HYBRID_DEFAULTS,
             NULLS,
+            when=lambda config: not all_attention(config),
         ),
     ),
     tokenizer_kinds=("spm", "bpe"),
@@ -94,13 +70,7 @@ ARCHITECTURE: Final = Architecture(
         WIDTH,
         INNER,
         HEADS,
-        LayerArray(
-            "attention.head_count_kv",
-            "num_key_value_heads",
-            _attends,
-            _layer_types,
-            none=lambda config: config.integer("num_attention_heads"),
-        ),
+        KV_ARRAY,
         CAUSAL,
         Rope(),
         RMS_EPS,
@@ -108,12 +78,7 @@ ARCHITECTURE: Final = Architecture(
     ),
     own_keys=(
         *MULTIPLIERS,
-        Key("expert_shared_feed_forward_length", "shared_intermediate_size"),
-        Key("ssm.conv_kernel", "mamba_d_conv"),
-        Key("ssm.state_size", "mamba_d_state"),
-        Key("ssm.group_count", "mamba_n_groups"),
-        SSMInner(),
-        Heads(inner=_inner),
+        *MIXER_KEYS,
         Computed("rope.scaling.finetuned", ValueType.BOOL, lambda config: False),
         RowsOf("vocab_size", "token_embd.weight"),
         TIED,
@@ -136,7 +101,7 @@ ARCHITECTURE: Final = Architecture(
     tensors=(
         *OUTPUT,
         *PRE_NORMS,
-        *only(_attends, ATTENTION),
+        *only(attends, ATTENTION),
         *only(_mixes, mamba2_mixer("model.layers.{i}.mamba", "mamba_n_groups", conv_bias="mamba_conv_bias")),
         *only(_routed, EXPERTS),
         *only(_routed, only(has_shared, shared_mlp("_shexp"))),

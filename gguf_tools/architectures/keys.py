@@ -38,6 +38,7 @@ __all__ = [
     "Noted",
     "Present",
     "RowsOf",
+    "Where",
     "Windows",
     "experts_keys",
     "head_size",
@@ -194,6 +195,23 @@ class Noted:
 
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
         return
+
+
+class Where:
+    """Rules that hold for some configs of a family only; ``inverse`` asks the config made so far."""
+
+    def __init__(self, holds: Callable[[HFConfig], bool], *rules: KeyRule) -> None:
+        self.holds, self.rules = holds, rules
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        if self.holds(config):
+            for rule in self.rules:
+                yield from rule.forward(config)
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        if self.holds(HFConfig(config)):
+            for rule in self.rules:
+                rule.inverse(facts, config)
 
 
 @dataclass(frozen=True)

@@ -326,6 +326,20 @@ MODELS = {
         tokenizer="llama3",
         pre="llama-bpe",
     ),
+    # No state space at all: llama.cpp's converter makes an ordinary Granite of it.
+    "granite-hybrid-attention": Tiny(
+        config=config(
+            "GraniteMoeHybridForCausalLM",
+            "granitemoehybrid",
+            **GRANITE | {"position_embedding_type": "rope", "num_hidden_layers": 2},
+            layer_types=["attention"] * 2,
+            num_experts_per_tok=0,
+            num_local_experts=0,
+        ),
+        tensors=lambda _: mixed(ends(), [PRE_NORMS | weights(attention()) | GRANITE_SHARED] * 2),
+        tokenizer="llama3",
+        pre="llama-bpe",
+    ),
     "falcon-h1": Tiny(
         config=config("FalconH1ForCausalLM", "falcon_h1", **FALCON, mamba_n_groups=1, mamba_rms_norm=False),
         tensors=lambda _: mixed(FALCON_ENDS, [FALCON_BLOCK | mamba2(1, inner=3 * HEAD, normed=False)] * 2),
