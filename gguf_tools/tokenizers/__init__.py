@@ -42,6 +42,9 @@ _PREFIXED: Final = _LIKE_LLAMA | {"ernie4_5", "ernie4_5-moe"}
 
 _NO_SPACE: Final = frozenset({"gemma", "gemma2", "gemma3", "gemma-embedding"})
 
+_NO_SPACE_IN_JSON: Final = frozenset({"jamba"})
+"""Which put no space before a text if their SentencePiece vocabulary is in tokenizer.json."""
+
 
 def load(
     directory: Path,
@@ -97,7 +100,8 @@ def _load(
         metadata.extend(_llama_after(config))
     if architecture == "gemma":
         metadata.set(ID_KEYS["eot"], _CODE_GEMMA_EOT, ValueType.UINT32)
-    if architecture in _NO_SPACE and vocabulary.model == "llama":
+    from_json = architecture in _NO_SPACE_IN_JSON and not files.exists("tokenizer.model")
+    if (architecture in _NO_SPACE or from_json) and vocabulary.model == "llama":
         metadata.set(_ADD_SPACE, False, ValueType.BOOL)
     return metadata
 

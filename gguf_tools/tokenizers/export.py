@@ -13,6 +13,7 @@ from typing import Any, Final
 from ..container.metadata import Array
 from ..errors import TokenizerError
 from ..spec import TokenType
+from .rwkv import FILE as RWKV_FILE
 from .rwkv import rwkv_files
 from .sentencepiece import Piece, PieceType, write_model
 from .special import ADD_KEYS, ID_KEYS
@@ -50,7 +51,8 @@ def export(metadata: Mapping[str, Any]) -> dict[str, bytes]:
     if metadata.get("tokenizer.ggml.model") in (None, "no_vocab", "none"):
         return {}
     if metadata.get("tokenizer.ggml.model") == "rwkv":
-        return rwkv_files(metadata)
+        listing, config = rwkv_files(metadata)
+        return {RWKV_FILE: listing, "tokenizer_config.json": _json("tokenizer_config.json", config)}
     spelling = Spelling(metadata)
     documents = {
         "tokenizer.json": tokenizer_json(spelling),

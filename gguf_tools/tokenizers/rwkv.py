@@ -8,7 +8,6 @@ writes bytes, without the quotes, and the runtime undoes the escapes.
 from __future__ import annotations
 
 import ast
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -109,8 +108,8 @@ def rwkv_special(entries: Iterable[Entry], tokens: Sequence[str]) -> Iterator[En
         yield key, kind, value
 
 
-def rwkv_files(metadata: Mapping[str, Any]) -> dict[str, bytes]:
-    """The vocabulary's file, and tokenizer_config.json.
+def rwkv_files(metadata: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
+    """The vocabulary's file, and what tokenizer_config.json says.
 
     Raises:
         TokenizerError: the vocabulary is incomplete, or not one of RWKV's.
@@ -129,10 +128,7 @@ def rwkv_files(metadata: Mapping[str, Any]) -> dict[str, bytes]:
     template = metadata.get("tokenizer.chat_template")
     if isinstance(template, str):
         config["chat_template"] = template
-    return {
-        FILE: "".join(lines).encode(),
-        "tokenizer_config.json": (json.dumps(config, ensure_ascii=False, indent=1) + "\n").encode(),
-    }
+    return "".join(lines).encode(), config
 
 
 def _listed(tokens: list[Any], types: list[Any]) -> Iterator[tuple[int, str]]:

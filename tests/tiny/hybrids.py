@@ -397,6 +397,42 @@ MODELS = {
         ),
         tokenizer="llama2",
     ),
+    # No experts.
+    "jamba-dense": Tiny(
+        config=config(
+            "JambaForCausalLM",
+            "jamba",
+            attn_layer_offset=1,
+            attn_layer_period=2,
+            bos_token_id=1,
+            eos_token_id=2,
+            expert_layer_offset=1,
+            expert_layer_period=2,
+            intermediate_size=INNER // 2,
+            mamba_conv_bias=True,
+            mamba_d_conv=4,
+            mamba_d_state=16,
+            mamba_dt_rank=16,
+            mamba_expand=2,
+            mamba_proj_bias=False,
+            num_experts=1,
+            num_experts_per_tok=1,
+            num_hidden_layers=2,
+            pad_token_id=0,
+            rope_theta=None,
+            sliding_window=None,
+            use_mamba_kernels=False,
+            vocab_size=512,
+        ),
+        tensors=lambda _: mixed(
+            FALCON_ENDS | {"model.embed_tokens.weight": (512, WIDTH), "lm_head.weight": (512, WIDTH)},
+            [
+                JAMBA_BLOCK | mamba1() | JAMBA_DENSE,
+                JAMBA_BLOCK | weights(attention()) | JAMBA_DENSE,
+            ],
+        ),
+        tokenizer="llama2",
+    ),
     # Each layer is a mixer, attention or a feed-forward part.
     "nemotron-h": Tiny(
         config=config(
