@@ -146,7 +146,7 @@ ARCHITECTURE: Final = Architecture(
         Key("ssm.conv_kernel", "mamba_d_conv"),
         Key("ssm.inner_size", "mamba_d_ssm"),
         Key("ssm.state_size", "mamba_d_state"),
-        Heads(inner=_inner),
+        Heads(_inner),
         Key("ssm.group_count", "mamba_n_groups"),
         RMS_EPS,
     ),

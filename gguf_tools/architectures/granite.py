@@ -91,22 +91,28 @@ HYBRID_DEFAULTS: Final[dict[str, Any]] = _DEFAULTS | {
 
 
 def attends(config: HFConfig, layer: int) -> bool:
-    kinds = config.find("layer_types")
-    if not isinstance(kinds, list) or not set(map(str, kinds)) <= {"attention", "mamba"}:
+    """Whether a layer of a Granite 4 has attention; the others have mixers.
+
+    Raises:
+        ArchitectureError: ``layer_types`` does not say so for every layer.
+    """
+    kinds, count = config.find("layer_types"), config.integer("num_hidden_layers", most=MAX_LAYERS)
+    known = (
+        isinstance(kinds, list) and len(kinds) == count and all(k in ("attention", "mamba") for k in kinds)
+    )
+    if not known:
         raise ArchitectureError(
             "not a list of attention or mamba for every layer",
             path="config.json",
             key="layer_types",
-            found=kinds,
-        )
-    if layer >= len(kinds):
-        raise ArchitectureError(
-            "too few layers", path="config.json", key="layer_types", found=len(kinds), expected=layer + 1
+            found=str(kinds)[:80],
+            expected=f"{count} of them",
         )
     return bool(kinds[layer] == "attention")
 
 
 def layer_types(attends: list[bool], config: dict[str, Any]) -> None:
+    """Put the kinds of the layers into the config."""
     config["layer_types"] = ["attention" if there else "mamba" for there in attends]
 
 
@@ -130,7 +136,7 @@ MIXER_KEYS: Final[tuple[KeyRule, ...]] = (
     Key("ssm.state_size", "mamba_d_state"),
     Key("ssm.group_count", "mamba_n_groups"),
     SSMInner(),
-    Heads(inner=_inner),
+    Heads(_inner),
 )
 """Of Granite 4, whether it has mixers or not."""
 

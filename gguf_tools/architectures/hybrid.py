@@ -126,30 +126,22 @@ class AnyTensor:
 
 @dataclass(frozen=True)
 class SSMInner:
-    """The width of the mixers, as a multiple of the model's ↔ ``ssm.inner_size``.
-
-    Attributes:
-        expand: the HF key of the factor.
-        doubled: llama.cpp takes it to be two.
-    """
-
-    expand: str = "mamba_expand"
-    doubled: bool = True
+    """The width of the mixers, as a multiple of the model's (two for llama.cpp) ↔ ``ssm.inner_size``."""
 
     def forward(self, config: HFConfig) -> Iterator[Entry]:
-        factor = config.integer(self.expand)
-        if self.doubled and factor != 2:
+        factor = config.integer("mamba_expand")
+        if factor != 2:
             raise ArchitectureError(
                 "the mixers must be twice as wide as the model in this architecture",
                 path="config.json",
-                key=self.expand,
+                key="mamba_expand",
                 found=factor,
                 expected=2,
             )
         yield "ssm.inner_size", ValueType.UINT32, factor * config.integer("hidden_size")
 
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
-        config[self.expand] = (facts.integer("ssm.inner_size") or 0) // config["hidden_size"]
+        config["mamba_expand"] = (facts.integer("ssm.inner_size") or 0) // config["hidden_size"]
 
 
 @dataclass(frozen=True)
@@ -157,13 +149,14 @@ class Heads:
     """The number of a Mamba 2 mixer's heads ↔ the time step's rank; their size follows.
 
     Attributes:
+        inner: the mixer's width.
         count: the HF key with their number.
         size: the HF key with their size; ``"auto"`` is allowed.
     """
 
+    inner: Callable[[HFConfig], int]
     count: str = "mamba_n_heads"
     size: str = "mamba_d_head"
-    inner: Callable[[HFConfig], int] = lambda config: 0
 
     def forward(self, config: HFConfig) -> Iterator[Entry]:
         count, inner = config.integer(self.count), self.inner(config)

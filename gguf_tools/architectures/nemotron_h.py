@@ -77,6 +77,11 @@ def _inner(config: HFConfig) -> int:
     return config.integer("mamba_num_heads") * config.integer("mamba_head_dim")
 
 
+def _rotary(config: HFConfig) -> int:
+    """What the converter writes, although nothing is rotated."""
+    return config.integer("hidden_size") // config.integer("num_attention_heads")
+
+
 def _start(letter: str, size: str) -> tuple[KeyRule, ...]:
     """Keys up to the epsilons; ``letter`` is the kind of the feed-forward layers, ``size`` names theirs."""
 
@@ -103,12 +108,12 @@ def _start(letter: str, size: str) -> tuple[KeyRule, ...]:
 
 _SSM: Final[tuple[KeyRule, ...]] = (
     Key("vocab_size", "vocab_size"),
-    Computed("rope.dimension_count", ValueType.UINT32, lambda config: _rotary(config)),
+    Computed("rope.dimension_count", ValueType.UINT32, _rotary),
     Key("ssm.conv_kernel", "conv_kernel"),
     Key("ssm.state_size", "ssm_state_size"),
     Key("ssm.group_count", "n_groups"),
     Computed("ssm.inner_size", ValueType.UINT32, _inner),
-    Heads("mamba_num_heads", "mamba_head_dim", _inner),
+    Heads(_inner, "mamba_num_heads", "mamba_head_dim"),
     Computed("rope.scaling.finetuned", ValueType.BOOL, lambda config: False),
     HEAD_DIM,
 )
@@ -123,11 +128,6 @@ _ASSUMED: Final[tuple[KeyRule, ...]] = (
     Assumed("mlp_hidden_act", ("relu2",)),
     Assumed("use_bias", (False,)),
 )
-
-
-def _rotary(config: HFConfig) -> int:
-    """What the converter writes, although nothing is rotated."""
-    return config.integer("hidden_size") // config.integer("num_attention_heads")
 
 
 def _module(hf: str, gguf: str, *, bias: Condition = never, heads: str | None = None) -> tuple[Rule, ...]:
