@@ -24,17 +24,21 @@ from . import (
     distilbert,
     ernie,
     exaone4,
+    falcon_h1,
     gemma,
     gemma3,
     gemma_embedding,
     gpt,
     gpt_oss,
     granite,
+    granite_hybrid,
+    jamba,
     jina_bert,
     llama,
     llama_like,
     mamba,
     modern_bert,
+    nemotron_h,
     nomic_bert,
     olmo,
     phi,
@@ -42,12 +46,13 @@ from . import (
     qwen3,
     qwen_moe,
     roberta,
+    rwkv,
     seed_oss,
     stablelm,
     starcoder2,
     t5,
 )
-from .config import GGUFFacts, HFConfig
+from .config import GGUFFacts
 from .general import ParameterCounts, count_parameters, general_metadata
 from .mistral_format import mistral_config, mistral_tensors
 from .table import Architecture, GGUFSide, HFSide, class_name
@@ -74,23 +79,28 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
     deepseek.ARCHITECTURE,
     *ernie.ARCHITECTURES,
     exaone4.ARCHITECTURE,
+    falcon_h1.ARCHITECTURE,
     *gemma.ARCHITECTURES,
     gemma3.ARCHITECTURE,
     gemma_embedding.ARCHITECTURE,
     *gpt.ARCHITECTURES,
     gpt_oss.ARCHITECTURE,
     *granite.ARCHITECTURES,
+    granite_hybrid.ARCHITECTURE,
+    jamba.ARCHITECTURE,
     jina_bert.ARCHITECTURE,
     llama.ARCHITECTURE,
     *llama_like.ARCHITECTURES,
     *mamba.ARCHITECTURES,
     modern_bert.ARCHITECTURE,
+    *nemotron_h.ARCHITECTURES,
     *nomic_bert.ARCHITECTURES,
     *olmo.ARCHITECTURES,
     *phi.ARCHITECTURES,
     qwen2.ARCHITECTURE,
     qwen3.ARCHITECTURE,
     *qwen_moe.ARCHITECTURES,
+    *rwkv.ARCHITECTURES,
     seed_oss.ARCHITECTURE,
     stablelm.ARCHITECTURE,
     starcoder2.ARCHITECTURE,
@@ -105,14 +115,11 @@ def find(config: Mapping[str, Any]) -> Architecture:
         ArchitectureError: the config names none, or one that is not supported; lists the supported ones
             and suggests the nearest.
     """
-    name = class_name(config)
-    for architecture in ARCHITECTURES:
-        if name in architecture.hf_classes and (
-            architecture.suits is None or architecture.suits(HFConfig(config))
-        ):
-            return architecture
-    known = {entry for architecture in ARCHITECTURES for entry in architecture.hf_classes}
-    raise _unsupported(name, known, path="config.json", key="architectures")
+    found = next((architecture for architecture in ARCHITECTURES if architecture.covers(config)), None)
+    if found is None:
+        known = {name for architecture in ARCHITECTURES for name in architecture.hf_classes}
+        raise _unsupported(class_name(config), known, path="config.json", key="architectures")
+    return found
 
 
 def of_file(metadata: Mapping[str, Any], tensors: Mapping[str, Source]) -> Architecture:

@@ -42,6 +42,7 @@ __all__ = [
     "RowsOf",
     "Stated",
     "Text",
+    "Where",
     "Windows",
     "experts_keys",
     "head_size",
@@ -252,6 +253,23 @@ class Noted:
         return
 
 
+class Where:
+    """Rules that hold for some configs of a family only; ``inverse`` asks the config made so far."""
+
+    def __init__(self, holds: Callable[[HFConfig], bool], *rules: KeyRule) -> None:
+        self.holds, self.rules = holds, rules
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        if self.holds(config):
+            for rule in self.rules:
+                yield from rule.forward(config)
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        if self.holds(HFConfig(config)):
+            for rule in self.rules:
+                rule.inverse(facts, config)
+
+
 @dataclass(frozen=True)
 class Present:
     """An HF flag that GGUF tells by a tensor being there (or, with ``absent``, not being there)."""
@@ -352,9 +370,9 @@ def layer_type(slides: bool) -> str:
     return "sliding_attention" if slides else "full_attention"
 
 
-def experts_keys(count: str, used: str = "num_experts_per_tok") -> tuple[KeyRule, ...]:
+def experts_keys(count: str, used: str = "num_experts_per_tok", *, least: int = 1) -> tuple[KeyRule, ...]:
     """How many routed experts there are, and how many a token uses, by their HF keys."""
-    return Key("expert_count", count), Key("expert_used_count", used)
+    return Key("expert_count", count, least=least), Key("expert_used_count", used, least=least)
 
 
 @dataclass(frozen=True)

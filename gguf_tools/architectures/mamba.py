@@ -11,13 +11,79 @@ from .config import GGUFFacts, HFConfig
 from .decoder import flag
 from .keys import LAYERS, WIDTH, Assumed, Computed, Entry, Key, KeyRule, RowsOf
 from .table import Architecture, HFClass
-from .tensors import Rule, weight_and_bias
-from .transforms import Chain, Grouped, NegativeExp, Reshape
+from .tensors import Condition, Rule, always, weight_and_bias
+from .transforms import IDENTITY, Chain, Grouped, NegativeExp, Reshape, Transform
+
+__all__ = ["ARCHITECTURES", "LOST", "UNLIMITED", "mamba1_mixer", "mamba2_mixer"]
 
 _BLOCK: Final = "backbone.layers.{i}"
 _SQUEEZED: Final = Reshape(gguf=lambda shape: (shape[0], shape[-1]), hf=lambda shape: (shape[0], 1, shape[1]))
 _COLUMN: Final = Reshape(gguf=lambda shape: (*shape, 1), hf=lambda shape: shape[:1])
-_CONTEXT: Final = 1 << 20  # there is no limit; llama.cpp's converter says this
+UNLIMITED: Final = Computed("context_length", ValueType.UINT32, lambda config: 1 << 20)
+"""There is no limit to the context; llama.cpp's converter says this."""
+
+LOST: Final = ("A_log is computed back from A = -exp(A_log): its last bits may differ",)
+
+
+def _mixer(
+    module: str, conv_bias: str, inputs: Transform = IDENTITY, outputs: Transform = IDENTITY
+) -> tuple[Rule, ...]:
+    """What both kinds of mixers have."""
+    return (
+        Rule((f"{module}.in_proj.weight",), ("blk.{i}.ssm_in.weight",), inputs),
+        Rule((f"{module}.conv1d.weight",), ("blk.{i}.ssm_conv1d.weight",), _SQUEEZED),
+        Rule((f"{module}.conv1d.bias",), ("blk.{i}.ssm_conv1d.bias",), needed=flag(conv_bias)),
+        Rule((f"{module}.out_proj.weight",), ("blk.{i}.ssm_out.weight",), outputs),
+    )
+
+
+def mamba1_mixer(module: str, *, conv_bias: str = "use_conv_bias") -> tuple[Rule, ...]:
+    """Tensors of a Mamba 1 mixer.
+
+    Args:
+        module: its HF name, with ``{i}`` for the layer.
+        conv_bias: the HF flag for a bias of the convolution.
+    """
+    return (
+        *_mixer(module, conv_bias),
+        Rule((f"{module}.x_proj.weight",), ("blk.{i}.ssm_x.weight",)),
+        *weight_and_bias(f"{module}.dt_proj", "blk.{i}.ssm_dt"),
+        Rule((f"{module}.A_log",), ("blk.{i}.ssm_a",), NegativeExp()),
+        Rule((f"{module}.D",), ("blk.{i}.ssm_d",)),
+    )
+
+
+def mamba2_mixer(
+    module: str,
+    groups: str,
+    *,
+    conv_bias: str = "use_conv_bias",
+    normed: Condition = always,
+    inputs: Transform = IDENTITY,
+    outputs: Transform = IDENTITY,
+) -> tuple[Rule, ...]:
+    """Tensors of a Mamba 2 mixer.
+
+    Args:
+        module: its HF name, with ``{i}`` for the layer.
+        groups: the HF key with the number of groups that share B and C.
+        conv_bias: the HF flag for a bias of the convolution.
+        normed: where the mixer's output is normed.
+        inputs: what happens to the projection into the mixer.
+        outputs: what happens to the projection out of it.
+    """
+    return (
+        *_mixer(module, conv_bias, inputs, outputs),
+        Rule((f"{module}.dt_bias",), ("blk.{i}.ssm_dt.bias",)),
+        Rule((f"{module}.A_log",), ("blk.{i}.ssm_a",), Chain(NegativeExp(), _COLUMN)),
+        Rule((f"{module}.D",), ("blk.{i}.ssm_d",), _COLUMN),
+        Rule(
+            (f"{module}.norm.weight",),
+            ("blk.{i}.ssm_norm.weight",),
+            Grouped(groups),
+            needed=normed,
+        ),
+    )
 
 
 class _Inner:
@@ -49,7 +115,7 @@ class _Inner:
 
 def _start(width: str) -> tuple[KeyRule, ...]:
     return (
-        Computed("context_length", ValueType.UINT32, lambda config: _CONTEXT),
+        UNLIMITED,
         WIDTH.named(width),
         Computed("feed_forward_length", ValueType.UINT32, lambda config: 0),
         Computed("attention.head_count", ValueType.UINT32, lambda config: 0),
@@ -82,10 +148,6 @@ _ENDS: Final = (
         needed=lambda config, _: not config.flag("tie_word_embeddings"),
     ),
     Rule((f"{_BLOCK}.norm.weight",), ("blk.{i}.attn_norm.weight",)),
-    Rule((f"{_BLOCK}.mixer.in_proj.weight",), ("blk.{i}.ssm_in.weight",)),
-    Rule((f"{_BLOCK}.mixer.conv1d.weight",), ("blk.{i}.ssm_conv1d.weight",), _SQUEEZED),
-    Rule((f"{_BLOCK}.mixer.conv1d.bias",), ("blk.{i}.ssm_conv1d.bias",), needed=flag("use_conv_bias")),
-    Rule((f"{_BLOCK}.mixer.out_proj.weight",), ("blk.{i}.ssm_out.weight",)),
 )
 _RENAMES: Final = ((r"^backbone\.embedding\.", "backbone.embeddings."),)
 
@@ -111,12 +173,9 @@ MAMBA: Final = Architecture(
     own_keys=_ASSUMED,
     tensors=(
         *_ENDS,
-        Rule((f"{_BLOCK}.mixer.x_proj.weight",), ("blk.{i}.ssm_x.weight",)),
-        *weight_and_bias(f"{_BLOCK}.mixer.dt_proj", "blk.{i}.ssm_dt"),
-        Rule((f"{_BLOCK}.mixer.A_log",), ("blk.{i}.ssm_a",), NegativeExp()),
-        Rule((f"{_BLOCK}.mixer.D",), ("blk.{i}.ssm_d",)),
+        *mamba1_mixer(f"{_BLOCK}.mixer"),
     ),
-    lost=("A_log is computed back from A = -exp(A_log): its last bits may differ",),
+    lost=LOST,
 )
 
 
@@ -159,12 +218,9 @@ MAMBA2: Final = Architecture(
     own_keys=_ASSUMED,
     tensors=(
         *_ENDS,
-        Rule((f"{_BLOCK}.mixer.dt_bias",), ("blk.{i}.ssm_dt.bias",)),
-        Rule((f"{_BLOCK}.mixer.A_log",), ("blk.{i}.ssm_a",), Chain(NegativeExp(), _COLUMN)),
-        Rule((f"{_BLOCK}.mixer.D",), ("blk.{i}.ssm_d",), _COLUMN),
-        Rule((f"{_BLOCK}.mixer.norm.weight",), ("blk.{i}.ssm_norm.weight",), Grouped("n_groups")),
+        *mamba2_mixer(f"{_BLOCK}.mixer", "n_groups"),
     ),
-    lost=MAMBA.lost,
+    lost=LOST,
 )
 
 ARCHITECTURES: Final = (MAMBA, MAMBA2)

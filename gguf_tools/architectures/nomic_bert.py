@@ -105,11 +105,10 @@ def _moe(config: HFConfig) -> bool:
 
 NOMIC_BERT: Final = Architecture(
     name="nomic-bert",
-    classes=(HFClass("NomicBertModel", "nomic_bert", _DEFAULTS),),
+    classes=(HFClass("NomicBertModel", "nomic_bert", _DEFAULTS, when=lambda config: not _moe(config)),),
     tokenizer_kinds=("unigram", "wordpiece"),
     prefix="",
     renames=((r"^bert\.", ""),),
-    suits=lambda config: not _moe(config),
     keys=_KEYS,
     own_keys=(*_OWN_KEYS, *_fixed(moe=False)),
     tensors=(
@@ -140,7 +139,7 @@ _EXPERTS: Final = UnstackRows("num_experts")
 NOMIC_BERT_MOE: Final = replace(
     NOMIC_BERT,
     name="nomic-bert-moe",
-    suits=_moe,
+    classes=(HFClass("NomicBertModel", "nomic_bert", _DEFAULTS, when=_moe),),
     keys=(*_KEYS, Key("expert_count", "num_experts")),
     own_keys=(
         *_OWN_KEYS,

@@ -34,6 +34,7 @@ class HFClass:
             a config without them is an error.
         nulls: keys that transformers computes when they are null (or left out, with no default above).
         prefixed: whether its tensors carry the architecture's ``prefix``.
+        when: which configs of the class are this architecture, where GGUF has several for one class.
     """
 
     name: str
@@ -41,6 +42,7 @@ class HFClass:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     nulls: Mapping[str, Callable[[HFConfig], Any]] = field(default_factory=dict)
     prefixed: bool = True
+    when: Callable[[HFConfig], bool] | None = None
 
 
 class FromConfig(Protocol):
@@ -118,7 +120,6 @@ class Architecture:
         renames: (regular expression, replacement) applied to HF names before anything else.
         claims: tells a GGUF file of this table from those of other tables with the same ``name``; a table
             without takes all that are left.
-        suits: tells a config of this table from those of other tables with the same class.
         repeated: names (after ``renames``) a checkpoint may store several times; one is taken, if it can be
             the one with that very name.
         choose: picks the class of an export by name.
@@ -140,7 +141,6 @@ class Architecture:
     drops_beyond: bool = False
     renames: tuple[tuple[str, str], ...] = ()
     claims: Callable[[GGUFFacts], bool] | None = None
-    suits: Callable[[HFConfig], bool] | None = None
     repeated: tuple[str, ...] = ()
     choose: Callable[[GGUFFacts], str] | None = None
     lost: tuple[str, ...] = ()
@@ -150,6 +150,11 @@ class Architecture:
     def hf_classes(self) -> tuple[str, ...]:
         """Names of the transformers classes."""
         return tuple(entry.name for entry in self.classes)
+
+    def covers(self, config: Mapping[str, Any]) -> bool:
+        """Whether a config is of one of the classes, and not of the kind another architecture is for."""
+        chosen = next((entry for entry in self.classes if entry.name == class_name(config)), None)
+        return chosen is not None and (chosen.when is None or chosen.when(HFConfig(self.complete(config))))
 
     def complete(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The config with nested text settings at the root and transformers' defaults filled in.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ..errors import ArchitectureError
@@ -16,11 +16,13 @@ from .transforms import IDENTITY, Transform
 __all__ = [
     "COMMON_DROPS",
     "Drop",
+    "PerLayer",
     "Rule",
     "always",
     "expand",
     "listed",
     "matched",
+    "only",
     "packable",
     "translate",
     "weight_and_bias",
@@ -38,6 +40,13 @@ Condition = Callable[[HFConfig, int], bool]
 def always(config: HFConfig, layer: int) -> bool:
     """The condition that holds everywhere."""
     return True
+
+
+@dataclass(frozen=True)
+class PerLayer:
+    """A transform that is another one in every layer: ``at`` gives it."""
+
+    at: Callable[[int], Transform]
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ class Rule:
 
     hf: tuple[str, ...]
     gguf: tuple[str, ...]
-    transform: Transform = IDENTITY
+    transform: Transform | PerLayer = IDENTITY
     when: Condition = always
     needed: Condition = always
     experts: str = "num_local_experts"
@@ -89,13 +98,13 @@ COMMON_DROPS: Final = (
 
 @dataclass
 class Instance:
-    """A rule for one layer: concrete names on both sides."""
+    """A rule for one layer: concrete names on both sides, and what happens to the data."""
 
-    rule: Rule
+    transform: Transform
     hf: list[str]
     gguf: list[str]
     needed: bool
-    missing: list[str] = field(default_factory=list)
+    stored: GGMLType | None = None
 
 
 def weight_and_bias(
@@ -113,6 +122,15 @@ def weight_and_bias(
     )
 
 
+def only(when: Condition, rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """The same rules, for layers of which ``when`` holds too."""
+
+    def both(rule: Rule) -> Condition:
+        return lambda config, layer: when(config, layer) and rule.when(config, layer)
+
+    return tuple(replace(rule, when=both(rule)) for rule in rules)
+
+
 def expand(rules: Iterable[Rule], layers: int, config: HFConfig) -> list[Instance]:
     """All instances of the rules for a model of so many layers.
 
@@ -126,7 +144,10 @@ def expand(rules: Iterable[Rule], layers: int, config: HFConfig) -> list[Instanc
             if rule.when(config, layer):
                 hf = [name for pattern in rule.hf for name in _names(pattern, layer, rule, config)]
                 gguf = [pattern.format(i=layer) for pattern in rule.gguf]
-                instances.append(Instance(rule, hf, gguf, rule.needed(config, layer)))
+                transform = rule.transform
+                if isinstance(transform, PerLayer):
+                    transform = transform.at(layer)
+                instances.append(Instance(transform, hf, gguf, rule.needed(config, layer), rule.stored))
     return instances
 
 
@@ -143,7 +164,7 @@ def packable(
     plain: list[Instance] = []
     packing: list[Instance] = []
     for instance in instances:
-        stored = instance.rule.stored
+        stored = instance.stored
         if stored is None:
             plain.append(instance)
         elif packed and all(name in sources and sources[name].storage is stored for name in instance.gguf):
@@ -230,7 +251,7 @@ def _apply(
     instance: Instance, sources: Mapping[str, Source], config: HFConfig, inverse: bool
 ) -> list[tuple[str, Source]]:
     here, there = (instance.gguf, instance.hf) if inverse else (instance.hf, instance.gguf)
-    transform = instance.rule.transform
+    transform = instance.transform
     try:
         made = (transform.inverse if inverse else transform.forward)([sources[name] for name in here], config)
     except ArchitectureError as error:

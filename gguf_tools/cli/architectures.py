@@ -16,6 +16,7 @@ _TOKENIZERS: Final = {
     "spm": "SentencePiece",
     "llama-hf": "SentencePiece",
     "bpe": "BPE",
+    "rwkv": "RWKV World",
     "wordpiece": "WordPiece",
     "unigram": "Unigram",
 }

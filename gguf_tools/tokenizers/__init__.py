@@ -19,6 +19,8 @@ from .export import export
 from .fast import load_bpe, load_llama_hf, load_wordpiece
 from .files import TokenizerFiles
 from .pretokenizers import check_name
+from .rwkv import FILE as RWKV_FILE
+from .rwkv import load_rwkv, rwkv_special
 from .special import ADD_KEYS, ID_KEYS, special_entries
 from .spm import load_spm
 from .tekken import has_tekken, tekken_entries
@@ -48,6 +50,9 @@ _TYPES: Final = {"bpe": "BPE", "wordpiece": "WordPiece", "unigram": "Unigram"}
 
 _NO_SPACE: Final = frozenset({"gemma", "gemma2", "gemma3", "gemma-embedding"})
 
+_NO_SPACE_IN_JSON: Final = frozenset({"jamba"})
+"""Which put no space before a text if their SentencePiece vocabulary is in tokenizer.json."""
+
 
 def load(
     directory: Path,
@@ -64,7 +69,8 @@ def load(
         config: its config.json.
         kinds: tokenizers to look for, in order: ``"spm"`` (tokenizer.model), ``"llama-hf"`` (a
             SentencePiece vocabulary in tokenizer.json), ``"bpe"`` and ``"wordpiece"`` (tokenizer.json),
-            ``"unigram"`` (a SentencePiece model of that kind, or tokenizer.json);
+            ``"unigram"`` (a SentencePiece model of that kind, or tokenizer.json), ``"rwkv"``
+            (rwkv_vocab_v20230424.txt);
             ``"tekken"`` (tekken.json, where there is no tokenizer.json) comes before all others.
         architecture: GGUF's name of the model's architecture; some have keys of their own.
         pre: pre-tokenizer name to write instead of recognising it.
@@ -106,13 +112,15 @@ def _load(
         fixed = architecture == "jina-bert-v2" and vocabulary.model == "gpt2"
         vocabulary = replace(vocabulary, token_types=2 if fixed else _token_types(files, config))
     metadata.extend(vocabulary.entries())
-    metadata.extend(special_entries(files, len(vocabulary.tokens) if vocabulary.bounded else None))
+    special = special_entries(files, len(vocabulary.tokens) if vocabulary.bounded else None)
+    metadata.extend(rwkv_special(special, vocabulary.tokens) if vocabulary.model == "rwkv" else special)
     metadata.extend(vocabulary.last_entries())
     if architecture in _LIKE_LLAMA:
         metadata.extend(_llama_after(config))
     if architecture == "gemma":
         metadata.set(ID_KEYS["eot"], _CODE_GEMMA_EOT, ValueType.UINT32)
-    if architecture in _NO_SPACE and vocabulary.model == "llama":
+    from_json = architecture in _NO_SPACE_IN_JSON and not files.exists("tokenizer.model")
+    if (architecture in _NO_SPACE or from_json) and vocabulary.model == "llama":
         metadata.set(_ADD_SPACE, False, ValueType.BOOL)
     return metadata
 
@@ -129,14 +137,18 @@ def _find(
             found = load_spm(files, config)
         elif kind == "llama-hf":
             found = load_llama_hf(files, config)
+        elif kind == "rwkv":
+            found = load_rwkv(files, config)
         elif kind == "unigram":
             found = load_unigram(files, config)
         elif files.exists("tokenizer.json") and _model_type(files) not in map(_TYPES.get, kinds[place + 1 :]):
             found = (load_wordpiece if kind == "wordpiece" else load_bpe)(files, config, pre)
         if found is not None:
             return found if pre is None else replace(found, pre=pre)
-    models = {"spm": "tokenizer.model", "unigram": "spiece.model"}
-    wanted = [*(models[kind] for kind in kinds if kind in models), "tokenizer.json"]
+    models = {"spm": "tokenizer.model", "unigram": "spiece.model", "rwkv": RWKV_FILE}
+    wanted = [models[kind] for kind in kinds if kind in models]
+    if "rwkv" not in kinds:
+        wanted.append("tokenizer.json")
     hint = ""
     if files.exists("tekken.json"):
         hint = "; tekken.json is for Mistral's models: take the tokenizer.json of this one"

@@ -13,6 +13,8 @@ from typing import Any, Final
 from ..container.metadata import Array
 from ..errors import TokenizerError
 from ..spec import TokenType
+from .rwkv import FILE as RWKV_FILE
+from .rwkv import rwkv_files
 from .sentencepiece import Piece, PieceType, write_model
 from .special import ADD_KEYS, ID_KEYS
 from .spelling import Spelling
@@ -44,13 +46,17 @@ def export(metadata: Mapping[str, Any]) -> dict[str, bytes]:
 
     Returns:
         Contents by file name: tokenizer.json, tokenizer_config.json and special_tokens_map.json, and
-        tokenizer.model where the vocabulary came from one. Nothing if the file has no vocabulary.
+        tokenizer.model where the vocabulary came from one; for RWKV the list of its tokens and
+        tokenizer_config.json. Nothing if the file has no vocabulary.
 
     Raises:
         TokenizerError: the vocabulary is incomplete or of a kind that cannot be expressed.
     """
     if metadata.get("tokenizer.ggml.model") in (None, "no_vocab", "none"):
         return {}
+    if metadata.get("tokenizer.ggml.model") == "rwkv":
+        listing, config = rwkv_files(metadata)
+        return {RWKV_FILE: listing, "tokenizer_config.json": _json("tokenizer_config.json", config)}
     spelling = Spelling(metadata)
     documents = {
         "tokenizer.json": tokenizer_json(spelling),

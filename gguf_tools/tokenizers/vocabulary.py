@@ -44,8 +44,8 @@ class Vocabulary:
 
     Attributes:
         model: ``tokenizer.ggml.model``: ``"llama"`` (SentencePiece), ``"gpt2"`` (byte-level BPE),
-            ``"bert"`` (WordPiece) or ``"t5"`` (Unigram).
-        pre: ``tokenizer.ggml.pre``, the name of the pre-tokenizer.
+            ``"bert"`` (WordPiece), ``"t5"`` (Unigram) or ``"rwkv"``.
+        pre: ``tokenizer.ggml.pre``, the name of the pre-tokenizer; None where there is no such thing.
         tokens: text of every token; the index is the id.
         types: what every token is.
         scores: log probabilities (SentencePiece and Unigram only).
@@ -59,7 +59,7 @@ class Vocabulary:
     """
 
     model: str
-    pre: str
+    pre: str | None
     tokens: Sequence[str]
     types: Sequence[TokenType]
     scores: Sequence[float] | None = None
@@ -76,7 +76,8 @@ class Vocabulary:
         if self.model == "bert":
             yield from kinds
         yield "tokenizer.ggml.model", ValueType.STRING, self.model
-        yield "tokenizer.ggml.pre", ValueType.STRING, self.pre
+        if self.pre is not None:
+            yield "tokenizer.ggml.pre", ValueType.STRING, self.pre
         yield "tokenizer.ggml.tokens", ValueType.ARRAY, Array(ValueType.STRING, self.tokens)
         if self.scores is not None:
             yield "tokenizer.ggml.scores", ValueType.ARRAY, Array(ValueType.FLOAT32, self.scores)

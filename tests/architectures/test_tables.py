@@ -25,6 +25,9 @@ from tests.goldens.describe import ggml_shape
 from tests.goldens.record import load
 from tests.tiny import first
 
+RESCALED = ("blocks.1.attention.output.weight", "blocks.1.feed_forward.value.weight")
+"""Of RWKV 6: computed, and so without a stored form."""
+
 
 def reader(files: dict[str, Any]) -> Any:
     return files.get
@@ -91,8 +94,10 @@ def test_the_way_back_gives_the_same_tensors_and_config(name: str) -> None:
             np.testing.assert_array_equal(values(source)[unused:], values(tensors[key])[unused:])
             assert not values(source)[:unused].any()
             continue
+        if tiny.MODELS[name].folded:
+            continue  # see test_hybrids
         np.testing.assert_array_equal(values(source), values(tensors[key]), strict=True, err_msg=key)
-        if not key.endswith("norm.weight"):
+        if not key.endswith(("norm.weight", *RESCALED)):
             assert source.storage is tensors[key].storage
             whole = row_count(source.shape)
             np.testing.assert_array_equal(source.raw(0, whole), tensors[key].raw(0, whole), strict=True)
@@ -102,6 +107,8 @@ def test_the_way_back_gives_the_same_tensors_and_config(name: str) -> None:
         "torch_dtype",
         "tie_word_embeddings",
     }
+    if tiny.MODELS[name].folded:
+        same = {key for key in same if "multiplier" not in key}
     assert {key: back.config[key] for key in same} == {key: config[key] for key in same}
     assert back.config["torch_dtype"] == "bfloat16"
     again = architectures.find(back.config).to_gguf(

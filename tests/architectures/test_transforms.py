@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from gguf_tools.architectures.config import HFConfig
 from gguf_tools.architectures.deepseek import SplitLatent
 from gguf_tools.architectures.gpt_oss import Deinterleave, DeinterleaveRows
+from gguf_tools.architectures.rwkv import Twice
+from gguf_tools.architectures.scaling import Scaled
 from gguf_tools.architectures.transforms import (
     IDENTITY,
     AddOne,
@@ -51,6 +53,9 @@ CONFIG = HFConfig(
 )
 SQUEEZE = Reshape(gguf=lambda shape: (shape[0], shape[-1]), hf=lambda shape: (shape[0], 1, shape[1]))
 UNGROUP = UngroupQKV("num_attention_heads", "num_key_value_heads")
+HALVED = Scaled(lambda config: [(None, (0.5, 4.0))])
+BY_ROWS = Scaled(lambda config: [(1, (2.0, 0.25)), (3, (2.0, 1.0)), (2, (2.0, 8.0))])
+COMPUTED = {"add one", "scaled", "scaled by rows"}
 
 
 def numbers(shape: tuple[int, ...], seed: int = 0) -> NDArray[np.float32]:
@@ -104,6 +109,12 @@ CASES: dict[str, tuple[Transform, list[tuple[int, ...]]]] = {
     "unstack rows": (UnstackRows("heads"), [(6, 5)]),
     "unstack and transpose": (Chain(UnstackRows("heads"), Transpose()), [(12, 5)]),
     "split latent heads": (SplitLatent(), [(30, 4)]),
+    "a copy": (Twice(), [(5, 3)]),
+    "a copy of a bias": (Twice(), [(5,)]),
+    "a vector of groups": (Reversed(Grouped("heads")), [(3, 4)]),
+    "factors of one": (Scaled(lambda config: [(None, (1.0, 1.0))]), [(5, 3)]),
+    "scaled": (HALVED, [(5, 3)]),
+    "scaled by rows": (BY_ROWS, [(6, 3)]),
 }
 
 
@@ -123,7 +134,7 @@ def test_the_inverse_undoes_it_for_any_rows(case: str, dtype: str, data: st.Data
         np.testing.assert_array_equal(values(new), values(old))
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case != "add one"])
+@pytest.mark.parametrize("case", [case for case in CASES if case not in COMPUTED])
 def test_transforms_that_only_move_rows_hand_the_stored_bytes_on(case: str) -> None:
     transform, shapes = CASES[case]
     before = [stored(numbers(shape, seed), "BF16") for seed, shape in enumerate(shapes)]
@@ -276,6 +287,9 @@ def test_computed_values_can_be_permuted_but_have_no_bytes() -> None:
         pytest.param(SkipRows(lambda config: 2), [(4,)], True, id="a vector has no rows to skip"),
         pytest.param(UnstackRows("heads"), [(7, 5)], False, id="a stack that does not divide"),
         pytest.param(UnstackRows("heads"), [(3, 5)], True, id="not a stack"),
+        pytest.param(Twice(), [(3, 4), (4, 3)], True, id="a copy that differs"),
+        pytest.param(BY_ROWS, [(5, 3)], False, id="scaled rows of wrong number"),
+        pytest.param(BY_ROWS, [(6,)], True, id="a scaled vector"),
         pytest.param(SPLIT, [(9, 6)], False, id="fused of wrong size"),
         pytest.param(SPLIT, [()], False, id="fused scalar"),
         pytest.param(SPLIT, [(3, 6), (1, 6), (5, 6)], True, id="part of wrong size"),

@@ -51,6 +51,11 @@ DELIBERATE_DIFFERENCES: tuple[Deliberate, ...] = (
         for kind in ("Q8_0", "Q4_K_M")
         for subject in ("tensor *attn_rel_b.weight", "file bytes")
     )
+    + tuple(
+        Deliberate("rwkv7", kind, subject, "its quantizer had an F32 file; from a BF16 one it keeps BF16")
+        for kind in ("Q8_0", "Q4_K_M")
+        for subject in ("tensor blk.*.time_mix_[avg][12].weight", "file bytes")
+    )
 )
 """Departures from llama.cpp b11434 in a file both make. The README's table is of inputs that llama.cpp
 refuses, or takes and should not."""

@@ -48,12 +48,14 @@ def _main() -> None:
     sys.path[:0] = [f"{llama_cpp}/gguf-py", llama_cpp]
     import convert_hf_to_gguf
     from conversion.base import TextModel
+    from conversion.rwkv import Rwkv6Model, Rwkv7Model
 
     logging.disable(logging.WARNING)
     recognise = TextModel.get_vocab_base_pre
     for checkpoint, target, outtype, pre in json.load(sys.stdin):
         told = (lambda name: lambda self, tokenizer: name)(pre)
         TextModel.get_vocab_base_pre = recognise if pre is None else told
+        Rwkv6Model.lerp_weights, Rwkv7Model.lerp_weights = {}, {}  # or the last checkpoint's count too
         sys.argv = ["convert_hf_to_gguf.py", checkpoint, "--outfile", target, "--outtype", outtype]
         convert_hf_to_gguf.main()
 

@@ -14,10 +14,11 @@ import json
 import shutil
 from pathlib import Path
 
-from . import encoders, first, packed, second, third
+from . import encoders, first, hybrids, packed, second, third
 from .base import TOKENIZERS, Tiny, decoder, normal, to_bf16, write_safetensors, write_sharded
 
 __all__ = [
+    "KNOWN",
     "MODELS",
     "NAMES",
     "PACKED_NAMES",
@@ -31,10 +32,19 @@ __all__ = [
     "write_sharded",
 ]
 
-_PLAIN: dict[str, Tiny] = {**first.MODELS, **second.MODELS, **third.MODELS, **encoders.MODELS}
+_PLAIN: dict[str, Tiny] = {
+    **first.MODELS,
+    **second.MODELS,
+    **third.MODELS,
+    **encoders.MODELS,
+    **hybrids.MODELS,
+}
 
 NAMES = tuple(_PLAIN)
 """Those with plain weights."""
+
+KNOWN = tuple(name for name, model in _PLAIN.items() if model.known and not model.foreign)
+"""Those transformers can load."""
 
 PACKED_NAMES = tuple(packed.PACKED)
 

@@ -119,6 +119,10 @@ class Tiny:
     """Whether its code is not in transformers but beside the published weights."""
     runs: bool = True
     """Whether both llama.cpp and transformers can run it."""
+    known: bool = True
+    """Whether transformers has its class and its tokenizer, without code that comes with a checkpoint."""
+    folded: bool = False
+    """Whether multipliers of the config go into the weights: an export has other weights, of equal effect."""
     newer: bool = False
     """Whether it needs a newer llama.cpp than `tests.llama` has; `tests.newer_llama` then judges it."""
 

@@ -496,3 +496,13 @@ def test_the_order_of_keys_is_the_converters(tmp_path: Path) -> None:
         "ggml.bos_token_id", "ggml.eos_token_id", "ggml.add_bos_token", "ggml.add_eos_token",
         "ggml.add_sep_token", "chat_template",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("without", "expected"), [("tokenizer.model", False), (None, None)])
+def test_jamba_puts_no_space_before_a_text_where_there_is_no_tokenizer_model(
+    without: str | None, expected: bool | None, tmp_path: Path
+) -> None:
+    draft = Draft("jamba", tmp_path)
+    if without:
+        (draft.directory / without).unlink()
+    assert draft.load().get("tokenizer.ggml.add_space_prefix") is expected

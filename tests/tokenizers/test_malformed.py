@@ -522,7 +522,7 @@ def texts(*values: str) -> Array:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": "rwkv"}, "vocabularies of this kind cannot be exported"),
+        ({"model": "plamo2"}, "vocabularies of this kind cannot be exported"),
         ({"model": 7}, "vocabularies of this kind cannot be exported"),
         ({"pre": "gemma4"}, "its BPE works on characters"),
         ({"pre": 7}, "structure is not known here"),

@@ -62,7 +62,7 @@ class Draft:
 
     Attributes:
         architecture: GGUF's.
-        tokenizer: tokenizer.json.
+        tokenizer: tokenizer.json; None where there is none.
         settings: tokenizer_config.json.
         config: config.json.
         files: other files to write (documents or texts by name), or None to remove one.
@@ -77,7 +77,8 @@ class Draft:
         self.files: dict[str, Any] = {}
 
     def _read(self, name: str) -> Any:
-        return json.loads((self.directory / name).read_text(encoding="utf-8"))
+        path = self.directory / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
     @property
     def vocab(self) -> dict[str, int]:

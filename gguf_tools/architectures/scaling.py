@@ -1,0 +1,83 @@
+"""Weights that absorb numbers of config.json, which the runtime then need not know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from ..errors import ArchitectureError
+from ..source import Source
+from ..spec import GGMLType
+from .config import HFConfig
+from .views import Joined, Mapped, Sliced
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Factors", "Scaled"]
+
+Factors: TypeAlias = Sequence[float]
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A matrix ↔ the same times numbers of config.json, by ranges of rows.
+
+    ``parts`` gives for each range, in their order, its number of rows and the factors; one range without
+    a number is all rows. The factors are applied one after the other, each product rounded to float32,
+    or to float16 for a float16 checkpoint, as llama.cpp's converter does. Where all are one the rows stay
+    what they are; otherwise the way back is off by a rounding.
+    """
+
+    parts: Callable[[HFConfig], Sequence[tuple[int | None, Factors]]]
+
+    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        return self._ranges(sources, config, _multiplied)
+
+    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        return self._ranges(sources, config, _divided)
+
+    def _ranges(
+        self, sources: Sequence[Source], config: HFConfig, apply: Callable[[Source, Factors], Source]
+    ) -> list[Source]:
+        (source,) = sources
+        parts = self.parts(config)
+        if all(factor == 1 for _, factors in parts for factor in factors):
+            return [source]
+        if len(parts) == 1:
+            return [apply(source, parts[0][1])]
+        sizes = [size or 0 for size, _ in parts]
+        if len(source.shape) != 2 or source.shape[0] != sum(sizes):
+            raise ArchitectureError(
+                "the fused projection has the wrong number of rows", found=source.shape, expected=sum(sizes)
+            )
+        bounds = np.cumsum([0, *sizes]).tolist()
+        pieces = [
+            apply(Sliced(source, start, (stop - start, source.shape[1])), factors)
+            for (start, stop), (_, factors) in zip(pairwise(bounds), parts, strict=True)
+        ]
+        return [Joined(pieces, source.shape)]
+
+
+def _multiplied(source: Source, factors: Factors) -> Source:
+    def product(x: NDArray[np.float32], storage: GGMLType | None) -> NDArray[np.float32]:
+        for factor in factors:
+            x = x * np.float32(factor)
+            if storage is GGMLType.F16:
+                x = x.astype(np.float16).astype(np.float32)
+        return x
+
+    return Mapped(source, product)
+
+
+def _divided(source: Source, factors: Factors) -> Source:
+    def quotient(x: NDArray[np.float32], _: GGMLType | None) -> NDArray[np.float32]:
+        for factor in reversed(factors):
+            x = x / np.float32(factor)
+        return x
+
+    return Mapped(source, quotient)
