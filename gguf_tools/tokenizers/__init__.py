@@ -91,6 +91,9 @@ def _load(
     metadata.extend(special_entries(files, len(vocabulary.tokens) if vocabulary.bounded else None))
     if architecture in _LIKE_LLAMA:
         metadata.extend(_llama_after(config))
+    if architecture == "nemotron":
+        metadata.set(ID_KEYS["pad"], 0, ValueType.UINT32)
+        metadata.set(ID_KEYS["unk"], 1, ValueType.UINT32)
     if architecture == "gemma":
         metadata.set(ID_KEYS["eot"], _CODE_GEMMA_EOT, ValueType.UINT32)
     if architecture in _NO_SPACE and vocabulary.model == "llama":

@@ -73,6 +73,13 @@ def test_keys_and_tensors_are_those_of_the_converter(name: str) -> None:
     }
 
 
+RESTATED = {"architectures", "model_type", "torch_dtype", "tie_word_embeddings"}
+RESTATED_BY = {
+    "lfm2": {"block_auto_adjust_ff_dim", "intermediate_size"},  # the width as it is after adjusting
+}
+"""Settings an export may say in another way; converting it again gives the same keys all the same."""
+
+
 @pytest.mark.parametrize("name", tiny.NAMES)
 def test_the_way_back_gives_the_same_tensors_and_config(name: str) -> None:
     family, config, tensors, side = converted(name)
@@ -88,12 +95,7 @@ def test_the_way_back_gives_the_same_tensors_and_config(name: str) -> None:
             assert source.storage is tensors[key].storage
             whole = row_count(source.shape)
             np.testing.assert_array_equal(source.raw(0, whole), tensors[key].raw(0, whole), strict=True)
-    same = set(config) & set(back.config) - {
-        "architectures",
-        "model_type",
-        "torch_dtype",
-        "tie_word_embeddings",
-    }
+    same = set(config) & set(back.config) - RESTATED - RESTATED_BY.get(name, set())
     assert {key: back.config[key] for key in same} == {key: config[key] for key in same}
     assert back.config["torch_dtype"] == "bfloat16"
     again = architectures.find(back.config).to_gguf(
