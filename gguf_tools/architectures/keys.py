@@ -239,7 +239,7 @@ class Windows:
     Args:
         default: what layers are where the config does not list them: by config and number, whether a layer
             slides.
-        stated: whether an export says that there is no window.
+        stated: whether an export says so where there is no window.
     """
 
     def __init__(self, default: Callable[[HFConfig, int], bool], *, stated: bool = False) -> None:
@@ -256,6 +256,8 @@ class Windows:
         if window is not None or self.stated:
             config["sliding_window"] = window
         if window is None:
+            if self.stated:  # or transformers looks for a pattern
+                config["layer_types"] = [layer_type(False)] * (facts.integer("block_count") or 0)
             return
         pattern = facts.find("attention.sliding_window_pattern")
         if isinstance(pattern, Array):

@@ -13,7 +13,7 @@ from .keys import Entry
 
 __all__ = ["GATING", "Gating"]
 
-GATING: Final[Mapping[str, int]] = {"softmax": 1, "sigmoid": 2}
+GATING: Final[dict[str, int]] = {"softmax": 1, "sigmoid": 2}
 """llama.cpp's numbers (``enum llama_expert_gating_func_type``) by HF's names."""
 
 

@@ -16,8 +16,9 @@ from ..container.metadata import Metadata
 from ..errors import TokenizerError
 from ..spec import ValueType
 from .export import export
-from .fast import load_bpe, load_llama_hf, load_wordpiece
+from .fast import load_bpe, load_llama_hf, load_unscored, load_wordpiece
 from .files import TokenizerFiles
+from .internlm2 import adds_space, load_internlm2, turn_end
 from .pretokenizers import check_name
 from .special import ADD_KEYS, ID_KEYS, special_entries
 from .spm import load_spm
@@ -55,7 +56,8 @@ def load(
         directory: the checkpoint.
         config: its config.json.
         kinds: tokenizers to look for, in order: ``"spm"`` (tokenizer.model), ``"llama-hf"`` (a
-            SentencePiece vocabulary in tokenizer.json), ``"bpe"`` and ``"wordpiece"`` (tokenizer.json).
+            SentencePiece vocabulary in tokenizer.json), ``"bpe"`` and ``"wordpiece"`` (tokenizer.json);
+            ``"internlm2"`` and ``"unscored"`` (XVERSE) are the first two by rules of a single family.
         architecture: GGUF's name of the model's architecture; some have keys of their own.
         pre: pre-tokenizer name to write instead of recognising it.
 
@@ -88,7 +90,11 @@ def _load(
     if architecture == "bert":
         metadata.set("tokenizer.ggml.token_type_count", _token_types(files, config), ValueType.UINT32)
     metadata.extend(vocabulary.entries())
+    if architecture == "internlm2":
+        metadata.extend(adds_space(files))
     metadata.extend(special_entries(files, len(vocabulary.tokens) if vocabulary.bounded else None))
+    if architecture == "internlm2" or "InternLM3ForCausalLM" in (config.get("architectures") or ()):
+        metadata.extend(turn_end(files))
     if architecture in _LIKE_LLAMA:
         metadata.extend(_llama_after(config))
     if architecture == "nemotron":
@@ -110,11 +116,20 @@ def _find(
             found = load_spm(files, config)
         elif kind == "llama-hf":
             found = load_llama_hf(files, config)
-        elif files.exists("tokenizer.json"):
+        elif kind == "internlm2":
+            found = load_internlm2(files, config)
+        elif not files.exists("tokenizer.json"):
+            continue
+        elif kind == "unscored":
+            found = load_unscored(files, config)
+        else:
             found = (load_wordpiece if kind == "wordpiece" else load_bpe)(files, config, pre)
         if found is not None:
             return found if pre is None else replace(found, pre=pre)
-    wanted = ["tokenizer.model"] * ("spm" in kinds) + ["tokenizer.json"]
+    wanted = [
+        *["tokenizer.model"] * bool({"spm", "internlm2"} & set(kinds)),
+        *["tokenizer.json"] * (set(kinds) != {"internlm2"}),
+    ]
     hint = ""
     if files.exists("tekken.json"):
         hint = "; tekken.json is Mistral's own format: take the tokenizer.json of the same model"

@@ -173,6 +173,8 @@ def _types(metadata: Mapping[str, Any], count: int) -> Sequence[Any]:
 
 
 def _scores(metadata: Mapping[str, Any], count: int) -> Sequence[float]:
+    if "tokenizer.ggml.scores" not in metadata:
+        return [ADDED_SCORE] * count
     scores = _array(metadata, "tokenizer.ggml.scores", count)
     for score in scores:
         if not isinstance(score, float) or not (abs(score) <= _LARGEST_SCORE or math.isinf(score)):

@@ -105,6 +105,8 @@ class Tiny:
     """Whether GELU is involved, which ggml looks up in a table of float16 values."""
     runs: bool = True
     """Whether both llama.cpp and transformers can run it."""
+    foreign: bool = False
+    """Whether only code published beside the weights, and no release of transformers, has its class."""
 
 
 def weight(name: str, *shape: int, scale: float = 0.06) -> tuple[str, F32]:

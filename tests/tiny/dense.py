@@ -1,4 +1,4 @@
-"""More decoders: dots.llm1, LFM2, Nemotron."""
+"""More decoders: dots.llm1, LFM2, Nemotron, and those whose code stands beside the weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,19 @@ from .second import (
     router,
     weights,
 )
-from .third import SHARED
+from .third import NOPE, RANK, ROPE, SHARED, latent
+
+LLAMA2 = {"bos_token_id": 1, "eos_token_id": 2, "vocab_size": 512}
+"""What the config says of the tokenizer of that name."""
+
+LLAMA2_ENDS = {"model.embed_tokens.weight": (512, WIDTH), "lm_head.weight": (512, WIDTH)}
+LLAMA3 = {
+    "factor": 8.0,
+    "high_freq_factor": 4.0,
+    "low_freq_factor": 1.0,
+    "original_max_position_embeddings": 64,
+    "rope_type": "llama3",
+}
 
 DOTS = PRE_NORMS | weights(attention(HEADS)) | named("self_attn.q_norm", "self_attn.k_norm", size=HEAD)
 LFM = named("operator_norm", "ffn_norm") | {
@@ -122,5 +134,228 @@ MODELS = {
         ),
         tokenizer="llama3",
         pre="llama-bpe",
+    ),
+    # Names after GPT-2's, frequencies as in Llama 3.
+    "exaone": Tiny(
+        config=config(
+            "ExaoneForCausalLM",
+            "exaone",
+            activation_function="silu",
+            head_dim=HEAD,
+            hidden_act=None,
+            layer_norm_epsilon=1e-5,
+            num_hidden_layers=None,
+            num_layers=2,
+            rms_norm_eps=None,
+            rope_scaling=LLAMA3,
+            tie_word_embeddings=True,
+        ),
+        tensors=lambda _: shaped(
+            {"transformer.wte.weight": (TOKENS, WIDTH), "transformer.ln_f.weight": (WIDTH,)},
+            [
+                {
+                    "transformer.h.{i}." + name + ".weight": shape
+                    for name, shape in {
+                        "ln_1": (WIDTH,),
+                        "attn.attention.q_proj": (WIDTH, WIDTH),
+                        "attn.attention.k_proj": (WIDTH // 2, WIDTH),
+                        "attn.attention.v_proj": (WIDTH // 2, WIDTH),
+                        "attn.attention.out_proj": (WIDTH, WIDTH),
+                        "ln_2": (WIDTH,),
+                        "mlp.c_fc_0": (INNER, WIDTH),
+                        "mlp.c_fc_1": (INNER, WIDTH),
+                        "mlp.c_proj": (WIDTH, INNER),
+                    }.items()
+                }
+            ]
+            * 2,
+        ),
+        tokenizer="llama3",
+        pre="llama-bpe",
+        kinds=("F32", "BF16"),  # llama.cpp does not load what its converter makes
+        foreign=True,
+    ),
+    # Layer norms, whose epsilon the config gives as one of RMS norms.
+    "orion": Tiny(
+        config=config("OrionForCausalLM", "orion", max_sequence_length=512, **LLAMA2),
+        tensors=lambda _: shaped(
+            LLAMA2_ENDS | with_bias({"model.norm": (WIDTH,)}),
+            [
+                with_bias({AT + "input_layernorm": (WIDTH,), AT + "post_attention_layernorm": (WIDTH,)})
+                | weights(attention())
+                | weights(mlp())
+            ]
+            * 2,
+        ),
+        tokenizer="llama2",
+        foreign=True,
+    ),
+    "xverse": Tiny(
+        config=config("XverseForCausalLM", "xverse", num_key_value_heads=None, rope_theta=None, **LLAMA2),
+        tensors=lambda _: shaped(
+            LLAMA2_ENDS | {"model.norm.weight": (WIDTH,)},
+            [PRE_NORMS | weights(attention(HEADS)) | weights(mlp())] * 2,
+        ),
+        tokenizer="llama2",
+        foreign=True,
+    ),
+    # Query, key and value in one, by groups of heads.
+    "internlm2": Tiny(
+        config=config(
+            "InternLM2ForCausalLM",
+            "internlm2",
+            rope_scaling={"factor": 2.0, "type": "dynamic"},
+            **LLAMA2 | {"rope_theta": 1000000.0},
+        ),
+        tensors=lambda _: shaped(
+            {
+                "model.tok_embeddings.weight": (512, WIDTH),
+                "model.norm.weight": (WIDTH,),
+                "output.weight": (512, WIDTH),
+            },
+            [
+                named("attention_norm", "ffn_norm")
+                | {
+                    AT + "attention.wqkv.weight": (2 * WIDTH, WIDTH),
+                    AT + "attention.wo.weight": (WIDTH, WIDTH),
+                    AT + "feed_forward.w1.weight": (INNER, WIDTH),
+                    AT + "feed_forward.w3.weight": (INNER, WIDTH),
+                    AT + "feed_forward.w2.weight": (WIDTH, INNER),
+                }
+            ]
+            * 2,
+        ),
+        tokenizer="llama2",
+        foreign=True,
+    ),
+    "internlm3": Tiny(
+        config=config(
+            "InternLM3ForCausalLM",
+            "internlm3",
+            bias=False,
+            head_dim=HEAD,
+            qkv_bias=False,
+            rope_scaling={"factor": 6.0, "rope_type": "dynamic"},
+            **LLAMA2,
+        ),
+        tensors=lambda _: shaped(
+            LLAMA2_ENDS | {"model.norm.weight": (WIDTH,)},
+            [PRE_NORMS | weights(attention()) | weights(mlp())] * 2,
+        ),
+        tokenizer="llama2",
+        foreign=True,
+    ),
+    "minicpm": Tiny(
+        config=config(
+            "MiniCPMForCausalLM",
+            "minicpm",
+            dim_model_base=64,
+            scale_depth=1.4,
+            scale_emb=12,
+            **LLAMA2 | {"tie_word_embeddings": True},
+        ),
+        tensors=lambda _: shaped(
+            {"model.embed_tokens.weight": (512, WIDTH), "model.norm.weight": (WIDTH,)},
+            [PRE_NORMS | weights(attention()) | weights(mlp())] * 2,
+        ),
+        tokenizer="llama2",
+        foreign=True,
+    ),
+    # Factors for long and for short texts.
+    "minicpm-longrope": Tiny(
+        config=config(
+            "MiniCPMForCausalLM",
+            "minicpm",
+            dim_model_base=256,
+            rope_scaling={
+                "long_factor": [1 + 0.25 * i for i in range(32)],
+                "original_max_position_embeddings": 512,
+                "rope_type": "longrope",
+                "short_factor": [1 + 0.0625 * i for i in range(32)],
+            },
+            scale_depth=1.4,
+            scale_emb=12,
+            **LLAMA2,
+        ),
+        tensors=lambda _: shaped(
+            LLAMA2_ENDS | {"model.norm.weight": (WIDTH,)},
+            [PRE_NORMS | weights(attention()) | weights(mlp())] * 2,
+        ),
+        tokenizer="llama2",
+        foreign=True,
+    ),
+    # Latent attention, computed head by head.
+    "minicpm3": Tiny(
+        config=config(
+            "MiniCPM3ForCausalLM",
+            "minicpm3",
+            dim_model_base=256,
+            kv_lora_rank=RANK,
+            q_lora_rank=96,
+            qk_nope_head_dim=NOPE,
+            qk_rope_head_dim=ROPE,
+            rope_scaling={
+                "long_factor": [1 + 0.25 * i for i in range(16)],
+                "original_max_position_embeddings": 512,
+                "short_factor": [1 + 0.0625 * i for i in range(16)],
+                "type": "longrope",
+            },
+            scale_depth=1.4,
+            scale_emb=12,
+            **LLAMA2 | {"num_key_value_heads": HEADS, "tie_word_embeddings": True},
+        ),
+        tensors=lambda _: shaped(
+            {"model.embed_tokens.weight": (512, WIDTH), "model.norm.weight": (WIDTH,)},
+            [PRE_NORMS | latent(low_rank=True) | weights(mlp())] * 2,
+        ),
+        tokenizer="llama2",
+        foreign=True,
+    ),
+    # Layers of different widths.
+    "openelm": Tiny(
+        config={
+            "activation_fn_name": "swish",
+            "architectures": ["OpenELMForCausalLM"],
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+            "ffn_dim_divisor": 128,
+            "ffn_multipliers": [0.5, 1.4],
+            "ffn_with_glu": True,
+            "head_dim": HEAD,
+            "max_context_length": 512,
+            "model_dim": WIDTH,
+            "model_type": "openelm",
+            "normalize_qk_projections": True,
+            "num_gqa_groups": 2,
+            "num_kv_heads": [1, 2],
+            "num_query_heads": [2, 4],
+            "num_transformer_layers": 2,
+            "rope_freq_constant": 10000,
+            "share_input_output_layers": True,
+            "torch_dtype": "bfloat16",
+            "transformers_version": "4.57.6",
+            "vocab_size": 512,
+        },
+        tensors=lambda _: shaped(
+            {"transformer.token_embeddings.weight": (512, WIDTH), "transformer.norm.weight": (WIDTH,)},
+            [
+                {
+                    "transformer.layers.{i}." + name + ".weight": shape
+                    for name, shape in {
+                        "attn.qkv_proj": ((heads + 2 * keys) * HEAD, WIDTH),
+                        "attn.q_norm": (HEAD,),
+                        "attn.k_norm": (HEAD,),
+                        "attn.out_proj": (WIDTH, heads * HEAD),
+                        "ffn.proj_1": (2 * inner, WIDTH),
+                        "ffn.proj_2": (WIDTH, inner),
+                        "ffn_norm": (WIDTH,),
+                        "attn_norm": (WIDTH,),
+                    }.items()
+                }
+                for heads, keys, inner in ((2, 1, 128), (4, 2, 384))
+            ],
+        ),
+        tokenizer="llama2",
+        foreign=True,
     ),
 }
