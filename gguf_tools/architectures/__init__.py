@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from ..errors import ArchitectureError
 from . import (
+    apertus,
     bert,
     cohere,
     deepseek,
@@ -63,6 +64,7 @@ __all__ = [
 ]
 
 ARCHITECTURES: Final[tuple[Architecture, ...]] = (
+    apertus.ARCHITECTURE,
     bert.ARCHITECTURE,
     *cohere.ARCHITECTURES,
     deepseek.ARCHITECTURE,

@@ -15,6 +15,7 @@ from ..source import Source
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig
 from .keys import Entry, KeyRule
+from .scalars import Scalars
 from .tensors import COMMON_DROPS, Drop, Rule, dropped, expand, translate
 
 __all__ = ["Architecture", "FromConfig", "GGUFSide", "HFClass", "HFSide"]
@@ -111,6 +112,7 @@ class Architecture:
             check config.json may stand in either.
         tensors: rules for tensors.
         computed: tensors made from config.json.
+        scalars: tensors that become keys, which are written first of all.
         drops: tensors left out, besides `COMMON_DROPS`.
         drops_beyond: layers after the last are left out too: they predict further tokens.
         renames: (regular expression, replacement) applied to HF names before anything else.
@@ -129,6 +131,7 @@ class Architecture:
     prefix: str = "model."
     heads: tuple[str, ...] = ("lm_head.",)
     computed: tuple[FromConfig, ...] = ()
+    scalars: tuple[Scalars, ...] = ()
     drops: tuple[Drop, ...] = ()
     drops_beyond: bool = False
     renames: tuple[tuple[str, str], ...] = ()
@@ -191,6 +194,8 @@ class Architecture:
         metadata = [(f"{self.name}.{key}", kind, value) for group in entries for key, kind, value in group]
         layers = next(value for key, _, value in metadata if key.endswith(".block_count"))
         sources, original, left_out = self._named(tensors, layers)
+        scalars = [rule.forward(sources, layers) for rule in self.scalars]
+        metadata[:0] = scalars
         hint = ""
         quantization = facts.find("quantization_config")
         if isinstance(quantization, Mapping):
@@ -200,7 +205,7 @@ class Architecture:
         translated = translate(instances, sources, facts, inverse=False, shown=original, hint=hint)
         extra = [(rule.name, made) for rule in self.computed if (made := rule.forward(facts)) is not None]
         first, shared, _ = map(len, entries)
-        return GGUFSide(metadata, first, shared, extra + translated, left_out, facts.notes)
+        return GGUFSide(metadata, len(scalars) + first, shared, extra + translated, left_out, facts.notes)
 
     def to_hf(
         self, metadata: Mapping[str, Any], tensors: Mapping[str, Source], *, dtype: str | None = None
@@ -235,8 +240,10 @@ class Architecture:
         files = self.extras(facts, config) if self.extras else {}
         completed = HFConfig(self.complete(config), read_json=files.get)
         notes += self._compared(completed, facts)
-        instances = expand(self.tensors, facts.integer("block_count") or 0, completed)
+        layers = facts.integer("block_count") or 0
+        instances = expand(self.tensors, layers, completed)
         translated = translate(instances, rest, completed, inverse=True)
+        translated += [made for rule in self.scalars for made in rule.inverse(facts, layers)]
         if not chosen.prefixed:
             translated = [(name.removeprefix(self.prefix), source) for name, source in translated]
         return HFSide(config, translated, notes, files)

@@ -17,7 +17,8 @@ def load_model(directory: Path, *, encoder: bool = False) -> Any:
 
     torch.set_num_threads(1)
     kind = AutoModel if encoder else AutoModelForCausalLM
-    return kind.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager").eval()
+    model = kind.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager")
+    return model.float().eval()  # xIELU keeps its parameters in bfloat16 whatever it is asked for
 
 
 def load_tokenizer(directory: Path) -> Any:
