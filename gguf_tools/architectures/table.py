@@ -193,7 +193,7 @@ class Architecture:
         entries = [[entry for rule in rules for entry in rule.forward(facts)] for rules in self._key_rules]
         metadata = [(f"{self.name}.{key}", kind, value) for group in entries for key, kind, value in group]
         layers = next(value for key, _, value in metadata if key.endswith(".block_count"))
-        sources, original, left_out = self._named(tensors, layers)
+        sources, original, left_out = self._named(tensors, layers, facts)
         scalars = [rule.forward(sources, layers) for rule in self.scalars]
         metadata[:0] = scalars
         hint = ""
@@ -256,7 +256,7 @@ class Architecture:
         return [entry for rules in self._key_rules for rule in rules for entry in rule.forward(config)]
 
     def _named(
-        self, tensors: Mapping[str, Source], layers: int
+        self, tensors: Mapping[str, Source], layers: int, config: HFConfig
     ) -> tuple[dict[str, Source], dict[str, str], list[tuple[str, str]]]:
         """Tensors under the names the rules use, their original names, and those dropped with reasons."""
         sources: dict[str, Source] = {}
@@ -268,7 +268,7 @@ class Architecture:
                 name = re.sub(pattern, replacement, name)
             if not name.startswith((self.prefix, *self.heads)):
                 name = self.prefix + name
-            if (reason := dropped((*COMMON_DROPS, *self.drops), name)) is not None:
+            if (reason := dropped((*COMMON_DROPS, *self.drops), name, config)) is not None:
                 left_out.append((given, reason))
             elif self.drops_beyond and (at := _LAYER.match(name)) and int(at[1]) >= layers:
                 left_out.append((given, "beyond num_hidden_layers: predicts several tokens at once"))

@@ -100,6 +100,8 @@ def _load(
     if architecture == "nemotron":
         metadata.set(ID_KEYS["pad"], 0, ValueType.UINT32)
         metadata.set(ID_KEYS["unk"], 1, ValueType.UINT32)
+    if architecture == "hunyuan-dense":
+        metadata.extend(_hunyuan_after(files))
     if architecture == "gemma":
         metadata.set(ID_KEYS["eot"], _CODE_GEMMA_EOT, ValueType.UINT32)
     if architecture in _NO_SPACE and vocabulary.model == "llama":
@@ -144,6 +146,13 @@ def _llama_before(files: TokenizerFiles) -> Iterator[Entry]:
     prefix = (files.json("tokenizer_config.json") or {}).get("add_prefix_space")
     if isinstance(prefix, bool):
         yield _ADD_SPACE, ValueType.BOOL, prefix
+
+
+def _hunyuan_after(files: TokenizerFiles) -> Iterator[Entry]:
+    """The first of several tokens that end a generation is what ends a turn."""
+    ends = (files.json("generation_config.json") or {}).get("eos_token_id")
+    if isinstance(ends, list) and len(ends) > 1 and type(ends[0]) is int and 0 <= ends[0] < 1 << 32:
+        yield ID_KEYS["eot"], ValueType.UINT32, ends[0]
 
 
 def _token_types(files: TokenizerFiles, config: Mapping[str, Any]) -> int:
