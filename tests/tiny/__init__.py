@@ -26,6 +26,7 @@ __all__ = [
     "decoder",
     "normal",
     "to_bf16",
+    "write",
     "write_safetensors",
     "write_sharded",
 ]
@@ -37,8 +38,11 @@ NAMES = tuple(MODELS)
 
 def build(name: str, directory: Path) -> Path:
     """Write the checkpoint ``name`` to ``directory/tiny-<name>`` afresh and return that path."""
-    model = MODELS[name]
-    target = directory / f"tiny-{name}"
+    return write(MODELS[name], directory / f"tiny-{name}")
+
+
+def write(model: Tiny, target: Path) -> Path:
+    """Write a checkpoint to the directory ``target`` afresh and return that path."""
     if target.exists():
         shutil.rmtree(target)
     target.mkdir(parents=True)
