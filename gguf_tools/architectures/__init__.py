@@ -19,6 +19,7 @@ from ..errors import ArchitectureError
 from . import (
     apertus,
     bert,
+    bitnet,
     cohere,
     deepseek,
     dots1,
@@ -67,6 +68,7 @@ __all__ = [
 ARCHITECTURES: Final[tuple[Architecture, ...]] = (
     apertus.ARCHITECTURE,
     bert.ARCHITECTURE,
+    bitnet.ARCHITECTURE,
     *cohere.ARCHITECTURES,
     deepseek.ARCHITECTURE,
     dots1.ARCHITECTURE,

@@ -454,3 +454,25 @@ BAICHUAN = Tiny(
 """Query, key and value in one, and as many layers as llama.cpp knows the rotated Baichuan by. Its converter
 (b11434) ends in endless recursion on this class, so there is no golden of it, and it is not among the others.
 """
+
+BITNET = Tiny(
+    config=config(
+        "BitnetForCausalLM",
+        "llama",
+        **LLAMA2 | {"tie_word_embeddings": True},
+    ),
+    tensors=lambda _: shaped(
+        {"model.embed_tokens.weight": (512, WIDTH), "model.norm.weight": (WIDTH,)},
+        [
+            PRE_NORMS
+            | named("self_attn.inner_attn_ln", "mlp.ffn_layernorm")
+            | weights(attention())
+            | weights(mlp())
+        ]
+        * 2,
+    ),
+    tokenizer="llama2",
+    foreign=True,
+)
+"""Weights of any value, which conversion rounds to three: what an export cannot undo, so it is not among the
+others either."""
