@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gguf_tools.architectures.config import HFConfig
 from gguf_tools.architectures.deepseek import SplitLatent
 from gguf_tools.architectures.gpt_oss import Deinterleave
+from gguf_tools.architectures.plamo import GroupHeads
 from gguf_tools.architectures.transforms import (
     IDENTITY,
     AddOne,
@@ -41,6 +42,7 @@ SPLIT = SplitRows(lambda config: SIZES)
 CONFIG = HFConfig(
     {
         "heads": 3,
+        "n_shared_head": 3,
         "num_attention_heads": 6,
         "num_key_value_heads": 2,
         "qk_nope_head_dim": 2,
@@ -98,6 +100,8 @@ CASES: dict[str, tuple[Transform, list[tuple[int, ...]]]] = {
     "two in a row": (Chain(Transpose(), StackExperts()), [(4, 7)]),
     "de-interleave experts": (Deinterleave(), [(3, 5, 8)]),
     "de-interleave biases": (Deinterleave(), [(3, 8)]),
+    "group heads that take turns": (GroupHeads(), [(12, 4)]),
+    "group heads along rows": (GroupHeads(columns=True), [(4, 12)]),
     "split latent heads": (SplitLatent(), [(30, 4)]),
 }
 
