@@ -93,7 +93,7 @@ def _load(
     if architecture == "internlm2":
         metadata.extend(adds_space(files))
     metadata.extend(special_entries(files, len(vocabulary.tokens) if vocabulary.bounded else None))
-    if architecture == "internlm2" or "InternLM3ForCausalLM" in (config.get("architectures") or ()):
+    if architecture == "internlm2" or config.get("architectures") == ["InternLM3ForCausalLM"]:
         metadata.extend(turn_end(files))
     if architecture in _LIKE_LLAMA:
         metadata.extend(_llama_after(config))

@@ -45,7 +45,8 @@ def load_internlm2(files: TokenizerFiles, config: Mapping[str, Any]) -> Vocabula
         )
     tokens = [_STAND_IN if piece.text == "\0" else piece.text for piece in pieces[:size]]
     scores = [piece.score for piece in pieces[:size]]
-    types = [_type(piece.text, piece.type) for piece in pieces[:size]]
+    bytewise = any(piece.type is PieceType.BYTE for piece in pieces)
+    types = [_type(piece.text, piece.type, bytewise) for piece in pieces[:size]]
     for text in files.json("added_tokens.json") or {}:  # at the end, whatever its id
         tokens.append(text)
         scores.append(ADDED_SCORE)
@@ -64,8 +65,9 @@ def load_internlm2(files: TokenizerFiles, config: Mapping[str, Any]) -> Vocabula
     return Vocabulary("llama", "default", tokens, types, scores=scores)
 
 
-def _type(text: str, kind: PieceType) -> TokenType:
-    if text.startswith("[UNUSED"):
+def _type(text: str, kind: PieceType, bytewise: bool) -> TokenType:
+    """``bytewise``: whether there are pieces for bytes; then sentencepiece has no use for a zero byte."""
+    if text.startswith("[UNUSED") or (text == "\0" and bytewise):
         return TokenType.UNUSED
     return TokenType.NORMAL if kind is PieceType.USER_DEFINED else TokenType(kind)
 

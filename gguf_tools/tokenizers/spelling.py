@@ -173,7 +173,7 @@ def _types(metadata: Mapping[str, Any], count: int) -> Sequence[Any]:
 
 
 def _scores(metadata: Mapping[str, Any], count: int) -> Sequence[float]:
-    if "tokenizer.ggml.scores" not in metadata:
+    if metadata.get("general.architecture") == "xverse" and "tokenizer.ggml.scores" not in metadata:
         return [ADDED_SCORE] * count
     scores = _array(metadata, "tokenizer.ggml.scores", count)
     for score in scores:

@@ -19,13 +19,12 @@ from gguf_tools.errors import CheckpointError, GGUFToolsError, TokenizerError
 from gguf_tools.spec import ValueType
 from gguf_tools.tokenizers import export, load
 from gguf_tools.tokenizers.vocabulary import MAX_TOKENS
-from tests import tiny
-from tests.tokenizers.variants import KINDS, Draft, Json, added, loaded
+from tests.tokenizers.variants import ARCHITECTURE, KINDS, Draft, Json, added, loaded
 
 SOON = 1.0
 """Seconds a refusal may take."""
 
-BASES = ("llama", "qwen2", "bert", "mistral", "llama-hf")
+BASES = ("llama", "qwen2", "bert", "mistral", "llama-hf", "internlm2")
 
 SIDE_FILES: Json = {
     "special_tokens_map.json": {"pad_token": {"content": "x"}, "additional_special_tokens": ["y"]},
@@ -611,7 +610,7 @@ METADATA_VALUES: tuple[Any, ...] = (
 )
 
 
-@pytest.mark.parametrize("base", tiny.NAMES)
+@pytest.mark.parametrize("base", ARCHITECTURE)
 def test_any_value_of_any_key_is_exported_or_refused(base: str, tmp_path: Path) -> None:
     metadata: dict[str, Any] = dict(Draft(base, tmp_path).load())
     metadata |= {"general.architecture": "llama", "llama.context_length": 5}

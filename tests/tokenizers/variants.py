@@ -21,6 +21,9 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "qwen2": ("spm", "bpe"),
     "gemma3": ("spm", "bpe"),
     "bert": ("wordpiece",),
+    "hunyuan-dense": ("bpe",),
+    "internlm2": ("internlm2",),
+    "xverse": ("unscored",),
 }
 """Tokenizers looked for, by GGUF architecture, in order."""
 
@@ -33,6 +36,10 @@ ARCHITECTURE: Final[Mapping[str, str]] = {
     "qwen3": "qwen2",
     "gemma3": "gemma3",
     "bert": "bert",
+    "hunyuan": "hunyuan-dense",
+    "internlm2": "internlm2",
+    "internlm3": "llama",
+    "xverse": "xverse",
 }
 """GGUF architecture of a tiny checkpoint, as far as tokenizers go."""
 
