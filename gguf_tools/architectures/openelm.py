@@ -12,7 +12,7 @@ from typing import Any, Final
 from ..container.metadata import Array
 from ..errors import ArchitectureError, FormatError
 from ..spec import ValueType
-from .config import GGUFFacts, HFConfig, rounded, whole
+from .config import GGUFFacts, HFConfig, real, rounded, whole
 from .decoder import norms, renamed
 from .keys import CONTEXT, LAYERS, WIDTH, Assumed, Computed, Entry, HeadDim, Key, RowsOf
 from .table import Architecture, HFClass
@@ -20,6 +20,7 @@ from .tensors import Rule
 from .transforms import SplitMiddle
 
 _BLOCK: Final = "transformer.layers.{i}"
+_MAX_INT32: Final = 2**31 - 1
 
 
 def _listed(config: HFConfig, key: str) -> list[Any]:
@@ -49,7 +50,7 @@ class _PerLayer:
         self.gguf, self.hf = gguf, hf
 
     def forward(self, config: HFConfig) -> Iterator[Entry]:
-        counts = [whole(count, self.hf) for count in _listed(config, self.hf)]
+        counts = [whole(count, self.hf, most=_MAX_INT32) for count in _listed(config, self.hf)]
         yield self.gguf, ValueType.ARRAY, Array(ValueType.INT32, counts)
 
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
@@ -61,12 +62,11 @@ class _Widths:
 
     def forward(self, config: HFConfig) -> Iterator[Entry]:
         width, divisor = config.integer("model_dim"), config.integer("ffn_dim_divisor")
-        widths = [
-            _divisible(factor * width, divisor)
-            if isinstance(factor, int | float)
-            else whole(factor, "ffn_multipliers")
-            for factor in _listed(config, "ffn_multipliers")
-        ]
+        widths = []
+        for factor in _listed(config, "ffn_multipliers"):
+            real(factor, "ffn_multipliers")  # checks it; the product comes before any rounding
+            inner = _divisible(float(factor) * width, divisor)
+            widths.append(whole(inner, "ffn_multipliers", most=_MAX_INT32))
         yield "feed_forward_length", ValueType.ARRAY, Array(ValueType.INT32, widths)
 
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
