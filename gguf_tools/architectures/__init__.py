@@ -125,13 +125,13 @@ def by_gguf_name(name: object) -> Architecture:
     """
     by_name = {architecture.name: architecture for architecture in ARCHITECTURES}
     if not isinstance(name, str) or name not in by_name:
-        raise _unsupported(str(name), by_name, path=None, key="general.architecture")
+        raise _unsupported(name, by_name, path=None, key="general.architecture")
     return by_name[name]
 
 
-def _unsupported(name: str, known: Iterable[str], *, path: str | None, key: str) -> ArchitectureError:
+def _unsupported(name: object, known: Iterable[str], *, path: str | None, key: str) -> ArchitectureError:
     names = sorted(known)
-    nearest = get_close_matches(name[:100], names, n=1, cutoff=0.5)
+    nearest = get_close_matches(name[:100], names, n=1, cutoff=0.5) if isinstance(name, str) else []
     guess = f"did you mean {nearest[0]}? " if nearest else ""
     return ArchitectureError(
         f"unsupported architecture; {guess}supported: {', '.join(names)}", path=path, key=key, found=name
