@@ -82,7 +82,8 @@ def _load(
     pre: str | None,
 ) -> Metadata:
     metadata = Metadata()
-    if architecture in _PREFIXED:
+    internlm3 = config.get("architectures") == ["InternLM3ForCausalLM"]
+    if architecture in _PREFIXED and not internlm3:
         metadata.extend(_llama_before(files))
     if architecture == "phi2":
         metadata.set(ADD_KEYS["bos"], False, ValueType.BOOL)
@@ -90,10 +91,12 @@ def _load(
     if architecture == "bert":
         metadata.set("tokenizer.ggml.token_type_count", _token_types(files, config), ValueType.UINT32)
     metadata.extend(vocabulary.entries())
+    if internlm3:
+        metadata.extend(_llama_before(files))
     if architecture == "internlm2":
         metadata.extend(adds_space(files))
     metadata.extend(special_entries(files, len(vocabulary.tokens) if vocabulary.bounded else None))
-    if architecture == "internlm2" or config.get("architectures") == ["InternLM3ForCausalLM"]:
+    if architecture == "internlm2" or internlm3:
         metadata.extend(turn_end(files))
     if architecture in _LIKE_LLAMA:
         metadata.extend(_llama_after(config))

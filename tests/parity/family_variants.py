@@ -48,6 +48,10 @@ def _no_end_of_turn(draft: Draft) -> None:
     draft.settings["added_tokens_decoder"][str(LAST)]["special"] = False
 
 
+def _no_space(draft: Draft) -> None:
+    draft.settings["add_prefix_space"] = False
+
+
 def _unscored(draft: Draft) -> None:
     """Tokens added after the model's, and a zero byte among the model's."""
     (zero,) = (text for text, token_id in draft.vocab.items() if token_id == LAST)
@@ -73,6 +77,7 @@ VARIANTS: Final[dict[str, Variant]] = {
     "InternLM 2 with tokens in tokenizer.json": Variant("internlm2", _only_in_tokenizer_json, None),
     "InternLM 2 with added_tokens.json": Variant("internlm2", _at_the_end, None),
     "InternLM 3 for chats": Variant("internlm3", _chat, None),
+    "InternLM 3 that says what it adds": Variant("internlm3", _no_space, None),
     "InternLM 3 with an ordinary end of turn": Variant("internlm3", _no_end_of_turn, None),
     "XVERSE with added tokens": Variant("xverse", _unscored, None),
     "HunYuan with one end": Variant("hunyuan", _one_end, "llama-bpe"),
