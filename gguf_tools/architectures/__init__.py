@@ -18,11 +18,15 @@ from typing import Any, Final
 from ..errors import ArchitectureError
 from ..source import Source
 from . import (
+    apertus,
     bert,
+    bitnet,
     cohere,
     deepseek,
     distilbert,
+    dots1,
     ernie,
+    exaone,
     exaone4,
     falcon_h1,
     gemma,
@@ -32,16 +36,23 @@ from . import (
     gpt_oss,
     granite,
     granite_hybrid,
+    hunyuan,
     jamba,
     jina_bert,
+    lfm2,
     llama,
     llama_like,
+    llama_unlisted,
     mamba,
+    minicpm,
     modern_bert,
+    nemotron,
     nemotron_h,
     nomic_bert,
     olmo,
+    openelm,
     phi,
+    plamo,
     qwen2,
     qwen3,
     qwen_moe,
@@ -74,10 +85,14 @@ __all__ = [
 ARCHITECTURES: Final[tuple[Architecture, ...]] = (
     *roberta.ARCHITECTURES,  # before BERT, which takes what these do not claim
     distilbert.ARCHITECTURE,
+    apertus.ARCHITECTURE,
     bert.ARCHITECTURE,
+    bitnet.ARCHITECTURE,
     *cohere.ARCHITECTURES,
     deepseek.ARCHITECTURE,
+    dots1.ARCHITECTURE,
     *ernie.ARCHITECTURES,
+    exaone.ARCHITECTURE,
     exaone4.ARCHITECTURE,
     falcon_h1.ARCHITECTURE,
     *gemma.ARCHITECTURES,
@@ -87,16 +102,23 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
     gpt_oss.ARCHITECTURE,
     *granite.ARCHITECTURES,
     granite_hybrid.ARCHITECTURE,
+    hunyuan.ARCHITECTURE,
     jamba.ARCHITECTURE,
     jina_bert.ARCHITECTURE,
+    lfm2.ARCHITECTURE,
     llama.ARCHITECTURE,
     *llama_like.ARCHITECTURES,
+    *llama_unlisted.ARCHITECTURES,
     *mamba.ARCHITECTURES,
+    *minicpm.ARCHITECTURES,
     modern_bert.ARCHITECTURE,
+    nemotron.ARCHITECTURE,
     *nemotron_h.ARCHITECTURES,
     *nomic_bert.ARCHITECTURES,
     *olmo.ARCHITECTURES,
+    openelm.ARCHITECTURE,
     *phi.ARCHITECTURES,
+    plamo.ARCHITECTURE,
     qwen2.ARCHITECTURE,
     qwen3.ARCHITECTURE,
     *qwen_moe.ARCHITECTURES,
@@ -139,9 +161,9 @@ def of_file(metadata: Mapping[str, Any], tensors: Mapping[str, Source]) -> Archi
     raise _unsupported(str(name), known, path=None, key="general.architecture")
 
 
-def _unsupported(name: str, known: Iterable[str], *, path: str | None, key: str) -> ArchitectureError:
+def _unsupported(name: object, known: Iterable[str], *, path: str | None, key: str) -> ArchitectureError:
     names = sorted(known)
-    nearest = get_close_matches(name[:100], names, n=1, cutoff=0.5)
+    nearest = get_close_matches(name[:100], names, n=1, cutoff=0.5) if isinstance(name, str) else []
     guess = f"did you mean {nearest[0]}? " if nearest else ""
     return ArchitectureError(
         f"unsupported architecture; {guess}supported: {', '.join(names)}", path=path, key=key, found=name

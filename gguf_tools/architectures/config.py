@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import ArchitectureError, FormatError
 from ..source import Source
 
-__all__ = ["MAX_LAYERS", "MAX_UINT32", "GGUFFacts", "HFConfig", "rounded", "shortest"]
+__all__ = ["MAX_LAYERS", "MAX_UINT32", "GGUFFacts", "HFConfig", "rounded", "shortest", "simplest"]
 
 MAX_UINT32: Final = 0xFFFF_FFFF
 
@@ -124,6 +124,15 @@ def rounded(value: float) -> float:
 def shortest(value: float) -> float:
     """The shortest decimal that rounds to the same float32: 1e-05, not 9.99999974e-06."""
     return float(str(np.float32(value)))
+
+
+def simplest(near: float, function: Callable[[float], float], value: float) -> float:
+    """The decimal with the fewest digits near ``near`` whose ``function`` is ``value`` in float32."""
+    for digits in range(1, 17):
+        candidate = float(f"{near:.{digits}g}")
+        if np.float32(function(candidate)) == np.float32(value):
+            return candidate
+    return near
 
 
 class GGUFFacts:

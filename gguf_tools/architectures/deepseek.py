@@ -13,37 +13,13 @@ from .config import GGUFFacts, HFConfig, real, shortest
 from .decoder import BLOCK, FFN, OUTPUT, PRE_NORMS, TIED, experts, norms
 from .keys import CAUSAL, RMS_EPS, SIZES, Assumed, Computed, Entry, Key, KeyRule, RowsOf, experts_keys
 from .rope import Rope
+from .routing import GATING, Gating
 from .table import Architecture, HFClass
 from .tensors import Rule
 from .transforms import Transform
 from .views import Gathered, Joined, Sliced, Transposed
 
-_GATING: Final = {"softmax": 1, "sigmoid": 2}
 _V2, _V3 = "DeepseekV2ForCausalLM", "DeepseekV3ForCausalLM"
-
-
-class _Gating:
-    """How routers make weights of logits ↔ ggml's number for it."""
-
-    def forward(self, config: HFConfig) -> Iterator[Entry]:
-        function = config.find("scoring_func")
-        if function is None:
-            return
-        if function not in _GATING:
-            raise ArchitectureError(
-                "a router that llama.cpp does not know",
-                path="config.json",
-                key="scoring_func",
-                found=function,
-                expected=" or ".join(_GATING),
-            )
-        yield "expert_gating_func", ValueType.UINT32, _GATING[function]
-
-    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
-        names = {number: name for name, number in _GATING.items()}
-        function = names.get(facts.integer("expert_gating_func") or 0)
-        if function is not None:
-            config["scoring_func"] = function
 
 
 class _Latent:
@@ -225,7 +201,7 @@ ARCHITECTURE: Final = Architecture(
             },
         ),
     ),
-    choose=lambda facts: _V3 if facts.integer("expert_gating_func") == _GATING["sigmoid"] else _V2,
+    choose=lambda facts: _V3 if facts.integer("expert_gating_func") == GATING["sigmoid"] else _V2,
     tokenizer_kinds=("bpe",),
     drops_beyond=True,
     keys=(
@@ -237,7 +213,7 @@ ARCHITECTURE: Final = Architecture(
         *experts_keys("n_routed_experts"),
         Key("expert_group_count", "n_group", optional=True),
         Key("expert_group_used_count", "topk_group", optional=True),
-        _Gating(),
+        Gating(),
         Computed("attention.key_length", ValueType.UINT32, _key_length),
         Computed("attention.value_length", ValueType.UINT32, lambda config: config.integer("kv_lora_rank")),
     ),

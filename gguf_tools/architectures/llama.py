@@ -1,4 +1,4 @@
-"""Llama, Mistral and Mixtral."""
+"""Llama, Mistral and Mixtral, and InternLM 3, which exports call a Llama."""
 
 from __future__ import annotations
 
@@ -66,6 +66,7 @@ ARCHITECTURE: Final = Architecture(
         HFClass("LlamaModel", "llama", _DEFAULTS, _NULLS),
         HFClass("MistralForCausalLM", "mistral", _MISTRAL_DEFAULTS, _MISTRAL_NULLS),
         HFClass("MixtralForCausalLM", "mixtral", _MIXTRAL_DEFAULTS, _MISTRAL_NULLS),
+        HFClass("InternLM3ForCausalLM", "internlm3", _DEFAULTS, _MISTRAL_NULLS),
     ),
     choose=_choose,
     tokenizer_kinds=("tekken", "spm", "llama-hf", "bpe"),
@@ -73,7 +74,7 @@ ARCHITECTURE: Final = Architecture(
         *SIZES,
         KV_HEADS,
         CAUSAL,
-        Rope(kinds=("linear", "yarn", "llama3")),
+        Rope(kinds=("linear", "yarn", "llama3", "dynamic")),
         RMS_EPS,
         Key("expert_count", "num_local_experts", optional=True),
         Key("expert_used_count", "num_experts_per_tok", optional=True),

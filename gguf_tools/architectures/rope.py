@@ -75,19 +75,29 @@ def _kind(parameters: Mapping[str, Any], supported: tuple[str, ...]) -> str:
     )
 
 
+_KINDS: Final = ("linear", "yarn", "llama3", "longrope", "su", "dynamic")
+"""All of them, with an old name of longrope."""
+_DYNAMIC: Final = (
+    "config.json scales RoPE dynamically in texts longer than max_position_embeddings; llama.cpp does not"
+)
+
+
 @dataclass(frozen=True)
 class Rope:
     """The ``rope.*`` keys.
 
+    Of the kinds of scaling, ``"longrope"`` and ``"llama3"`` say the rest in tensors, and ``"dynamic"``
+    changes nothing within the context a model was trained on, beyond which llama.cpp does not follow it.
+
     Attributes:
         kinds: kinds of scaling the family can express besides none; others are errors.
         local: the HF key of the sliding-window layers' base, where a family has one.
-        theta: the base of the global layers where neither side states one.
+        theta: the base of the global layers where neither side states one; None to state none either.
     """
 
     kinds: tuple[str, ...] = ("linear", "yarn")
     local: str | None = None
-    theta: float = 10000.0
+    theta: float | None = 10000.0
 
     def forward(self, config: HFConfig) -> Iterator[Entry]:
         rope, sliding = _parameters(config)
@@ -104,15 +114,22 @@ class Rope:
                 if name is not None:
                     number = real(rope[name], f"rope_scaling.{name}", least=0)
                     yield f"rope.scaling.{key}", ValueType.FLOAT32, number
+        if kind == "longrope":
+            yield "rope.scaling.type", ValueType.STRING, kind
+        if kind == "dynamic":
+            config.notes.append(_DYNAMIC)
         theta = rope.get("rope_theta")
         theta = self.theta if theta is None else theta
-        yield "rope.freq_base", ValueType.FLOAT32, real(theta, "rope_theta")
+        if theta is not None:
+            yield "rope.freq_base", ValueType.FLOAT32, real(theta, "rope_theta")
         if sliding.get("rope_theta") is not None:
             name = self.local or "rope_parameters.sliding_attention.rope_theta"
             yield "rope.freq_base_swa", ValueType.FLOAT32, real(sliding["rope_theta"], name)
 
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
-        config["rope_theta"] = facts.number("rope.freq_base") or self.theta
+        theta = facts.number("rope.freq_base") or self.theta
+        if theta is not None:
+            config["rope_theta"] = theta
         local = facts.number("rope.freq_base_swa")
         if self.local is not None:
             config[self.local] = local or 10000.0
@@ -120,14 +137,16 @@ class Rope:
         kind = facts.find("rope.scaling.type")
         if kind in (None, "none"):
             return
-        if kind not in self.kinds or kind not in ("linear", "yarn"):
+        if kind not in self.kinds or kind not in ("linear", "yarn", "longrope"):
             raise FormatError(
                 "RoPE scaling of a kind that has no counterpart in config.json here",
                 key=facts.key("rope.scaling.type"),
                 found=kind,
                 expected="none, " + ", ".join(self.kinds),
             )
-        scaling: dict[str, Any] = {"rope_type": kind, "factor": facts.number("rope.scaling.factor")}
+        scaling: dict[str, Any] = {"rope_type": kind}
+        if kind != "longrope":
+            scaling["factor"] = facts.number("rope.scaling.factor")
         if kind == "yarn":
             original = facts.integer("rope.scaling.original_context_length")
             scaling["original_max_position_embeddings"] = original
@@ -199,7 +218,7 @@ class LongropeFactors:
     def forward(self, config: HFConfig) -> Source | None:
         rope, _ = _parameters(config)
         factors = rope.get(f"{self.which}_factor")
-        if _kind(rope, _LONGROPE) not in _LONGROPE or not factors:
+        if _kind(rope, _KINDS) not in _LONGROPE or not factors:
             return None
         at = f"rope_scaling.{self.which}_factor"
         if not isinstance(factors, list):
@@ -210,6 +229,8 @@ class LongropeFactors:
         factors = [shortest(factor) for factor in source.rows(0, 1)[0]]
         scaling = dict(config.get("rope_scaling") or {"type": "longrope"})
         config["rope_scaling"] = scaling | {f"{self.which}_factor": factors}
+        if self.which == "long" and "original_max_position_embeddings" not in config:
+            notes.append("the context up to which rope_scaling's short factors hold is not in the file")
 
 
 def longrope_scale(config: HFConfig) -> float | None:
@@ -231,7 +252,7 @@ class Llama3Factors:
 
     def forward(self, config: HFConfig) -> Source | None:
         rope, _ = _parameters(config)
-        if rope.get("rope_type") is None or _kind(rope, ("linear", "yarn", "llama3")) != "llama3":
+        if rope.get("rope_type") is None or _kind(rope, _KINDS) != "llama3":
             return None
         base = rope.get("rope_theta")
         factors = llama3_factors(

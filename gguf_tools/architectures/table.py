@@ -15,6 +15,7 @@ from ..source import Source
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig
 from .keys import Entry, KeyRule
+from .scalars import Scalars
 from .tensors import COMMON_DROPS, Drop, Rule, dropped, expand, packable, translate
 
 __all__ = ["Architecture", "FromConfig", "GGUFSide", "HFClass", "HFSide"]
@@ -115,6 +116,7 @@ class Architecture:
             check config.json may stand in either.
         tensors: rules for tensors.
         computed: tensors made from config.json.
+        scalars: tensors that become keys, which are written first of all.
         drops: tensors left out, besides `COMMON_DROPS`.
         drops_beyond: layers after the last are left out too: they predict further tokens.
         renames: (regular expression, replacement) applied to HF names before anything else.
@@ -137,6 +139,7 @@ class Architecture:
     prefix: str = "model."
     heads: tuple[str, ...] = ("lm_head.",)
     computed: tuple[FromConfig, ...] = ()
+    scalars: tuple[Scalars, ...] = ()
     drops: tuple[Drop, ...] = ()
     drops_beyond: bool = False
     renames: tuple[tuple[str, str], ...] = ()
@@ -205,7 +208,9 @@ class Architecture:
         entries = [[entry for rule in rules for entry in rule.forward(facts)] for rules in self.key_rules]
         metadata = [(f"{self.name}.{key}", kind, value) for group in entries for key, kind, value in group]
         layers = next(value for key, _, value in metadata if key.endswith(".block_count"))
-        sources, original, left_out = self._named(tensors, layers)
+        sources, original, left_out = self._named(tensors, layers, facts)
+        scalars = [rule.forward(sources, layers) for rule in self.scalars]
+        metadata[:0] = scalars
         hint = ""
         quantization = facts.find("quantization_config")
         if isinstance(quantization, Mapping):
@@ -215,7 +220,7 @@ class Architecture:
         translated = translate(instances, sources, facts, inverse=False, shown=original, hint=hint)
         extra = [(rule.name, made) for rule in self.computed if (made := rule.forward(facts)) is not None]
         first, shared, _ = map(len, entries)
-        return GGUFSide(metadata, first, shared, extra + translated, left_out, facts.notes)
+        return GGUFSide(metadata, len(scalars) + first, shared, extra + translated, left_out, facts.notes)
 
     def to_hf(
         self,
@@ -256,10 +261,10 @@ class Architecture:
         files = self.extras(facts, config) if self.extras else {}
         completed = HFConfig(self.complete(config), read_json=files.get)
         notes += self._compared(completed, facts)
-        instances, packing = packable(
-            expand(self.tensors, facts.integer("block_count") or 0, completed), rest, packed=packed
-        )
+        layers = facts.integer("block_count") or 0
+        instances, packing = packable(expand(self.tensors, layers, completed), rest, packed=packed)
         translated = translate(instances, rest, completed, inverse=True)
+        translated += [made for rule in self.scalars for made in rule.inverse(facts, layers)]
         if not chosen.prefixed:
             translated = [(name.removeprefix(self.prefix), source) for name, source in translated]
         return HFSide(config, translated, notes, files, packing)
@@ -274,7 +279,7 @@ class Architecture:
         return [entry for rules in self.key_rules for rule in rules for entry in rule.forward(config)]
 
     def _named(
-        self, tensors: Mapping[str, Source], layers: int
+        self, tensors: Mapping[str, Source], layers: int, config: HFConfig
     ) -> tuple[dict[str, Source], dict[str, str], list[tuple[str, str]]]:
         """Tensors under the names the rules use, their original names, and those dropped with reasons."""
         sources: dict[str, Source] = {}
@@ -286,7 +291,7 @@ class Architecture:
                 name = re.sub(pattern, replacement, name)
             if not name.startswith((self.prefix, *self.heads)):
                 name = self.prefix + name
-            if (reason := dropped((*COMMON_DROPS, *self.drops), name)) is not None:
+            if (reason := dropped((*COMMON_DROPS, *self.drops), name, config)) is not None:
                 left_out.append((given, reason))
             elif self.drops_beyond and (at := _LAYER.match(name)) and int(at[1]) >= layers:
                 left_out.append((given, "beyond num_hidden_layers: predicts several tokens at once"))

@@ -84,10 +84,11 @@ class Rule:
 
 @dataclass(frozen=True)
 class Drop:
-    """HF tensors with no place in GGUF: a regular expression for the whole name, and why."""
+    """HF tensors with no place in GGUF: a regular expression for the whole name, why, and in which models."""
 
     pattern: str
     reason: str
+    when: Callable[[HFConfig], bool] = lambda config: True
 
 
 COMMON_DROPS: Final = (
@@ -272,6 +273,7 @@ def listed(what: str, names: Sequence[str]) -> str:
     return f"{len(names)} tensor{'s' if len(names) != 1 else ''} {what}: {text}{more}"
 
 
-def dropped(drops: Sequence[Drop], name: str) -> str | None:
+def dropped(drops: Sequence[Drop], name: str, config: HFConfig) -> str | None:
     """Why a tensor is left out, or None when it is not."""
-    return next((drop.reason for drop in drops if re.fullmatch(drop.pattern, name)), None)
+    hits = (drop for drop in drops if re.fullmatch(drop.pattern, name) and drop.when(config))
+    return next((drop.reason for drop in hits), None)

@@ -11,6 +11,7 @@ same keys.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -31,6 +32,7 @@ __all__ = [
     "IDENTITY",
     "AddOne",
     "Chain",
+    "Each",
     "Grouped",
     "Identity",
     "KeepTokens",
@@ -241,17 +243,21 @@ class SplitRows:
 
 @dataclass(frozen=True)
 class SplitMiddle:
-    """Stacked experts' gate and up: one tensor of (experts, 2 n, columns) ↔ two of (experts, n, columns)."""
+    """Fused gate and up ↔ each alone: rows of (…, 2 n, columns) ↔ two of (…, n, columns).
+
+    With three dimensions the first counts experts.
+    """
 
     def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
         (source,) = sources
-        if len(source.shape) != 3 or source.shape[1] % 2:
+        if len(source.shape) not in (2, 3) or source.shape[-2] % 2:
             raise ArchitectureError(
-                "fused experts need three dimensions, the second of them even", found=source.shape
+                "fused gate and up need two or three dimensions, the last but one of them even",
+                found=source.shape,
             )
-        experts, both, columns = source.shape
+        *experts, both, columns = source.shape
         rows = both // 2
-        shape = (experts, rows, columns)
+        shape = (*experts, rows, columns)
         return [
             Gathered(source, lambda row: row + row // rows * rows, shape),
             Gathered(source, lambda row: row + (row // rows + 1) * rows, shape),
@@ -259,15 +265,15 @@ class SplitMiddle:
 
     def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
         gate, up = sources
-        if gate.shape != up.shape or len(gate.shape) != 3:
-            raise ArchitectureError("the experts differ in shape", found=[gate.shape, up.shape])
-        experts, rows, columns = gate.shape
+        if gate.shape != up.shape or len(gate.shape) not in (2, 3):
+            raise ArchitectureError("gate and up differ in shape", found=[gate.shape, up.shape])
+        *experts, rows, columns = gate.shape
         parts = [
             Sliced(source, expert * rows, (rows, columns))
-            for expert in range(experts)
+            for expert in range(math.prod(experts))
             for source in (gate, up)
         ]
-        return [Joined(parts, (experts, 2 * rows, columns))]
+        return [Joined(parts, (*experts, 2 * rows, columns))]
 
 
 @dataclass(frozen=True)
@@ -420,3 +426,18 @@ class Chain:
 
     def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
         return self.first.inverse(self.then.inverse(sources, config), config)
+
+
+@dataclass(frozen=True)
+class Each:
+    """One transform for each part, by position; every one of them takes and gives a single tensor."""
+
+    parts: tuple[Transform, ...]
+
+    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        pairs = zip(self.parts, sources, strict=True)
+        return [made for part, source in pairs for made in part.forward([source], config)]
+
+    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        pairs = zip(self.parts, sources, strict=True)
+        return [made for part, source in pairs for made in part.inverse([source], config)]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Column",
+    "Columns",
     "Gathered",
     "Joined",
     "Mapped",
@@ -243,6 +244,28 @@ class Zeros(_View):
         if self.storage is None:
             raise TypeError("this source has no stored form")
         return np.zeros((stop - start, row_bytes(self.storage, row_length(self.shape))), np.uint8)
+
+
+class Columns(_View):
+    """The values of every row in another order: value c is ``base``'s value ``order[c]``.
+
+    Types with blocks lose their stored form.
+    """
+
+    def __init__(self, base: Source, order: NDArray[np.int64]) -> None:
+        whole = base.storage is None or BLOCK_SIZES[base.storage].elements > 1
+        super().__init__(base.shape, None if whole else base.storage)
+        self._base, self._order = base, order
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        return self._base.rows(start, stop).take(self._order, axis=1)
+
+    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
+        if self.storage is None:
+            raise TypeError("this source has no stored form")
+        count, size = len(self._order), BLOCK_SIZES[self.storage].bytes
+        values = self._base.raw(start, stop).reshape(stop - start, count, size)
+        return values.take(self._order, axis=1).reshape(stop - start, count * size)
 
 
 class Mapped(_View):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _TOKENIZERS: Final = {
     "spm": "SentencePiece",
     "llama-hf": "SentencePiece",
+    "internlm2": "SentencePiece",
+    "unscored": "SentencePiece",
     "bpe": "BPE",
     "rwkv": "RWKV World",
     "wordpiece": "WordPiece",

@@ -16,8 +16,9 @@ from ..container.metadata import Metadata
 from ..errors import TokenizerError
 from ..spec import ValueType
 from .export import export
-from .fast import load_bpe, load_llama_hf, load_wordpiece
+from .fast import load_bpe, load_llama_hf, load_unscored, load_wordpiece
 from .files import TokenizerFiles
+from .internlm2 import adds_space, load_internlm2, turn_end
 from .pretokenizers import check_name
 from .rwkv import FILE as RWKV_FILE
 from .rwkv import load_rwkv, rwkv_special
@@ -71,7 +72,8 @@ def load(
             SentencePiece vocabulary in tokenizer.json), ``"bpe"`` and ``"wordpiece"`` (tokenizer.json),
             ``"unigram"`` (a SentencePiece model of that kind, or tokenizer.json), ``"rwkv"``
             (rwkv_vocab_v20230424.txt);
-            ``"tekken"`` (tekken.json, where there is no tokenizer.json) comes before all others.
+            ``"tekken"`` (tekken.json, where there is no tokenizer.json) comes before all others;
+            ``"internlm2"`` and ``"unscored"`` (XVERSE) are spm and bpe by rules of a single family.
         architecture: GGUF's name of the model's architecture; some have keys of their own.
         pre: pre-tokenizer name to write instead of recognising it.
 
@@ -101,7 +103,8 @@ def _load(
             metadata.extend(tekken_entries(files, config, pre))
             return metadata
         kinds = [kind for kind in kinds if kind != "tekken"]
-    if architecture in _PREFIXED:
+    internlm3 = config.get("architectures") == ["InternLM3ForCausalLM"]
+    if architecture in _PREFIXED and not internlm3:
         metadata.extend(_llama_before(files))
     if architecture == "phi2":
         metadata.set(ADD_KEYS["bos"], False, ValueType.BOOL)
@@ -112,11 +115,22 @@ def _load(
         fixed = architecture == "jina-bert-v2" and vocabulary.model == "gpt2"
         vocabulary = replace(vocabulary, token_types=2 if fixed else _token_types(files, config))
     metadata.extend(vocabulary.entries())
+    if internlm3:
+        metadata.extend(_llama_before(files))
+    if architecture == "internlm2":
+        metadata.extend(adds_space(files))
     special = special_entries(files, len(vocabulary.tokens) if vocabulary.bounded else None)
     metadata.extend(rwkv_special(special, vocabulary.tokens) if vocabulary.model == "rwkv" else special)
     metadata.extend(vocabulary.last_entries())
+    if architecture == "internlm2" or internlm3:
+        metadata.extend(turn_end(files))
     if architecture in _LIKE_LLAMA:
         metadata.extend(_llama_after(config))
+    if architecture == "nemotron":
+        metadata.set(ID_KEYS["pad"], 0, ValueType.UINT32)
+        metadata.set(ID_KEYS["unk"], 1, ValueType.UINT32)
+    if architecture == "hunyuan-dense":
+        metadata.extend(_hunyuan_after(files))
     if architecture == "gemma":
         metadata.set(ID_KEYS["eot"], _CODE_GEMMA_EOT, ValueType.UINT32)
     from_json = architecture in _NO_SPACE_IN_JSON and not files.exists("tokenizer.model")
@@ -137,17 +151,26 @@ def _find(
             found = load_spm(files, config)
         elif kind == "llama-hf":
             found = load_llama_hf(files, config)
+        elif kind == "internlm2":
+            found = load_internlm2(files, config)
         elif kind == "rwkv":
             found = load_rwkv(files, config)
         elif kind == "unigram":
             found = load_unigram(files, config)
+        elif kind == "unscored":
+            found = load_unscored(files, config) if files.exists("tokenizer.json") else None
         elif files.exists("tokenizer.json") and _model_type(files) not in map(_TYPES.get, kinds[place + 1 :]):
             found = (load_wordpiece if kind == "wordpiece" else load_bpe)(files, config, pre)
         if found is not None:
             return found if pre is None else replace(found, pre=pre)
-    models = {"spm": "tokenizer.model", "unigram": "spiece.model", "rwkv": RWKV_FILE}
+    models = {
+        "spm": "tokenizer.model",
+        "internlm2": "tokenizer.model",
+        "unigram": "spiece.model",
+        "rwkv": RWKV_FILE,
+    }
     wanted = [models[kind] for kind in kinds if kind in models]
-    if "rwkv" not in kinds:
+    if set(kinds) - {"rwkv", "internlm2"}:
         wanted.append("tokenizer.json")
     hint = ""
     if files.exists("tekken.json"):
@@ -168,6 +191,13 @@ def _llama_before(files: TokenizerFiles) -> Iterator[Entry]:
     prefix = (files.json("tokenizer_config.json") or {}).get("add_prefix_space")
     if isinstance(prefix, bool):
         yield _ADD_SPACE, ValueType.BOOL, prefix
+
+
+def _hunyuan_after(files: TokenizerFiles) -> Iterator[Entry]:
+    """The first of several tokens that end a generation is what ends a turn."""
+    ends = (files.json("generation_config.json") or {}).get("eos_token_id")
+    if isinstance(ends, list) and len(ends) > 1 and type(ends[0]) is int and 0 <= ends[0] < 1 << 32:
+        yield ID_KEYS["eot"], ValueType.UINT32, ends[0]
 
 
 def _token_types(files: TokenizerFiles, config: Mapping[str, Any]) -> int:

@@ -28,11 +28,13 @@ from .vocabulary import (
     vocabulary_size,
 )
 
-__all__ = ["BYTE", "Fast", "load_bpe", "load_llama_hf", "load_wordpiece", "read_fast"]
+__all__ = ["BYTE", "Fast", "load_bpe", "load_llama_hf", "load_unscored", "load_wordpiece", "read_fast"]
 
 _FILE: Final = "tokenizer.json"
 BYTE: Final = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 """How a SentencePiece vocabulary writes a byte."""
+_ZERO: Final = "<b'\\x00'>"
+"""How llama.cpp's converter spells a token that is a zero byte, which a C string cannot hold."""
 
 
 class _Added(NamedTuple):
@@ -156,6 +158,37 @@ def load_llama_hf(files: TokenizerFiles, config: Mapping[str, Any]) -> Vocabular
         tokens.append(token.content)
         types.append(TokenType.CONTROL if token.content in fast.named else TokenType.USER_DEFINED)
     return Vocabulary("llama", "default", tokens, types, scores=[ADDED_SCORE] * len(tokens))
+
+
+def load_unscored(files: TokenizerFiles, config: Mapping[str, Any]) -> Vocabulary:
+    """A SentencePiece vocabulary out of tokenizer.json, without scores: what XVERSE's files become.
+
+    Raises:
+        TokenizerError, CheckpointError: as `load_bpe`; also where an id has no token.
+    """
+    fast = read_fast(files, config)
+    size = vocabulary_size(config, len(fast.texts), fast.path)
+    if set(fast.texts) != set(range(size)):
+        raise TokenizerError(
+            "the vocabulary has not just as many tokens as the model",
+            path=fast.path,
+            found=f"{len(fast.texts)} up to id {max(fast.texts)}",
+            expected=size,
+        )
+    tokens = []
+    types = []
+    for token_id in range(size):
+        text, added = fast.texts[token_id], fast.added.get(token_id)
+        kind = TokenType.NORMAL
+        if text == "\0":
+            text, kind = _ZERO, TokenType.BYTE
+        elif BYTE.fullmatch(text):
+            kind = TokenType.BYTE
+        elif added is not None:
+            kind = TokenType.CONTROL if added.special else TokenType.USER_DEFINED
+        tokens.append(text)
+        types.append(kind)
+    return Vocabulary("llama", "default", tokens, types)
 
 
 def _with_types(fast: Fast, config: Mapping[str, Any]) -> tuple[list[str], list[TokenType]]:

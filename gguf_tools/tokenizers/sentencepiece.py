@@ -30,6 +30,7 @@ __all__ = [
     "Piece",
     "PieceType",
     "SentencePieceModel",
+    "adds_dummy_prefix",
     "read_model",
     "read_pieces",
     "write_model",
@@ -148,6 +149,21 @@ def _pieces(data: bytes, path: str) -> Iterator[Piece]:
         if count > MAX_TOKENS:
             raise TokenizerError("has too many pieces", path=path, expected=f"at most {MAX_TOKENS}")
         yield _piece(data, value, path)
+
+
+def adds_dummy_prefix(data: bytes, path: str) -> bool:
+    """Whether a model puts a space before the text: ``add_dummy_prefix`` of its normalizer, true unless said.
+
+    Raises:
+        TokenizerError: the data is no SentencePiece model or is cut off.
+    """
+    adds = True
+    for number, value, _ in _fields(data, 0, len(data), path):
+        if number == 3 and isinstance(value, slice):
+            for inner, flag, _ in _fields(data, value.start, value.stop, path):
+                if inner == 3 and isinstance(flag, int):
+                    adds = bool(flag)
+    return adds
 
 
 def _piece(data: bytes, span: slice, path: str) -> Piece:

@@ -180,6 +180,8 @@ def _types(metadata: Mapping[str, Any], count: int) -> Sequence[Any]:
 
 
 def _scores(metadata: Mapping[str, Any], count: int) -> Sequence[float]:
+    if metadata.get("general.architecture") == "xverse" and "tokenizer.ggml.scores" not in metadata:
+        return [ADDED_SCORE] * count
     scores = _array(metadata, "tokenizer.ggml.scores", count)
     for score in scores:
         if not isinstance(score, float) or not (abs(score) <= _LARGEST_SCORE or math.isinf(score)):

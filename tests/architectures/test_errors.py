@@ -60,7 +60,9 @@ def test_a_config_that_names_no_class_is_an_error(config: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize(("name", "nearest"), [("lama", "llama"), ("qwen9", "qwen"), (7, None), (None, None)])
 def test_an_unsupported_gguf_architecture_lists_the_supported_ones(name: object, nearest: str | None) -> None:
-    with pytest.raises(ArchitectureError, match=r"supported: arcee, .*, gemma-embedding, .*qwen3") as caught:
+    with pytest.raises(
+        ArchitectureError, match=r"supported: apertus, .*, gemma-embedding, .*qwen3"
+    ) as caught:
         architectures.of_file({"general.architecture": name}, {})
     assert nearest is None or f"did you mean {nearest}" in str(caught.value)
 

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from gguf_tools.architectures.config import HFConfig
 from gguf_tools.architectures.deepseek import SplitLatent
 from gguf_tools.architectures.gpt_oss import Deinterleave, DeinterleaveRows
+from gguf_tools.architectures.plamo import GroupHeads
 from gguf_tools.architectures.rwkv import Twice
 from gguf_tools.architectures.scaling import Scaled
 from gguf_tools.architectures.transforms import (
     IDENTITY,
     AddOne,
     Chain,
+    Each,
     Grouped,
     KeepTokens,
     NegativeExp,
@@ -45,6 +47,7 @@ SPLIT = SplitRows(lambda config: SIZES)
 CONFIG = HFConfig(
     {
         "heads": 3,
+        "n_shared_head": 3,
         "num_attention_heads": 6,
         "num_key_value_heads": 2,
         "qk_nope_head_dim": 2,
@@ -92,6 +95,8 @@ CASES: dict[str, tuple[Transform, list[tuple[int, ...]]]] = {
     "unstack": (Reversed(StackExperts()), [(5, 4, 3)]),
     "stack norms": (StackExperts(), [(4,)] * 3),
     "split the middle": (SplitMiddle(), [(3, 8, 5)]),
+    "split in halves": (SplitMiddle(), [(8, 5)]),
+    "each its own": (Each((PermuteHeads("heads"), IDENTITY)), [(12, 5), (4, 5)]),
     "transpose": (Transpose(), [(4, 7)]),
     "transpose experts": (Transpose(), [(3, 4, 7)]),
     "ungroup heads": (UNGROUP, [(30, 4)]),
@@ -108,6 +113,8 @@ CASES: dict[str, tuple[Transform, list[tuple[int, ...]]]] = {
     "skip no rows": (SkipRows(lambda config: 0), [(5, 4)]),
     "unstack rows": (UnstackRows("heads"), [(6, 5)]),
     "unstack and transpose": (Chain(UnstackRows("heads"), Transpose()), [(12, 5)]),
+    "group heads that take turns": (GroupHeads(), [(12, 4)]),
+    "group heads along rows": (GroupHeads(columns=True), [(4, 12)]),
     "split latent heads": (SplitLatent(), [(30, 4)]),
     "a copy": (Twice(), [(5, 3)]),
     "a copy of a bias": (Twice(), [(5,)]),

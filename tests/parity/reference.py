@@ -26,7 +26,8 @@ def load_model(directory: Path, *, encoder: bool = False) -> Any:
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     if encoder:
         kind = T5EncoderModel if config.model_type == "t5" else AutoModel
-    return kind.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager").eval()
+    model = kind.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager")
+    return model.float().eval()  # xIELU keeps its parameters in bfloat16 whatever it is asked for
 
 
 def load_tokenizer(directory: Path) -> Any:

@@ -17,11 +17,13 @@ from gguf_tools.container.metadata import Metadata
 from gguf_tools.tokenizers import load
 from tests import oracles, tiny
 from tests.goldens.converter import Job, convert
+from tests.parity import family_variants, tokenizer_variants
 from tests.parity.reference import load_sentencepiece, load_tokenizer
-from tests.parity.tokenizer_variants import VARIANTS
 from tests.tokenizers.variants import PUBLISHED, Draft, differing, exported, loaded, published, stored
 
 pytestmark = pytest.mark.parity
+
+VARIANTS = tokenizer_variants.VARIANTS | family_variants.VARIANTS
 
 TEXTS = (
     "Once upon a time there was a little owl called Mia.",

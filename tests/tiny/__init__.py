@@ -14,7 +14,7 @@ import json
 import shutil
 from pathlib import Path
 
-from . import encoders, first, hybrids, packed, second, third
+from . import dense, encoders, first, hybrids, packed, second, third
 from .base import TOKENIZERS, Tiny, decoder, normal, to_bf16, write_safetensors, write_sharded
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "decoder",
     "normal",
     "to_bf16",
+    "write",
     "write_safetensors",
     "write_sharded",
 ]
@@ -36,6 +37,7 @@ _PLAIN: dict[str, Tiny] = {
     **first.MODELS,
     **second.MODELS,
     **third.MODELS,
+    **dense.MODELS,
     **encoders.MODELS,
     **hybrids.MODELS,
 }
@@ -53,8 +55,11 @@ MODELS: dict[str, Tiny] = {**_PLAIN, **packed.PACKED}
 
 def build(name: str, directory: Path) -> Path:
     """Write the checkpoint ``name`` to ``directory/tiny-<name>`` afresh and return that path."""
-    model = MODELS[name]
-    target = directory / f"tiny-{name}"
+    return write(MODELS[name], directory / f"tiny-{name}")
+
+
+def write(model: Tiny, target: Path) -> Path:
+    """Write a checkpoint to the directory ``target`` afresh and return that path."""
     if target.exists():
         shutil.rmtree(target)
     target.mkdir(parents=True)

