@@ -40,6 +40,22 @@ _PREFIXED: Final = _LIKE_LLAMA | {"ernie4_5", "ernie4_5-moe"}
 
 _NO_SPACE: Final = frozenset({"gemma", "gemma2", "gemma3", "gemma-embedding"})
 
+_NO_BOS: Final = frozenset({"phi2", "chatglm"})
+"""Of which the converter says that no BOS is added, unless the tokenizer's files say otherwise."""
+
+_GLM: Final = {"eos": "<|endoftext|>", "eot": "<|user|>", "unk": "<|endoftext|>"}
+_SPARE: Final[Mapping[str, Mapping[str, str]]] = {
+    "chatglm": _GLM,
+    "glm4": _GLM | {"bos": "<|endoftext|>"},
+    "glm4moe": {
+        "bos": "[gMASK]",
+        "eot": "<|user|>",
+        "unk": "<|endoftext|>",
+        "eom": "<|observation|>",
+    },
+}
+"""Added tokens with a role that the files of these families leave out."""
+
 
 def load(
     directory: Path,
@@ -82,13 +98,14 @@ def _load(
     metadata = Metadata()
     if architecture in _PREFIXED:
         metadata.extend(_llama_before(files))
-    if architecture == "phi2":
+    if architecture in _NO_BOS:
         metadata.set(ADD_KEYS["bos"], False, ValueType.BOOL)
     vocabulary = _find(files, config, kinds, pre)
     if architecture == "bert":
         metadata.set("tokenizer.ggml.token_type_count", _token_types(files, config), ValueType.UINT32)
     metadata.extend(vocabulary.entries())
-    metadata.extend(special_entries(files, len(vocabulary.tokens) if vocabulary.bounded else None))
+    limit = len(vocabulary.tokens) if vocabulary.bounded else None
+    metadata.extend(special_entries(files, limit, _SPARE.get(architecture)))
     if architecture in _LIKE_LLAMA:
         metadata.extend(_llama_after(config))
     if architecture == "gemma":

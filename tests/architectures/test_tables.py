@@ -55,11 +55,21 @@ def described(kind: ValueType, value: Any) -> list[Any]:
     return [kind.name, value]
 
 
+CORRECTED: dict[str, dict[str, list[Any]]] = {
+    "glm": {
+        "chatglm.context_length": ["UINT32", 512],
+        "chatglm.attention.layer_norm_rms_epsilon": ["FLOAT32", float(np.float32(1.5625e-07))],
+    },
+}
+"""What config.json says of keys the converter gets wrong, see test_goldens."""
+
+
 @pytest.mark.parametrize("name", tiny.NAMES)
 def test_keys_and_tensors_are_those_of_the_converter(name: str) -> None:
     family, _, _, side = converted(name)
     golden = load(name)
     expected = {key: value for key, value in golden["metadata"].items() if key.startswith(family.name + ".")}
+    expected |= CORRECTED.get(name, {})
     assert {key: described(kind, value) for key, kind, value in side.metadata} == expected
     found = {}
     for tensor, source in side.tensors:

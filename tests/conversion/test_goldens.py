@@ -34,6 +34,19 @@ DELIBERATE_DIFFERENCES: tuple[Deliberate, ...] = (
         Deliberate("mamba", "*", subject, "torch's exponential is wrong in the last bit of 1 in 100 values")
         for subject in ("tensor blk.*.ssm_a", "file bytes")
     )
+    + (
+        Deliberate(
+            "chatglm", "*", "file bytes", "its converter says add_bos_token among the family's own keys"
+        ),
+    )
+    + tuple(
+        Deliberate("glm", "*", subject, "its converter takes Glm's config for ChatGLM's, of other names")
+        for subject in (
+            "key chatglm.context_length",
+            "key chatglm.attention.layer_norm_rms_epsilon",
+            "file bytes",
+        )
+    )
 )
 """Departures from llama.cpp b11434 in a file both make. The README's table is of inputs that llama.cpp
 refuses, or takes and should not."""

@@ -14,7 +14,7 @@ import json
 import shutil
 from pathlib import Path
 
-from . import first, second, third
+from . import first, mixed, second, third
 from .base import TOKENIZERS, Tiny, decoder, normal, to_bf16, write_safetensors, write_sharded
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
     "write_sharded",
 ]
 
-MODELS: dict[str, Tiny] = {**first.MODELS, **second.MODELS, **third.MODELS}
+MODELS: dict[str, Tiny] = {**first.MODELS, **second.MODELS, **third.MODELS, **mixed.MODELS}
 
 NAMES = tuple(MODELS)
 

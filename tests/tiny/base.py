@@ -105,6 +105,8 @@ class Tiny:
     """Whether GELU is involved, which ggml looks up in a table of float16 values."""
     runs: bool = True
     """Whether both llama.cpp and transformers can run it."""
+    native: bool = True
+    """Whether transformers has its class; others need code of the repository they were published in."""
 
 
 def weight(name: str, *shape: int, scale: float = 0.06) -> tuple[str, F32]:
