@@ -39,6 +39,15 @@ GLM_TOKENS = with_tokens("llama3", "<|endoftext|>", "[gMASK]", "<sop>", "<|user|
 """525 to 529; the converter gives them roles by their texts."""
 
 GATE_UP = {AT + "mlp.gate_up_proj.weight": (2 * INNER, WIDTH), AT + "mlp.down_proj.weight": (WIDTH, INNER)}
+MOE_BLOCK = (
+    PRE_NORMS
+    | with_bias(attention(), "q_proj", "k_proj", "v_proj")
+    | named("self_attn.q_norm", "self_attn.k_norm", size=HEAD)
+    | router(count=3)
+    | {AT + "mlp.gate.e_score_correction_bias": (3,)}
+    | expert_weights(3)
+    | weights(mlp(AT + "mlp.shared_experts.", INNER // 2))
+)
 REMOTE = "transformer.encoder.layers.{i}."
 
 MODELS = {
@@ -131,6 +140,45 @@ MODELS = {
             named("post_self_attn_layernorm", "post_mlp_layernorm"),
             with_bias(attention(), "q_proj", "k_proj", "v_proj"),
             GATE_UP,
+        ),
+        tokenizer="llama3",
+        pre="llama-bpe",
+        files=GLM_TOKENS,
+    ),
+    # A dense block, one with experts, and one that predicts the token after next.
+    "glm4-moe": Tiny(
+        config=config(
+            "Glm4MoeForCausalLM",
+            "glm4_moe",
+            attention_bias=True,
+            eos_token_id=[525, 528],
+            first_k_dense_replace=1,
+            head_dim=HEAD,
+            moe_intermediate_size=INNER // 2,
+            n_group=1,
+            n_routed_experts=3,
+            n_shared_experts=1,
+            norm_topk_prob=True,
+            num_experts_per_tok=2,
+            num_nextn_predict_layers=1,
+            pad_token_id=525,
+            partial_rotary_factor=0.5,
+            routed_scaling_factor=1.5,
+            topk_group=1,
+            use_qk_norm=True,
+        ),
+        tensors=lambda _: shaped(
+            ends(),
+            [
+                PRE_NORMS
+                | with_bias(attention(), "q_proj", "k_proj", "v_proj")
+                | named("self_attn.q_norm", "self_attn.k_norm", size=HEAD)
+                | weights(mlp()),
+                MOE_BLOCK,
+                MOE_BLOCK
+                | named("enorm", "hnorm", "shared_head.norm")
+                | {AT + "eh_proj.weight": (WIDTH, 2 * WIDTH)},
+            ],
         ),
         tokenizer="llama3",
         pre="llama-bpe",
