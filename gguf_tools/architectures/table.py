@@ -16,6 +16,7 @@ from ..spec import ValueType
 from .config import GGUFFacts, HFConfig
 from .keys import Entry, KeyRule
 from .tensors import COMMON_DROPS, Drop, Rule, dropped, expand, translate
+from .wrapped import TOWERS, unwrapped
 
 __all__ = ["Architecture", "FromConfig", "GGUFSide", "HFClass", "HFSide"]
 
@@ -190,7 +191,8 @@ class Architecture:
         entries = [[entry for rule in rules for entry in rule.forward(facts)] for rules in self._key_rules]
         metadata = [(f"{self.name}.{key}", kind, value) for group in entries for key, kind, value in group]
         layers = next(value for key, _, value in metadata if key.endswith(".block_count"))
-        sources, original, left_out = self._named(tensors, layers)
+        wrapped = isinstance(config.get("text_config"), Mapping)
+        sources, original, left_out = self._named(tensors, layers, wrapped=wrapped)
         hint = ""
         quantization = facts.find("quantization_config")
         if isinstance(quantization, Mapping):
@@ -249,14 +251,17 @@ class Architecture:
         return [entry for rules in self._key_rules for rule in rules for entry in rule.forward(config)]
 
     def _named(
-        self, tensors: Mapping[str, Source], layers: int
+        self, tensors: Mapping[str, Source], layers: int, *, wrapped: bool
     ) -> tuple[dict[str, Source], dict[str, str], list[tuple[str, str]]]:
         """Tensors under the names the rules use, their original names, and those dropped with reasons."""
         sources: dict[str, Source] = {}
         original: dict[str, str] = {}
         left_out: list[tuple[str, str]] = []
         for given, source in tensors.items():
-            name = given
+            if wrapped and (reason := dropped(TOWERS, given)) is not None:
+                left_out.append((given, reason))
+                continue
+            name = unwrapped(given, self.prefix) if wrapped else given
             for pattern, replacement in self.renames:
                 name = re.sub(pattern, replacement, name)
             if not name.startswith((self.prefix, *self.heads)):

@@ -1,10 +1,14 @@
-"""More decoders: the GLM family."""
+"""More decoders: the GLM family, text models inside of others."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
-from .base import TOKENIZERS, Tiny, shaped, with_bias
+from typing import Any
+
+from . import first
+from .base import TOKENIZERS, Tensors, Tiny, normal, shaped, with_bias
 from .second import (
     AT,
     HEAD,
@@ -48,6 +52,38 @@ MOE_BLOCK = (
     | expert_weights(3)
     | weights(mlp(AT + "mlp.shared_experts.", INNER // 2))
 )
+FORWARD = AT + "feed_forward."
+
+
+def wrapped(model: Tiny, name: str, *, vision: dict[str, Any], towers: tuple[str, ...]) -> Tiny:
+    """A text model inside of a model that sees, in the layout such models were published in.
+
+    Of the part that sees there are some vectors only: enough to be left out.
+    """
+
+    def tensors(config: dict[str, Any]) -> Tensors:
+        width = vision["hidden_size"]
+        made = {tower: normal(tower, (width,), 1.0) for tower in towers}
+        text = model.tensors(config["text_config"])
+        return made | {"language_model." + name: values for name, values in text.items()}
+
+    inner = {key: value for key, value in model.config.items() if key not in OUTSIDE}
+    outer = {key: value for key, value in model.config.items() if key in OUTSIDE - {"architectures"}}
+    return replace(
+        model,
+        config=outer
+        | {
+            "architectures": [name],
+            "model_type": inner["model_type"].removesuffix("_text"),
+            "text_config": inner,
+            "vision_config": vision,
+        },
+        tensors=tensors,
+        kinds=("F32", "BF16", "Q8_0", "Q4_K_M"),
+    )
+
+
+OUTSIDE = {"architectures", "bos_token_id", "eos_token_id", "pad_token_id", "torch_dtype", "transformers_version"}
 REMOTE = "transformer.encoder.layers.{i}."
 
 MODELS = {
@@ -183,5 +219,65 @@ MODELS = {
         tokenizer="llama3",
         pre="llama-bpe",
         files=GLM_TOKENS,
+    ),
+    # Experts in every other layer, and the fourth layer not rotated.
+    "llama4": Tiny(
+        config=config(
+            "Llama4ForCausalLM",
+            "llama4_text",
+            attention_chunk_size=8192,
+            head_dim=HEAD,
+            interleave_moe_layer_step=2,
+            intermediate_size=INNER // 4,
+            intermediate_size_mlp=INNER,
+            max_position_embeddings=1024,
+            no_rope_layers=[1, 1, 1, 0],
+            num_experts_per_tok=2,
+            num_hidden_layers=4,
+            num_local_experts=3,
+            rope_scaling={
+                "factor": 16.0,
+                "high_freq_factor": 1.0,
+                "low_freq_factor": 1.0,
+                "original_max_position_embeddings": 256,
+                "rope_type": "llama3",
+            },
+            rope_theta=500000.0,
+            use_qk_norm=True,
+        ),
+        tensors=lambda _: shaped(
+            ends(),
+            [
+                PRE_NORMS | weights(attention()) | weights(mlp(FORWARD)),
+                PRE_NORMS
+                | weights(attention())
+                | weights(mlp(FORWARD + "shared_expert.", INNER // 4))
+                | {
+                    FORWARD + "router.weight": (3, WIDTH),
+                    FORWARD + "experts.gate_up_proj": (3, WIDTH, INNER // 2),
+                    FORWARD + "experts.down_proj": (3, INNER // 4, WIDTH),
+                },
+            ]
+            * 2,
+        ),
+        tokenizer="llama3",
+        pre="llama-bpe",
+    ),
+    "gemma3-vision": wrapped(
+        first.MODELS["gemma3"],
+        "Gemma3ForConditionalGeneration",
+        vision={
+            "hidden_size": 64,
+            "image_size": 28,
+            "intermediate_size": 64,
+            "model_type": "siglip_vision_model",
+            "num_attention_heads": 1,
+            "num_hidden_layers": 1,
+            "patch_size": 14,
+        },
+        towers=(
+            "vision_tower.vision_model.post_layernorm.weight",
+            "multi_modal_projector.mm_soft_emb_norm.weight",
+        ),
     ),
 }
