@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -35,6 +35,7 @@ class HFClass:
             a config without them is an error.
         nulls: keys that transformers computes when they are null (or left out, with no default above).
         prefixed: whether its tensors carry the architecture's ``prefix``.
+        foreign: whether it is only for exports, and converts to another architecture, of the same computation.
     """
 
     name: str
@@ -42,6 +43,7 @@ class HFClass:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     nulls: Mapping[str, Callable[[HFConfig], Any]] = field(default_factory=dict)
     prefixed: bool = True
+    foreign: bool = False
 
 
 class FromConfig(Protocol):
@@ -139,11 +141,13 @@ class Architecture:
 
     @property
     def hf_classes(self) -> tuple[str, ...]:
-        """Names of the transformers classes."""
-        return tuple(entry.name for entry in self.classes)
+        """Names of the transformers classes it is the architecture of."""
+        return tuple(entry.name for entry in self.classes if not entry.foreign)
 
-    def complete(self, config: Mapping[str, Any]) -> dict[str, Any]:
+    def complete(self, config: Mapping[str, Any], tensor_names: Iterable[str] = ()) -> dict[str, Any]:
         """The config with nested text settings at the root and transformers' defaults filled in.
+
+        ``tensor_names`` are those of the checkpoint, which tell what some configs do not say.
 
         Raises:
             ArchitectureError: it names no class of this architecture.
@@ -162,7 +166,7 @@ class Architecture:
         values = {**chosen.defaults, **values}
         for key, value in chosen.nulls.items():
             if values.get(key) is None:
-                values[key] = value(HFConfig(values))
+                values[key] = value(HFConfig(values, tensor_names=tensor_names))
         return values
 
     def to_gguf(
@@ -187,11 +191,11 @@ class Architecture:
             ArchitectureError: a config value is missing or unusable, tensors are missing or unknown, or a
                 shape does not fit.
         """
-        facts = HFConfig(self.complete(config), token_count=token_count, read_json=read_json)
+        facts = HFConfig(self.complete(config, tensors), token_count=token_count, read_json=read_json)
         entries = [[entry for rule in rules for entry in rule.forward(facts)] for rules in self._key_rules]
         metadata = [(f"{self.name}.{key}", kind, value) for group in entries for key, kind, value in group]
         layers = next(value for key, _, value in metadata if key.endswith(".block_count"))
-        wrapped = isinstance(config.get("text_config"), Mapping)
+        wrapped = any(isinstance(config.get(key), Mapping) for key in ("text_config", "vision_config"))
         sources, original, left_out = self._named(tensors, layers, wrapped=wrapped)
         hint = ""
         quantization = facts.find("quantization_config")

@@ -32,7 +32,7 @@ _GRANITE_TOKENS: Final = 49152
 _CODE_GEMMA_EOT: Final = 107
 """llama.cpp's converter takes every Gemma 1 for a CodeGemma, whose <end_of_turn> this is."""
 
-_LIKE_LLAMA: Final = frozenset({"llama", "arcee", "granite", "granitemoe", "smollm3"})
+_LIKE_LLAMA: Final = frozenset({"llama", "arcee", "granite", "granitemoe", "mistral3", "smollm3"})
 """What llama.cpp's converter derives from its Llama."""
 
 _PREFIXED: Final = _LIKE_LLAMA | {"ernie4_5", "ernie4_5-moe"}

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gguf_tools.architectures.config import HFConfig
 from gguf_tools.architectures.deepseek import SplitLatent
 from gguf_tools.architectures.gpt_oss import Deinterleave
+from gguf_tools.architectures.qwen3_next import SplitDelta
 from gguf_tools.architectures.transforms import (
     IDENTITY,
     AddOne,
@@ -40,6 +41,10 @@ SPLIT = SplitRows(lambda config: SIZES)
 CONFIG = HFConfig(
     {
         "heads": 3,
+        "linear_key_head_dim": 2,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "linear_value_head_dim": 3,
         "num_attention_heads": 6,
         "num_key_value_heads": 2,
         "qk_nope_head_dim": 2,
@@ -96,6 +101,7 @@ CASES: dict[str, tuple[Transform, list[tuple[int, ...]]]] = {
     "de-interleave experts": (Deinterleave(), [(3, 5, 8)]),
     "de-interleave biases": (Deinterleave(), [(3, 8)]),
     "split latent heads": (SplitLatent(), [(30, 4)]),
+    "split a delta net": (SplitDelta(), [(32, 5)]),
 }
 
 
@@ -162,6 +168,14 @@ def test_latent_heads_are_split_and_keys_transposed() -> None:
     keys, found = SplitLatent().forward([ArraySource(array.reshape(30, 4))], CONFIG)
     np.testing.assert_array_equal(values(keys), array[:, :2].swapaxes(1, 2))
     np.testing.assert_array_equal(values(found), array[:, 2:])
+
+
+def test_parts_of_a_delta_net_are_gathered_from_its_key_heads() -> None:
+    array = numbers((2, 16, 5))  # key heads; rows of query, key, value and gate; columns
+    mixed, gate = SplitDelta().forward([ArraySource(array.reshape(32, 5))], CONFIG)
+    parts = [array[:, :2], array[:, 2:4], array[:, 4:10]]
+    np.testing.assert_array_equal(values(mixed), np.concatenate([part.reshape(-1, 5) for part in parts]))
+    np.testing.assert_array_equal(values(gate), array[:, 10:].reshape(-1, 5))
 
 
 def test_experts_alternate_in_gpt_oss() -> None:
@@ -242,6 +256,8 @@ def test_computed_values_can_be_permuted_but_have_no_bytes() -> None:
         pytest.param(Deinterleave(), [(3, 4), (3, 5)], True, id="experts that differ"),
         pytest.param(SplitLatent(), [(31, 4)], False, id="latent rows"),
         pytest.param(SplitLatent(), [(6, 4, 2), (6, 2, 4)], True, id="latent parts"),
+        pytest.param(SplitDelta(), [(31, 5)], False, id="rows of a delta net"),
+        pytest.param(SplitDelta(), [(19, 5), (12, 5)], True, id="parts of a delta net"),
         pytest.param(SPLIT, [(9, 6)], False, id="fused of wrong size"),
         pytest.param(SPLIT, [()], False, id="fused scalar"),
         pytest.param(SPLIT, [(3, 6), (1, 6), (5, 6)], True, id="part of wrong size"),

@@ -58,10 +58,12 @@ KINDS = (*CONVERTER, *QUANTIZER)
 def record(name: str, scratch: Path) -> dict[str, Any]:
     """The golden of one tiny checkpoint, as JSON values."""
     checkpoint = tiny.build(name, scratch)
-    wanted = tiny.MODELS[name].kinds
+    model = tiny.MODELS[name]
+    wanted = model.kinds
     paths = {kind: scratch / f"{name}-{kind}.gguf" for kind in CONVERTER if kind in wanted}
-    pre = tiny.MODELS[name].pre
-    convert([Job(checkpoint, path, CONVERTER[kind], pre) for kind, path in paths.items()])
+    convert(
+        [Job(checkpoint, path, CONVERTER[kind], model.pre, model.options) for kind, path in paths.items()]
+    )
     described = {kind: describe(path) for kind, path in paths.items()}
     refused = []
     for kind, file_type in QUANTIZER.items():

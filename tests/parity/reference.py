@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from numpy.typing import NDArray
 def load_model(directory: Path, *, encoder: bool = False) -> Any:
     """The checkpoint as a float32 model, ready for inference."""
     import torch
-    from transformers import AutoModel, AutoModelForCausalLM
+    from transformers import AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText
 
     torch.set_num_threads(1)
-    kind = AutoModel if encoder else AutoModelForCausalLM
+    wrapped = "text_config" in json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    kind = AutoModel if encoder else AutoModelForImageTextToText if wrapped else AutoModelForCausalLM
     return kind.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager").eval()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-
 from typing import Any
 
 from . import first
@@ -18,6 +17,7 @@ from .second import (
     PRE_NORMS,
     TOKENS,
     WIDTH,
+    Shapes,
     attention,
     config,
     ends,
@@ -52,10 +52,75 @@ MOE_BLOCK = (
     | expert_weights(3)
     | weights(mlp(AT + "mlp.shared_experts.", INNER // 2))
 )
+NARROW = INNER // 4
+KEYS, VALUES, DELTA = 2, 4, 32
+"""Heads of the delta net, and their size."""
+
+QWEN3_NEXT = config(
+    "Qwen3NextForCausalLM",
+    "qwen3_next",
+    full_attention_interval=2,
+    head_dim=HEAD,
+    layer_types=["linear_attention", "full_attention"],
+    linear_conv_kernel_dim=4,
+    linear_key_head_dim=DELTA,
+    linear_num_key_heads=KEYS,
+    linear_num_value_heads=VALUES,
+    linear_value_head_dim=DELTA,
+    moe_intermediate_size=NARROW,
+    norm_topk_prob=True,
+    num_experts=4,
+    num_experts_per_tok=3,
+    partial_rotary_factor=0.25,
+    shared_expert_intermediate_size=INNER // 2,
+)
+NEXT_EXPERTS = (
+    router()
+    | {
+        name: tuple(NARROW if size == INNER // 2 else size for size in shape)
+        for name, shape in expert_weights(4).items()
+    }
+    | weights(mlp(AT + "mlp.shared_expert.", INNER // 2))
+    | {AT + "mlp.shared_expert_gate.weight": (1, WIDTH)}
+)
+NEXT_ATTENTION = (
+    PRE_NORMS
+    | weights(attention())
+    | {AT + "self_attn.q_proj.weight": (2 * HEADS * HEAD, WIDTH)}
+    | named("self_attn.q_norm", "self_attn.k_norm", size=HEAD)
+    | NEXT_EXPERTS
+)
+NEXT_DELTA = (
+    PRE_NORMS
+    | {
+        AT + "linear_attn." + name: shape
+        for name, shape in {
+            "A_log": (VALUES,),
+            "conv1d.weight": ((2 * KEYS + VALUES) * DELTA, 1, 4),
+            "dt_bias": (VALUES,),
+            "in_proj_ba.weight": (2 * VALUES, WIDTH),
+            "in_proj_qkvz.weight": (2 * (KEYS + VALUES) * DELTA, WIDTH),
+            "norm.weight": (DELTA,),
+            "out_proj.weight": (WIDTH, VALUES * DELTA),
+        }.items()
+    }
+    | NEXT_EXPERTS
+)
+
+
+def qwen3_next(*blocks: Shapes) -> Tensors:
+    """Its tensors; convolutions strong enough for SiLU to bend, so that queries and keys have much in common
+    and rounding does not decide what a delta net remembers."""
+    made = shaped(ends(), blocks)
+    return {name: values * 16 if "conv1d" in name else values for name, values in made.items()}
+
+
 FORWARD = AT + "feed_forward."
 
 
-def wrapped(model: Tiny, name: str, *, vision: dict[str, Any], towers: tuple[str, ...]) -> Tiny:
+def wrapped(
+    model: Tiny, name: str, *, model_type: str, vision: dict[str, Any], towers: tuple[str, ...]
+) -> Tiny:
     """A text model inside of a model that sees, in the layout such models were published in.
 
     Of the part that sees there are some vectors only: enough to be left out.
@@ -74,7 +139,7 @@ def wrapped(model: Tiny, name: str, *, vision: dict[str, Any], towers: tuple[str
         config=outer
         | {
             "architectures": [name],
-            "model_type": inner["model_type"].removesuffix("_text"),
+            "model_type": model_type,
             "text_config": inner,
             "vision_config": vision,
         },
@@ -83,7 +148,14 @@ def wrapped(model: Tiny, name: str, *, vision: dict[str, Any], towers: tuple[str
     )
 
 
-OUTSIDE = {"architectures", "bos_token_id", "eos_token_id", "pad_token_id", "torch_dtype", "transformers_version"}
+OUTSIDE = {
+    "architectures",
+    "bos_token_id",
+    "eos_token_id",
+    "pad_token_id",
+    "torch_dtype",
+    "transformers_version",
+}
 REMOTE = "transformer.encoder.layers.{i}."
 
 MODELS = {
@@ -266,6 +338,7 @@ MODELS = {
     "gemma3-vision": wrapped(
         first.MODELS["gemma3"],
         "Gemma3ForConditionalGeneration",
+        model_type="gemma3",
         vision={
             "hidden_size": 64,
             "image_size": 28,
@@ -279,5 +352,81 @@ MODELS = {
             "vision_tower.vision_model.post_layernorm.weight",
             "multi_modal_projector.mm_soft_emb_norm.weight",
         ),
+    ),
+    # A delta net and gated attention, as a fine-tune saved by transformers has them.
+    "qwen3-next": Tiny(
+        config=QWEN3_NEXT,
+        tensors=lambda _: qwen3_next(NEXT_DELTA, NEXT_ATTENTION),
+        tokenizer="llama3",
+        pre="llama-bpe",
+        options=("--no-mtp",),
+        agreement=0.95,  # a delta net's output is normalized however small it is, and its rounding with it
+    ),
+    # With the block that predicts the token after next, which config.json does not tell of.
+    "qwen3-next-mtp": Tiny(
+        config=QWEN3_NEXT,
+        tensors=lambda _: qwen3_next(
+            NEXT_DELTA,
+            NEXT_ATTENTION,
+            {name.replace(AT, "mtp.layers.0."): shape for name, shape in NEXT_ATTENTION.items()}
+            | {
+                "mtp.fc.weight": (WIDTH, 2 * WIDTH),
+                "mtp.norm.weight": (WIDTH,),
+                "mtp.pre_fc_norm_embedding.weight": (WIDTH,),
+                "mtp.pre_fc_norm_hidden.weight": (WIDTH,),
+            },
+        ),
+        tokenizer="llama3",
+        pre="llama-bpe",
+        kinds=("F32", "BF16"),
+        runs=False,
+        loads=False,
+    ),
+    "mistral3": wrapped(
+        Tiny(
+            config=config("MistralForCausalLM", "mistral", head_dim=HEAD, sliding_window=None)
+            | {"sliding_window": None},
+            tensors=lambda _: layers(PRE_NORMS, weights(attention()), weights(mlp())),
+            tokenizer="llama3",
+            pre="llama-bpe",
+        ),
+        "Mistral3ForConditionalGeneration",
+        model_type="mistral3",
+        vision={
+            "head_dim": 32,
+            "hidden_size": 64,
+            "image_size": 28,
+            "intermediate_size": 64,
+            "model_type": "pixtral",
+            "num_attention_heads": 2,
+            "num_hidden_layers": 1,
+            "patch_size": 14,
+        },
+        towers=("vision_tower.ln_pre.weight", "multi_modal_projector.norm.weight"),
+    ),
+    # Attention that cools with length; its class is not in the transformers that runs here.
+    "ministral3": Tiny(
+        config=config(
+            "Ministral3ForCausalLM",
+            "ministral3",
+            head_dim=HEAD,
+            rope_scaling={
+                "beta_fast": 32.0,
+                "beta_slow": 1.0,
+                "factor": 4.0,
+                "llama_4_scaling_beta": 0.125,
+                "mscale": 1.0,
+                "mscale_all_dim": 1.0,
+                "original_max_position_embeddings": 128,
+                "rope_type": "yarn",
+            },
+            sliding_window=None,
+        )
+        | {"sliding_window": None},
+        tensors=lambda _: layers(PRE_NORMS, weights(attention()), weights(mlp())),
+        tokenizer="llama3",
+        pre="llama-bpe",
+        native=False,
+        runs=False,
     ),
 }
