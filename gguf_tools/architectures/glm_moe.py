@@ -82,7 +82,7 @@ ARCHITECTURE: Final = Architecture(
         PartialRotary(),
         Key("expert_feed_forward_length", "moe_intermediate_size"),
         Key("expert_shared_count", "n_shared_experts"),
-        Key("leading_dense_block_count", "first_k_dense_replace"),
+        Key("leading_dense_block_count", "first_k_dense_replace", least=0),
         Computed("expert_gating_func", ValueType.UINT32, lambda config: _SIGMOID),
         Key("expert_weights_scale", "routed_scaling_factor", type=ValueType.FLOAT32),
         Key("expert_weights_norm", "norm_topk_prob", type=ValueType.BOOL),

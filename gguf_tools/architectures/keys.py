@@ -68,7 +68,8 @@ class Key:
         optional: nothing is written when the HF key is missing or null.
         absent: what an export writes when the GGUF key is absent: a value, or a function of the config
             made so far. Without it an absent key is an error, or left out when ``optional``.
-        most: the largest number allowed in a UINT32 key.
+        least: the smallest number allowed in a UINT32 key.
+        most: the largest.
     """
 
     def __init__(
@@ -78,14 +79,23 @@ class Key:
         type: ValueType = ValueType.UINT32,  # noqa: A002
         optional: bool = False,
         absent: Any = None,
+        least: int = 1,
         most: int = MAX_UINT32,
     ) -> None:
         self.gguf, self.hf, self.type = gguf, hf, type
-        self.optional, self.absent, self.most = optional, absent, most
+        self.optional, self.absent, self.least, self.most = optional, absent, least, most
 
     def named(self, *hf: str) -> Key:
         """The same rule where config.json has other names for it."""
-        return Key(self.gguf, *hf, type=self.type, optional=self.optional, absent=self.absent, most=self.most)
+        return Key(
+            self.gguf,
+            *hf,
+            type=self.type,
+            optional=self.optional,
+            absent=self.absent,
+            least=self.least,
+            most=self.most,
+        )
 
     def forward(self, config: HFConfig) -> Iterator[Entry]:
         if self.optional and config.find(*self.hf) is None:
@@ -96,7 +106,7 @@ class Key:
         elif self.type is ValueType.BOOL:
             value = config.flag(*self.hf)
         else:
-            value = config.integer(*self.hf, most=self.most)
+            value = config.integer(*self.hf, least=self.least, most=self.most)
         yield self.gguf, self.type, value
 
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
@@ -106,7 +116,7 @@ class Key:
         elif self.type is ValueType.FLOAT32:
             value = facts.number(self.gguf)
         else:
-            value = facts.integer(self.gguf, most=self.most)
+            value = facts.integer(self.gguf, least=self.least, most=self.most)
         if value is None:
             value = self.absent(config) if callable(self.absent) else self.absent
         if value is not None:

@@ -59,7 +59,7 @@ ARCHITECTURE: Final[Architecture] = replace(
     classes=(
         HFClass("Mistral3ForConditionalGeneration", "mistral3", _DEFAULTS, _NULLS),
         HFClass("Ministral3ForCausalLM", "ministral3", _DEFAULTS, _NULLS),
-        HFClass("MistralForCausalLM", "mistral", _DEFAULTS, _NULLS, foreign=True),
+        HFClass("MistralForCausalLM", "mistral", _DEFAULTS, _NULLS, export_only=True),
     ),
     choose=_choose,
     own_keys=(

@@ -143,17 +143,14 @@ def _is_trunk(config: HFConfig, layer: int) -> bool:
     return not is_next(config, layer)
 
 
-def _limited(rules: Sequence[Rule], *conditions: Condition) -> tuple[Rule, ...]:
-    """The rules where all conditions hold as well."""
+def _both(first: Condition, then: Condition) -> Condition:
+    return lambda config, layer: first(config, layer) and then(config, layer)
+
+
+def _limited(rules: Sequence[Rule], where: Condition) -> tuple[Rule, ...]:
+    """The rules only where a condition holds as well."""
     return tuple(
-        Rule(
-            rule.hf,
-            rule.gguf,
-            rule.transform,
-            lambda config, layer, when=(rule.when, *conditions): all(hold(config, layer) for hold in when),
-            rule.needed,
-            rule.experts,
-        )
+        Rule(rule.hf, rule.gguf, rule.transform, _both(rule.when, where), rule.needed, rule.experts)
         for rule in rules
     )
 
@@ -180,8 +177,7 @@ def _block(block: str, where: Condition) -> tuple[Rule, ...]:
                     block=block,
                 ),
             ),
-            where,
-            _has_attention,
+            _both(where, _has_attention),
         ),
         *_limited(
             (

@@ -16,7 +16,7 @@ from ..spec import ValueType
 from .config import GGUFFacts, HFConfig
 from .keys import Entry, KeyRule
 from .tensors import COMMON_DROPS, Drop, Rule, dropped, expand, translate
-from .wrapped import TOWERS, unwrapped
+from .wrapped import reason_to_leave, unwrapped
 
 __all__ = ["Architecture", "FromConfig", "GGUFSide", "HFClass", "HFSide"]
 
@@ -35,7 +35,7 @@ class HFClass:
             a config without them is an error.
         nulls: keys that transformers computes when they are null (or left out, with no default above).
         prefixed: whether its tensors carry the architecture's ``prefix``.
-        foreign: whether it is only for exports, and converts to another architecture, of the same computation.
+        export_only: whether it converts to another architecture, of the same computation.
     """
 
     name: str
@@ -43,7 +43,7 @@ class HFClass:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     nulls: Mapping[str, Callable[[HFConfig], Any]] = field(default_factory=dict)
     prefixed: bool = True
-    foreign: bool = False
+    export_only: bool = False
 
 
 class FromConfig(Protocol):
@@ -142,7 +142,7 @@ class Architecture:
     @property
     def hf_classes(self) -> tuple[str, ...]:
         """Names of the transformers classes it is the architecture of."""
-        return tuple(entry.name for entry in self.classes if not entry.foreign)
+        return tuple(entry.name for entry in self.classes if not entry.export_only)
 
     def complete(self, config: Mapping[str, Any], tensor_names: Iterable[str] = ()) -> dict[str, Any]:
         """The config with nested text settings at the root and transformers' defaults filled in.
@@ -262,7 +262,7 @@ class Architecture:
         original: dict[str, str] = {}
         left_out: list[tuple[str, str]] = []
         for given, source in tensors.items():
-            if wrapped and (reason := dropped(TOWERS, given)) is not None:
+            if wrapped and (reason := reason_to_leave(given)) is not None:
                 left_out.append((given, reason))
                 continue
             name = unwrapped(given, self.prefix) if wrapped else given

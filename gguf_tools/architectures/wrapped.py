@@ -9,29 +9,32 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from .tensors import Drop
-
-__all__ = ["TOWERS", "unwrapped"]
+__all__ = ["reason_to_leave", "unwrapped"]
 
 _HEAD: Final = re.compile(r"(?:model\.)?language_model\.(?=lm_head\.)")
 _BODY: Final = re.compile(r"(?:model\.)?language_model\.(?:model\.)?")
 
-TOWERS: Final = (
-    Drop(
-        r"(?:model\.)?(?:vision_tower|vision_model|vision_encoder|visual)\..*",
+_PARTS: Final = (
+    (
+        r"(?:model\.)?(?:vision_tower|vision_model|vision_encoder|visual)\.",
         "belongs to the part that sees; the text model alone is converted",
     ),
-    Drop(
-        r"(?:model\.)?(?:audio_tower|audio_model|audio_encoder)\..*",
+    (
+        r"(?:model\.)?(?:audio_tower|audio_model|audio_encoder)\.",
         "belongs to the part that hears; the text model alone is converted",
     ),
-    Drop(
-        r"(?:model\.)?(?:multi_modal_projector|embed_vision|embed_audio|connector|image_newline|"
-        r"vision_language_adapter|patch_merger)(?:\..*)?",
+    (
+        r"(?:model\.)?(?:multi_modal_projector|embed_vision|embed_audio|connector|vision_language_adapter|"
+        r"patch_merger|image_newline)\b",
         "leads from what is seen or heard into the text model; that alone is converted",
     ),
 )
-"""Left out of wrapped models, by their own names."""
+"""Beginnings of the names of what is left out, and why."""
+
+
+def reason_to_leave(name: str) -> str | None:
+    """Why a wrapped model's tensor is left out, or None when it is the text model's."""
+    return next((reason for pattern, reason in _PARTS if re.match(pattern, name)), None)
 
 
 def unwrapped(name: str, prefix: str) -> str:

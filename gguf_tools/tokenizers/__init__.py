@@ -38,7 +38,7 @@ _LIKE_LLAMA: Final = frozenset({"llama", "arcee", "granite", "granitemoe", "mist
 _PREFIXED: Final = _LIKE_LLAMA | {"ernie4_5", "ernie4_5-moe"}
 """Whose ``add_prefix_space`` it heeds."""
 
-_NO_SPACE: Final = frozenset({"gemma", "gemma2", "gemma3", "gemma-embedding"})
+_NO_SPACE: Final = frozenset({"gemma", "gemma2", "gemma3", "gemma3n", "gemma-embedding"})
 
 _NO_BOS: Final = frozenset({"phi2", "chatglm"})
 """Of which the converter says that no BOS is added, unless the tokenizer's files say otherwise."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gguf_tools.architectures.config import HFConfig
 from gguf_tools.architectures.deepseek import SplitLatent
+from gguf_tools.architectures.gemma3n import PadTokens
 from gguf_tools.architectures.gpt_oss import Deinterleave
 from gguf_tools.architectures.qwen3_next import SplitDelta
 from gguf_tools.architectures.transforms import (
@@ -49,6 +50,8 @@ CONFIG = HFConfig(
         "num_key_value_heads": 2,
         "qk_nope_head_dim": 2,
         "v_head_dim": 3,
+        "vocab_size": 9,
+        "vocab_size_per_layer_input": 6,
     }
 )
 SQUEEZE = Reshape(gguf=lambda shape: (shape[0], shape[-1]), hf=lambda shape: (shape[0], 1, shape[1]))
@@ -101,6 +104,7 @@ CASES: dict[str, tuple[Transform, list[tuple[int, ...]]]] = {
     "de-interleave experts": (Deinterleave(), [(3, 5, 8)]),
     "de-interleave biases": (Deinterleave(), [(3, 8)]),
     "split latent heads": (SplitLatent(), [(30, 4)]),
+    "pad tokens": (PadTokens(), [(6, 4)]),
     "split a delta net": (SplitDelta(), [(32, 5)]),
 }
 
@@ -168,6 +172,16 @@ def test_latent_heads_are_split_and_keys_transposed() -> None:
     keys, found = SplitLatent().forward([ArraySource(array.reshape(30, 4))], CONFIG)
     np.testing.assert_array_equal(values(keys), array[:, :2].swapaxes(1, 2))
     np.testing.assert_array_equal(values(found), array[:, 2:])
+
+
+def test_tokens_without_embeddings_get_zeros() -> None:
+    array = numbers((6, 4))
+    for source in (ArraySource(array), stored(array, "BF16"), Computed(array)):
+        (made,) = PadTokens().forward([source], CONFIG)
+        assert made.storage is source.storage
+        np.testing.assert_array_equal(values(made), np.concatenate([values(source), np.zeros((3, 4))]))
+    whole = ArraySource(numbers((9, 4)))
+    assert PadTokens().forward([whole], CONFIG) == [whole]
 
 
 def test_parts_of_a_delta_net_are_gathered_from_its_key_heads() -> None:

@@ -105,8 +105,8 @@ def test_a_given_pre_tokenizer_replaces_the_recognised_one(
 def test_requantize_equals_the_golden(
     name: str, kind: str, tiny_checkpoints: dict[str, Path], tmp_path: Path
 ) -> None:
-    base, path = tmp_path / "f32.gguf", tmp_path / "out.gguf"
-    gguf_tools.convert(tiny_checkpoints[name], base, type="F32")
+    base, path = tmp_path / "base.gguf", tmp_path / "out.gguf"
+    gguf_tools.convert(tiny_checkpoints[name], base, type=tiny.MODELS[name].quantized_from)
     gguf_tools.requantize(base, path, type=QUANTIZER[kind])
     assert unmeant(name, kind, path) == []
 

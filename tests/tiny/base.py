@@ -105,14 +105,17 @@ class Tiny:
     """Whether GELU is involved, which ggml looks up in a table of float16 values."""
     runs: bool = True
     """Whether both llama.cpp and transformers can run it."""
+    quantized_from: str = "F32"
+    """The converter's file that its quantized goldens are made of: tensors that are never quantized keep its
+    type."""
     agreement: float = 0.995
     """Least cosine between what its F32 and Q8_0 files compute for a token."""
     loads: bool = True
     """Whether the llama.cpp that tests run, which is older than the converter, loads it."""
     options: tuple[str, ...] = ()
     """Options of llama.cpp's converter when its goldens are recorded."""
-    native: bool = True
-    """Whether transformers has its class; others need code of the repository they were published in."""
+    foreign: bool = False
+    """Whether only code published beside the weights, and no release of transformers, has its class."""
 
 
 def weight(name: str, *shape: int, scale: float = 0.06) -> tuple[str, F32]:
