@@ -12,7 +12,7 @@ from typing import Final
 __all__ = ["reason_to_leave", "unwrapped"]
 
 _HEAD: Final = re.compile(r"(?:model\.)?language_model\.(?=lm_head\.)")
-_BODY: Final = re.compile(r"(?:model\.)?language_model\.(?:model\.)?")
+_BODY: Final = re.compile(r"(?:model\.)?(?:language_model|text_model)\.(?:model\.)?")
 
 _PARTS: Final = (
     (
@@ -24,7 +24,7 @@ _PARTS: Final = (
         "belongs to the part that hears; the text model alone is converted",
     ),
     (
-        r"(?:model\.)?(?:multi_modal_projector|embed_vision|embed_audio|connector|vision_language_adapter|"
+        r"(?:model\.)?(?:multi_modal_projector|mm_projector|embed_vision|embed_audio|connector|vision_language_adapter|"
         r"patch_merger|image_newline)\b",
         "leads from what is seen or heard into the text model; that alone is converted",
     ),
@@ -41,7 +41,7 @@ def unwrapped(name: str, prefix: str) -> str:
     """What the text model alone calls a tensor; ``prefix`` is that of its architecture.
 
     Published checkpoints have ``language_model.model.layers…`` and ``language_model.lm_head…``, newer ones
-    ``model.language_model.layers…`` and ``lm_head…``.
+    ``model.language_model.layers…`` and ``lm_head…``; SmolVLM has ``model.text_model.layers…``.
     """
     if (head := _HEAD.match(name)) is not None:
         return name[head.end() :]

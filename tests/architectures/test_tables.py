@@ -85,6 +85,14 @@ def test_keys_and_tensors_are_those_of_the_converter(name: str) -> None:
     }
 
 
+RESTATED = {"architectures", "model_type", "torch_dtype", "tie_word_embeddings"}
+RESTATED_BY = {
+    "qwen2-vl": {"rope_scaling"},  # the axes are one in text
+    "qwen3-vl": {"rope_scaling"},
+}
+"""Settings an export may say in another way; converting it again gives the same keys all the same."""
+
+
 @pytest.mark.parametrize("name", tiny.NAMES)
 def test_the_way_back_gives_the_same_tensors_and_config(name: str) -> None:
     family, config, tensors, side = converted(name)
@@ -103,18 +111,16 @@ def test_the_way_back_gives_the_same_tensors_and_config(name: str) -> None:
             assert source.storage is tensors[key].storage
             whole = row_count(source.shape)
             np.testing.assert_array_equal(source.raw(0, whole), tensors[key].raw(0, whole), strict=True)
-    same = set(config) & set(back.config) - {
-        "architectures",
-        "model_type",
-        "torch_dtype",
-        "tie_word_embeddings",
-    }
+    same = set(config) & set(back.config) - RESTATED - RESTATED_BY.get(name, set())
     assert {key: back.config[key] for key in same} == {key: config[key] for key in same}
     assert back.config["torch_dtype"] == "bfloat16"
     again = architectures.find(back.config).to_gguf(
         back.config, dict(back.tensors), read_json=reader(back.files)
     )
-    assert keys(again) == keys(side)
+    # A text model that comes back under its own name leaves out what only the wrapper asks for, and says so.
+    uncarried = {note.split()[0] for note in back.notes if "has no counterpart" in note}
+    kept = [entry for entry in side.metadata if entry[0] not in uncarried]
+    assert keys(again) == keys(replace(side, metadata=kept))
     assert [key for key, _ in again.tensors] == [key for key, _ in side.tensors]
 
 

@@ -49,7 +49,8 @@ def test_logits_agree(
     measured(f"logits {name}: largest difference {largest:.1e}, median divergence {median:.1e}")
     assert theirs.std() > 0.5
     assert median < MEDIAN_DIVERGENCE
-    assert largest < (TABLE_DIFFERENCE if tiny.MODELS[name].gelu else LARGEST_DIFFERENCE)
+    allowed = TABLE_DIFFERENCE if tiny.MODELS[name].gelu else LARGEST_DIFFERENCE
+    assert largest < max(allowed, tiny.MODELS[name].difference)
 
 
 def test_hidden_states_of_bert_agree(

@@ -105,6 +105,8 @@ class Tiny:
     """Whether GELU is involved, which ggml looks up in a table of float16 values."""
     runs: bool = True
     """Whether both llama.cpp and transformers can run it."""
+    difference: float = 0.0
+    """By how much a logit may differ from transformers' where llama.cpp's own graphs of one model do as much."""
     quantized_from: str = "F32"
     """The converter's file that its quantized goldens are made of: tensors that are never quantized keep its
     type."""

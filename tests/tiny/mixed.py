@@ -158,18 +158,33 @@ FORWARD = AT + "feed_forward."
 
 
 def wrapped(
-    model: Tiny, name: str, *, model_type: str, vision: dict[str, Any], towers: tuple[str, ...]
+    model: Tiny,
+    name: str,
+    *,
+    model_type: str,
+    vision: dict[str, Any],
+    towers: dict[str, int],
+    prefix: tuple[str, str] = ("", "language_model."),
 ) -> Tiny:
-    """A text model inside of a model that sees, in the layout such models were published in.
+    """A text model inside of a model that sees.
 
-    Of the part that sees there are some vectors only: enough to be left out.
+    Args:
+        model: the text model.
+        name: the outer class.
+        model_type: the outer type.
+        vision: settings of the part that sees.
+        towers: some vectors of that part, enough to be left out, and their sizes.
+        prefix: what the names of the text model begin with, and with what instead here.
     """
 
     def tensors(config: dict[str, Any]) -> Tensors:
-        width = vision["hidden_size"]
-        made = {tower: normal(tower, (width,), 1.0) for tower in towers}
+        made = {tower: normal(tower, (size,), 1.0) for tower, size in towers.items()}
         text = model.tensors(config["text_config"])
-        return made | {"language_model." + name: values for name, values in text.items()}
+        old, new = prefix
+        return made | {
+            new + name.removeprefix(old) if name.startswith(old) else name: values
+            for name, values in text.items()
+        }
 
     inner = {key: value for key, value in model.config.items() if key not in OUTSIDE}
     outer = {key: value for key, value in model.config.items() if key in OUTSIDE - {"architectures"}}
@@ -387,10 +402,10 @@ MODELS = {
             "num_hidden_layers": 1,
             "patch_size": 14,
         },
-        towers=(
-            "vision_tower.vision_model.post_layernorm.weight",
-            "multi_modal_projector.mm_soft_emb_norm.weight",
-        ),
+        towers={
+            "vision_tower.vision_model.post_layernorm.weight": 64,
+            "multi_modal_projector.mm_soft_emb_norm.weight": 64,
+        },
     ),
     # A delta net and gated attention, as a fine-tune saved by transformers has them.
     "qwen3-next": Tiny(
@@ -441,7 +456,7 @@ MODELS = {
             "num_hidden_layers": 1,
             "patch_size": 14,
         },
-        towers=("vision_tower.ln_pre.weight", "multi_modal_projector.norm.weight"),
+        towers={"vision_tower.ln_pre.weight": 64, "multi_modal_projector.norm.weight": 64},
     ),
     # Attention that cools with length; its class is not in the transformers that runs here.
     "ministral3": Tiny(
@@ -506,5 +521,76 @@ MODELS = {
         gelu=True,
         quantized_from="BF16",
         agreement=0.8,  # which few activations are left is decided by small differences
+    ),
+    # Several axes of rotation, which in text are one. llama.cpp computes the plain Qwen2 with these weights to
+    # 4e-6 and this to 2e-2.
+    "qwen2-vl": wrapped(
+        Tiny(
+            config=config(
+                "Qwen2ForCausalLM",
+                "qwen2_vl_text",
+                rope_scaling={"mrope_section": [8, 12, 12], "type": "mrope"},
+                tie_word_embeddings=True,
+                use_sliding_window=False,
+            ),
+            tensors=lambda _: layers(
+                PRE_NORMS,
+                with_bias(attention(), "q_proj", "k_proj", "v_proj"),
+                weights(mlp()),
+                head=False,
+            ),
+            tokenizer="qwen2",
+            pre="qwen2",
+            difference=3e-2,
+        ),
+        "Qwen2VLForConditionalGeneration",
+        model_type="qwen2_vl",
+        vision={
+            "depth": 1,
+            "embed_dim": 64,
+            "hidden_size": WIDTH,
+            "model_type": "qwen2_vl",
+            "num_heads": 2,
+        },
+        towers={"visual.merger.ln_q.weight": 64},
+        prefix=("model.", "model."),
+    ),
+    "qwen3-vl": wrapped(
+        Tiny(
+            config=config(
+                "Qwen3ForCausalLM",
+                "qwen3_vl_text",
+                head_dim=HEAD,
+                rope_scaling={
+                    "mrope_interleaved": True,
+                    "mrope_section": [12, 10, 10],
+                    "rope_type": "default",
+                },
+                tie_word_embeddings=True,
+            ),
+            tensors=lambda _: layers(
+                PRE_NORMS,
+                weights(attention()),
+                named("self_attn.q_norm", "self_attn.k_norm", size=HEAD),
+                weights(mlp()),
+                head=False,
+            ),
+            tokenizer="qwen2",
+            pre="qwen2",
+            difference=1e-2,
+        ),
+        "Qwen3VLForConditionalGeneration",
+        model_type="qwen3_vl",
+        vision={
+            "deepstack_visual_indexes": [0],
+            "depth": 1,
+            "hidden_size": 64,
+            "intermediate_size": 64,
+            "model_type": "qwen3_vl",
+            "num_heads": 2,
+            "out_hidden_size": WIDTH,
+        },
+        towers={"model.visual.merger.norm.weight": 64},
+        prefix=("model.", "model.language_model."),
     ),
 }
