@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ..spec import ValueType
+from .axes import Axes
 from .config import HFConfig
 from .decoder import BLOCK, FFN, OUTPUT, QK_NORMS, TIED, attention, experts, flag, head_count, never, norms
 from .keys import (
@@ -24,7 +25,7 @@ from .keys import (
     experts_keys,
 )
 from .nextn import NEXT_TENSORS, Blocks, Predicting
-from .rope import PartialRotary, Rope
+from .rope import PartialRotary
 from .table import Architecture, HFClass
 from .tensors import Rule
 
@@ -49,6 +50,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "topk_group": 1,
     "use_qk_norm": False,
 }
+_NULLS: Final = {"num_key_value_heads": head_count}
 
 
 def _is_mixed(config: HFConfig, layer: int) -> bool:
@@ -61,7 +63,12 @@ def _is_dense(config: HFConfig, layer: int) -> bool:
 
 ARCHITECTURE: Final = Architecture(
     name="glm4moe",
-    classes=(HFClass("Glm4MoeForCausalLM", "glm4_moe", _DEFAULTS, {"num_key_value_heads": head_count}),),
+    classes=(
+        HFClass("Glm4MoeForCausalLM", "glm4_moe", _DEFAULTS, _NULLS),
+        HFClass(
+            "Glm4vMoeForConditionalGeneration", "glm4v_moe", _DEFAULTS | {"attention_bias": True}, _NULLS
+        ),
+    ),
     tokenizer_kinds=("bpe",),
     keys=(
         Blocks(_FURTHER),
@@ -71,7 +78,7 @@ ARCHITECTURE: Final = Architecture(
         HEADS,
         KV_HEADS,
         CAUSAL,
-        Rope(),
+        Axes(),
         RMS_EPS,
         *experts_keys("n_routed_experts"),
         Key("expert_group_count", "n_group"),

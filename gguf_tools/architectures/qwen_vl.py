@@ -5,22 +5,20 @@ In text all axes count alike, so an export is the plain Qwen2 or Qwen3 that comp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
-from ..container.metadata import Array
-from ..errors import ArchitectureError
 from ..spec import ValueType
 from . import qwen2, qwen3
+from .axes import Axes
 from .config import HFConfig
 from .decoder import head_count
-from .keys import Computed, Entry, KeyRule
+from .keys import Computed, KeyRule
 from .pooling import Pooling
 from .rope import Rope
 from .table import Architecture, HFClass
 
-_AXES: Final = 4
 _DEFAULTS: Final[dict[str, Any]] = {
     "max_position_embeddings": 32768,
     "num_key_value_heads": 8,
@@ -31,35 +29,8 @@ _DEFAULTS: Final[dict[str, Any]] = {
 _NULLS: Final = {"num_key_value_heads": head_count}
 
 
-@dataclass(frozen=True)
-class _Axes(Rope):
-    """RoPE with ``mrope_section``: how many of a head's pairs turn along each axis, four numbers in GGUF."""
-
-    kinds: tuple[str, ...] = ("linear", "yarn", "mrope")
-
-    def forward(self, config: HFConfig) -> Iterator[Entry]:
-        rope = config.find("rope_parameters", "rope_scaling")
-        sections = rope.get("mrope_section") if isinstance(rope, Mapping) else None
-        if sections is not None:
-            if (
-                not isinstance(sections, list)
-                or len(sections) > _AXES
-                or not all(isinstance(size, int) and size >= 0 for size in sections)
-            ):
-                raise ArchitectureError(
-                    "not a list of sizes",
-                    path="config.json",
-                    key="rope_scaling.mrope_section",
-                    found=sections,
-                    expected=f"at most {_AXES}",
-                )
-            padded = [*sections, *[0] * (_AXES - len(sections))]
-            yield "rope.dimension_sections", ValueType.ARRAY, Array(ValueType.INT32, padded)
-        yield from super().forward(config)
-
-
 def _turned(rules: tuple[KeyRule, ...]) -> tuple[KeyRule, ...]:
-    return tuple(_Axes() if isinstance(rule, Rope) else rule for rule in rules)
+    return tuple(Axes() if isinstance(rule, Rope) else rule for rule in rules)
 
 
 def _deepstack(config: HFConfig) -> int | None:

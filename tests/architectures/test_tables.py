@@ -87,6 +87,7 @@ def test_keys_and_tensors_are_those_of_the_converter(name: str) -> None:
 
 RESTATED = {"architectures", "model_type", "torch_dtype", "tie_word_embeddings"}
 RESTATED_BY = {
+    "glm4-moe-vision": {"rope_scaling"},
     "qwen2-vl": {"rope_scaling"},  # the axes are one in text
     "qwen3-vl": {"rope_scaling"},
 }

@@ -34,7 +34,7 @@ def test_classes_are_registered_for_the_same_architecture() -> None:
     known = json.loads(done.stdout.splitlines()[-1])
     assert len(known) > 200
     ours = {name: family.name for family in ARCHITECTURES for name in family.hf_classes}
-    assert UNREGISTERED == set(ours) - set(known)
+    assert set(ours) - set(known) == UNREGISTERED
     assert {name: known[name] for name in ours if name in known} == {
         name: family for name, family in ours.items() if name in known
     }
