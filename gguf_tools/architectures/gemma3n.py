@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
 from ..container.metadata import Array
 from ..errors import ArchitectureError, FormatError
-from ..source import Source, row_count, row_length
-from ..spec import GGMLType, ValueType, row_bytes
+from ..spec import ValueType
 from .config import GGUFFacts, HFConfig, shortest
 from .decoder import FFN, TIED, attention, flag, has_head, norms, renamed
 from .keys import (
@@ -33,14 +31,11 @@ from .keys import (
     RowsOf,
     layer_type,
 )
+from .padding import PadTokens
 from .rope import Rope
 from .table import Architecture, HFClass
 from .tensors import Rule
 from .transforms import StackExperts
-from .views import Joined
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _PERIOD: Final = 5  # every fifth layer is a global one
 _OWN_KV_LAYERS: Final = 20  # llama.cpp lets all layers after these use the keys and values of earlier ones
@@ -181,42 +176,6 @@ class _Sizes:
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
         tokens = facts.rows_of("token_embd.weight")
         config["vocab_size_per_layer_input"] = _PER_LAYER_TOKENS if tokens == _TOKENS else tokens
-
-
-class _Zeros:
-    """Rows of zeros, stored as another source is."""
-
-    def __init__(self, shape: tuple[int, ...], storage: GGMLType | None) -> None:
-        self.shape, self.storage = shape, storage
-
-    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
-        return np.zeros((stop - start, row_length(self.shape)), np.float32)
-
-    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
-        if self.storage is None:
-            raise TypeError("this source has no stored form")
-        return np.zeros((stop - start, row_bytes(self.storage, row_length(self.shape))), np.uint8)
-
-
-@dataclass(frozen=True)
-class PadTokens:
-    """Embeddings of as many tokens as the vocabulary has; those of pictures and sounds are zeros.
-
-    The way back cuts them to ``vocab_size_per_layer_input``.
-    """
-
-    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
-        (source,) = sources
-        wanted, columns = config.integer("vocab_size"), row_length(source.shape)
-        missing = wanted - row_count(source.shape)
-        if missing <= 0:
-            return [source]
-        return [Joined([source, _Zeros((missing, columns), source.storage)], (wanted, columns))]
-
-    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
-        (source,) = sources
-        kept = min(config.integer("vocab_size_per_layer_input"), row_count(source.shape))
-        return [Joined([source], (kept, row_length(source.shape)))]
 
 
 def _streams(hf: str, gguf: str) -> Rule:

@@ -19,6 +19,7 @@ from gguf_tools.architectures.tensors import Rule
 from gguf_tools.architectures.transforms import SplitRows, StackExperts
 from gguf_tools.architectures.wrapped import unwrapped
 from gguf_tools.container.metadata import Array, Metadata
+from gguf_tools.errors import ArchitectureError
 from gguf_tools.source import ArraySource, Source, row_count
 from gguf_tools.spec import GGMLType, ValueType
 from tests import tiny
@@ -371,6 +372,94 @@ def test_settings_below_text_config_count() -> None:
     nested = {"model_type": "wrapper", "architectures": ["Wrapper"], "text_config": config}
     assert architectures.find(nested) is family
     assert family.to_gguf(nested, tensors).metadata == family.to_gguf(config, tensors).metadata
+
+
+@pytest.mark.parametrize("layout", ["language_model.", "model.language_model."])
+@pytest.mark.parametrize(
+    ("name", "wrapper"),
+    [
+        ("llama4", "Llama4ForConditionalGeneration"),
+        ("gemma3n", "Gemma3nForConditionalGeneration"),
+        ("llama", "LlavaForConditionalGeneration"),
+        ("qwen2", "Qwen2AudioForConditionalGeneration"),
+    ],
+)
+def test_a_wrapped_text_model_is_the_text_model(name: str, wrapper: str, layout: str) -> None:
+    config, tensors = checkpoint(name)
+    family = architectures.find(config)
+    expected = family.to_gguf(config, tensors)
+    del config["architectures"]
+    nested = {"architectures": [wrapper], "text_config": config, "vision_config": {"hidden_size": 8}}
+    towers = ("vision_tower.norm.weight", "audio_tower.norm.weight", "multi_modal_projector.linear.bias")
+    renamed = {
+        layout + (given.removeprefix("model.") if layout.startswith("model.") else given): source
+        for given, source in tensors.items()
+        if not given.startswith("lm_head.")
+    } | {given: source for given, source in tensors.items() if given.startswith("lm_head.")}
+    sources = dict.fromkeys(towers, ArraySource(np.zeros(8, np.float32))) | renamed
+    assert architectures.find(nested) is family
+    side = family.to_gguf(nested, sources)
+    assert side.metadata == expected.metadata
+    assert {key for key, _ in side.tensors} == {key for key, _ in expected.tensors}
+    assert {given for given, _ in side.dropped} - {given for given, _ in expected.dropped} == set(towers)
+    assert all("text model" in reason for given, reason in side.dropped if given in towers)
+
+
+def test_a_block_for_further_tokens_is_found_in_the_checkpoint() -> None:
+    """Qwen3-Next's config does not tell of it; fine-tunes saved by transformers have lost it."""
+    config, tensors = checkpoint("qwen3-next-mtp")
+    family = architectures.find(config)
+    assert keys(family.to_gguf(config, tensors))["nextn_predict_layers"] == 1
+    lost = {given: source for given, source in tensors.items() if not given.startswith("mtp.")}
+    side = family.to_gguf(config, lost)
+    assert "nextn_predict_layers" not in keys(side)
+    assert keys(side)["block_count"] == 2
+    moved = {given.replace("mtp.", "model.mtp."): source for given, source in tensors.items()}
+    assert len(family.to_gguf(config, moved).tensors) == len(family.to_gguf(config, tensors).tensors)
+
+
+def test_layers_that_all_see_everything_have_a_window_of_zero_in_llama_4() -> None:
+    full = ["full_attention"] * 4
+    family, _, _, side = converted("llama4", layer_types=full, no_rope_layers=[1] * 4)
+    assert keys(side)["attention.sliding_window"] == 0
+    assert side.notes == []
+    config = family.to_hf(metadata(family, side), dict(side.tensors)).config
+    assert (config["layer_types"], config["no_rope_layers"]) == (full, [1] * 4)
+
+
+def test_tokens_of_pictures_and_sounds_have_no_embeddings_of_layers_in_gemma_3n() -> None:
+    config, tensors = checkpoint("gemma3n", vocab_size_per_layer_input=512)
+    given = "model.embed_tokens_per_layer.weight"
+    tensors[given] = ArraySource(values(tensors[given])[:512])
+    side = architectures.find(config).to_gguf(config, tensors)
+    made = values(dict(side.tensors)["per_layer_token_embd.weight"])
+    np.testing.assert_array_equal(made[:512], values(tensors[given]))
+    assert made.shape[0] == 528
+    assert not made[512:].any()
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("gemma3n", "laurel_rank", 32),
+        ("gemma3n", "activation_sparsity_pattern", [0.95]),
+        ("gemma3n", "activation_sparsity_pattern", [1.0] * 5),
+        ("glm", "head_dim", 32),
+        ("chatglm", "kv_channels", 32),
+        ("qwen3-next", "linear_value_head_dim", 16),
+        ("qwen3-next", "layer_types", ["full_attention"]),
+        ("qwen2-vl", "rope_scaling", {"type": "mrope", "mrope_section": [1, 2, 3, 4, 5]}),
+    ],
+)
+def test_what_llama_cpp_cannot_hold_is_an_error(name: str, key: str, value: Any) -> None:
+    config, tensors = checkpoint(name)
+    if "text_config" in config:
+        config = config | {"text_config": config["text_config"] | {key: value}}
+    else:
+        config[key] = value
+    with pytest.raises(ArchitectureError) as caught:
+        architectures.find(config).to_gguf(config, tensors)
+    assert key in str(caught.value)
 
 
 def test_code_named_by_the_config_is_ignored() -> None:

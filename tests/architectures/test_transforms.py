@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from gguf_tools.architectures.config import HFConfig
 from gguf_tools.architectures.deepseek import SplitLatent
-from gguf_tools.architectures.gemma3n import PadTokens
+from gguf_tools.architectures.delta_net import SplitDelta
 from gguf_tools.architectures.gpt_oss import Deinterleave
-from gguf_tools.architectures.qwen3_next import SplitDelta
+from gguf_tools.architectures.padding import PadTokens
 from gguf_tools.architectures.transforms import (
     IDENTITY,
     AddOne,

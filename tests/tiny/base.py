@@ -106,7 +106,7 @@ class Tiny:
     runs: bool = True
     """Whether both llama.cpp and transformers can run it."""
     difference: float = 0.0
-    """By how much a logit may differ from transformers' where llama.cpp's own graphs of one model do as much."""
+    """How far a logit may be from transformers', where llama.cpp's own graphs of a model are as far apart."""
     quantized_from: str = "F32"
     """The converter's file that its quantized goldens are made of: tensors that are never quantized keep its
     type."""

@@ -522,8 +522,8 @@ MODELS = {
         quantized_from="BF16",
         agreement=0.8,  # which few activations are left is decided by small differences
     ),
-    # Several axes of rotation, which in text are one. llama.cpp computes the plain Qwen2 with these weights to
-    # 4e-6 and this to 2e-2.
+    # Several axes of rotation, which in text are one. With these weights llama.cpp is as close as 4e-6 to the
+    # plain Qwen2, and 2e-2 to this.
     "qwen2-vl": wrapped(
         Tiny(
             config=config(
