@@ -1,6 +1,6 @@
 """The text models inside of Qwen2-VL, Qwen2.5-VL and Qwen3-VL: Qwen2 and Qwen3, rotated along several axes.
 
-In text all axes count alike, so an export is the plain Qwen2 or Qwen3 that computes the same.
+In text all axes count alike, so an export is the plain Qwen2, Qwen3 or Qwen3Moe that computes the same.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ..spec import ValueType
-from . import qwen2, qwen3
+from . import qwen2, qwen3, qwen_moe
 from .axes import Axes
 from .config import HFConfig
-from .decoder import head_count
-from .keys import Computed, KeyRule
+from .decoder import BLOCK, head_count
+from .keys import Computed, KeyRule, head_size
 from .pooling import Pooling
 from .rope import Rope
 from .table import Architecture, HFClass
+from .tensors import Rule
+from .transforms import Chain, SplitMiddle, Transpose
 
 _DEFAULTS: Final[dict[str, Any]] = {
     "max_position_embeddings": 32768,
@@ -82,4 +84,45 @@ QWEN3VL: Final[Architecture] = replace(
     ),
 )
 
-ARCHITECTURES: Final = (QWEN2VL, QWEN3VL)
+_STACKED: Final = {f"{BLOCK}.mlp.experts.gate_up_proj", f"{BLOCK}.mlp.experts.down_proj"}
+QWEN3VLMOE: Final[Architecture] = replace(
+    qwen_moe.QWEN3MOE,
+    name="qwen3vlmoe",
+    classes=(
+        HFClass(
+            "Qwen3VLMoeForConditionalGeneration",
+            "qwen3_vl_moe",
+            _DEFAULTS
+            | {
+                "max_position_embeddings": 128000,
+                "moe_intermediate_size": 1408,
+                "norm_topk_prob": True,
+                "num_experts": 60,
+                "num_experts_per_tok": 4,
+                "num_key_value_heads": 16,
+                "rms_norm_eps": 1e-6,
+                "rope_theta": 5000000.0,
+            },
+            _NULLS | {"head_dim": head_size},
+        ),
+        replace(qwen_moe.QWEN3MOE.classes[0], export_only=True),
+    ),
+    choose=lambda facts: "Qwen3MoeForCausalLM",
+    keys=_turned(qwen_moe.QWEN3MOE.keys),
+    own_keys=(
+        *qwen_moe.QWEN3MOE.own_keys,
+        Computed("n_deepstack_layers", ValueType.UINT32, _deepstack),
+    ),
+    tensors=(
+        *(rule for rule in qwen_moe.QWEN3MOE.tensors if rule.hf[0] not in _STACKED),
+        # Stacked the other way round than elsewhere; an export has a matrix for each expert.
+        Rule(
+            (f"{BLOCK}.mlp.experts.gate_up_proj",),
+            ("blk.{i}.ffn_gate_exps.weight", "blk.{i}.ffn_up_exps.weight"),
+            Chain(Transpose(), SplitMiddle()),
+        ),
+        Rule((f"{BLOCK}.mlp.experts.down_proj",), ("blk.{i}.ffn_down_exps.weight",), Transpose()),
+    ),
+)
+
+ARCHITECTURES: Final = (QWEN2VL, QWEN3VL, QWEN3VLMOE)

@@ -91,6 +91,7 @@ RESTATED_BY = {
     "glm4-moe-vision": {"rope_scaling"},
     "qwen2-vl": {"rope_scaling"},  # the axes are one in text
     "qwen3-vl": {"rope_scaling"},
+    "qwen3-vl-moe": {"rope_scaling"},
 }
 """Settings an export may say in another way; converting it again gives the same keys all the same."""
 
@@ -103,8 +104,11 @@ def test_the_way_back_gives_the_same_tensors_and_config(name: str) -> None:
         tensors = {unwrapped(given, family.prefix): source for given, source in tensors.items()}
     back = family.to_hf(metadata(family, side), dict(side.tensors), dtype="bfloat16")
     left_out = dict(side.dropped)
-    assert {key for key, _ in back.tensors} == set(tensors) - set(left_out)
+    regrouped = tiny.MODELS[name].regrouped
+    assert regrouped or {key for key, _ in back.tensors} == set(tensors) - set(left_out)
     for key, source in back.tensors:
+        if regrouped and ".experts." in key:
+            continue  # compared below
         if key.endswith("A_log"):
             np.testing.assert_allclose(values(source), values(tensors[key]), rtol=0, atol=2e-7)
             continue
@@ -123,6 +127,12 @@ def test_the_way_back_gives_the_same_tensors_and_config(name: str) -> None:
     uncarried = {note.split()[0] for note in back.notes if "has no counterpart" in note}
     kept = [entry for entry in side.metadata if entry[0] not in uncarried]
     assert keys(again) == keys(replace(side, metadata=kept))
+    if regrouped:
+        made = {key: values(source) for key, source in again.tensors}
+        assert made.keys() == {key for key, _ in side.tensors}
+        for key, source in side.tensors:
+            np.testing.assert_array_equal(made[key], values(source), strict=True, err_msg=key)
+        return
     assert [key for key, _ in again.tensors] == [key for key, _ in side.tensors]
 
 

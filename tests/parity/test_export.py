@@ -23,7 +23,7 @@ TEXTS = (
 ROUNDED_DIFFERENCE = 1e-5
 """Norms of Gemma and Qwen3-Next are stored plus one: the smallest lose bits in float32. A_log of Mamba and
 Qwen3-Next is stored as -exp of it. GLM 4.5V comes back as GLM 4.5, which rotates by one multiplication less.
-All others come back exactly."""
+Regrouped experts are multiplied in another order. All others come back exactly."""
 
 
 @pytest.mark.parametrize("name", [name for name, model in tiny.MODELS.items() if not model.foreign])
@@ -38,9 +38,8 @@ def test_an_export_computes_what_the_original_does(
     tokens = load_tokenizer(tiny_checkpoints[name])(TEXTS[0])["input_ids"]
     original = compute(load_model(tiny_checkpoints[name], encoder=encoder), tokens)
     exported = compute(load_model(directory, encoder=encoder), tokens)
-    tolerance = (
-        ROUNDED_DIFFERENCE if name.startswith(("gemma", "mamba", "qwen3-next", "glm4-moe-vision")) else 0.0
-    )
+    rounded = name.startswith(("gemma", "mamba", "qwen3-next", "glm4-moe-vision"))
+    tolerance = ROUNDED_DIFFERENCE if rounded or tiny.MODELS[name].regrouped else 0.0
     np.testing.assert_allclose(exported, original, rtol=0, atol=tolerance)
 
 
@@ -62,7 +61,7 @@ def test_an_exported_tokenizer_gives_the_same_tokens(
         assert exported.apply_chat_template(chat, tokenize=False) == theirs
 
 
-@pytest.mark.parametrize("name", tiny.NAMES)
+@pytest.mark.parametrize("name", [name for name, model in tiny.MODELS.items() if not model.regrouped])
 def test_an_export_in_the_original_type_has_the_original_tensors(
     name: str, tiny_checkpoints: dict[str, Path], tmp_path: Path
 ) -> None:

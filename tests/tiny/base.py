@@ -107,6 +107,8 @@ class Tiny:
     """Whether both llama.cpp and transformers can run it."""
     difference: float = 0.0
     """How far a logit may be from transformers', where llama.cpp's own graphs of a model are as far apart."""
+    regrouped: bool = False
+    """Whether an export has the same values in other tensors: a matrix for each expert instead of a stack."""
     quantized_from: str = "F32"
     """The converter's file that its quantized goldens are made of: tensors that are never quantized keep its
     type."""
