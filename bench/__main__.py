@@ -2,7 +2,8 @@
 
     python -m bench [--runs N] [--json]
 
-Each part also runs alone, with more options: ``python -m bench.quants``, ``bench.open``, ``bench.convert``.
+Each part also runs alone, with more options: ``python -m bench.quants``, ``bench.packed``, ``bench.open``,
+``bench.plan``, ``bench.convert``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import subprocess
 import sys
 
-PARTS = ("quants", "open", "convert")
+PARTS = ("quants", "packed", "open", "plan", "convert")
 
 
 def main() -> int:

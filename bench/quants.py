@@ -53,7 +53,7 @@ print(json.dumps(time.perf_counter() - begun))
 
 def run(types: Sequence[str] = TYPES, runs: int = 9) -> dict[str, Any]:
     """Measure; returns per type the medians in MB/s, the ratios and whether both sides gave the same bits."""
-    with _one_core():
+    with one_core():
         codecs = {type_: _codec(type_, runs) for type_ in types}
     return {"runs": runs, "shape": [ROWS, LENGTH], "codecs": codecs, "start": _start(3)}
 
@@ -143,7 +143,7 @@ def _seconds(call: Callable[[], object], repeats: int) -> float:
 
 
 @contextmanager
-def _one_core() -> Iterator[None]:
+def one_core() -> Iterator[None]:
     """Keep this process on one core where the system can."""
     if not hasattr(os, "sched_setaffinity"):
         yield

@@ -20,21 +20,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .analysis.diff import diff
     from .analysis.summary import summarize
     from .analysis.verify import verify
     from .container.metadata import Array, Metadata
     from .container.reader import GGUFFile, Tensor
     from .container.writer import write_gguf as write
+    from .conversion.extract import extract
     from .conversion.opening import open_decoding as open  # noqa: A004 - the public name
     from .conversion.requantize import requantize
     from .conversion.to_gguf import convert
     from .conversion.to_hf import export
+    from .editing.changes import Changes
+    from .editing.edit import edit
+    from .editing.splitting import merge, split
     from .errors import GGUFToolsError
     from .quants import dequantize, quantize
     from .spec import FileType, GGMLType, ValueType
 
 __all__ = [
     "Array",
+    "Changes",
     "FileType",
     "GGMLType",
     "GGUFFile",
@@ -44,10 +50,15 @@ __all__ = [
     "ValueType",
     "convert",
     "dequantize",
+    "diff",
+    "edit",
     "export",
+    "extract",
+    "merge",
     "open",
     "quantize",
     "requantize",
+    "split",
     "summarize",
     "verify",
     "write",
@@ -55,6 +66,7 @@ __all__ = [
 
 _WHERE = {
     "Array": ("container.metadata", "Array"),
+    "Changes": ("editing.changes", "Changes"),
     "FileType": ("spec", "FileType"),
     "GGMLType": ("spec", "GGMLType"),
     "GGUFFile": ("container.reader", "GGUFFile"),
@@ -64,10 +76,15 @@ _WHERE = {
     "ValueType": ("spec", "ValueType"),
     "convert": ("conversion.to_gguf", "convert"),
     "dequantize": ("quants", "dequantize"),
+    "diff": ("analysis.diff", "diff"),
+    "edit": ("editing.edit", "edit"),
     "export": ("conversion.to_hf", "export"),
+    "extract": ("conversion.extract", "extract"),
+    "merge": ("editing.splitting", "merge"),
     "open": ("conversion.opening", "open_decoding"),
     "quantize": ("quants", "quantize"),
     "requantize": ("conversion.requantize", "requantize"),
+    "split": ("editing.splitting", "split"),
     "summarize": ("analysis.summary", "summarize"),
     "verify": ("analysis.verify", "verify"),
     "write": ("container.writer", "write_gguf"),

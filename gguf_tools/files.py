@@ -2,7 +2,8 @@
 
 Both classes write to a hidden sibling of the target, ``.NAME.<pid>-<random>.partial``, and rename it at
 the end. A run that fails leaves the old target untouched; a run that is killed leaves at most the hidden
-sibling, never half a file under the final name.
+sibling, never half a file under the final name. Long work that is to be resumed names that sibling itself
+(``partial``) and says whether a failure keeps it (``keep``).
 """
 
 from __future__ import annotations
@@ -23,7 +24,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["AtomicDirectory", "AtomicFile"]
+__all__ = [
+    "AtomicDirectory",
+    "AtomicFile",
+    "check_target",
+    "hidden_sibling",
+    "require_space",
+    "sync_directory",
+]
 
 _NO_PREALLOCATION = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
 _NO_HARD_LINKS = frozenset(
@@ -42,17 +50,29 @@ class AtomicFile:
         path: the final name.
         size: bytes to reserve beforehand, so that a full disk shows before the work and not after it.
         force: replace an existing file.
+        partial: the hidden sibling to write to; one that exists is gone on with.
+        keep: leave the hidden sibling there when the work fails.
 
     Raises:
         OutputError: the target exists (without ``force``), is a directory or device, its parent is
             missing or not writable, or the disk is full.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, size: int | None = None, force: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        size: int | None = None,
+        force: bool = False,
+        partial: Path | None = None,
+        keep: bool = False,
+    ) -> None:
         self.path = Path(path)
         self._size = size
         self._force = force
-        self._partial = _partial_name(self.path)
+        self._partial = partial or _random_name(self.path)
+        self._exclusive = os.O_EXCL if partial is None else 0
+        self._keep = keep
         self._fd = -1
 
     @property
@@ -61,8 +81,8 @@ class AtomicFile:
         return self._fd
 
     def __enter__(self) -> Self:
-        _check_target(self.path, self._force, directory=False)
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        check_target(self.path, self._force)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | self._exclusive
         try:
             self._fd = os.open(self._partial, flags, 0o666)
         except OSError as error:
@@ -71,7 +91,7 @@ class AtomicFile:
             if self._size:
                 self._reserve(self._size)
         except BaseException:
-            self._discard()
+            self.abandon()
             raise
         return self
 
@@ -81,21 +101,48 @@ class AtomicFile:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is not None:
-            self._discard()
-            return
+        if kind is None:
+            self.finish()
+        else:
+            self.abandon()
+
+    def sync(self) -> None:
+        """Make what has been written so far durable.
+
+        Raises:
+            OutputError: the disk refuses.
+        """
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise self._failure("cannot write", error) from error
+
+    def finish(self) -> None:
+        """Give the complete file its name.
+
+        Raises:
+            OutputError: the name is taken meanwhile (without ``force``), or the disk refuses.
+        """
         try:
             os.fsync(self._fd)
             self._publish()
         except OSError as failure:
-            self._discard()
+            self.abandon()
             raise self._failure("cannot complete the output", failure) from failure
         except BaseException:
-            self._discard()
+            self.abandon()
             raise
         os.close(self._fd)
         self._fd = -1
-        _sync_directory(self.path.parent)
+        sync_directory(self.path.parent)
+
+    def abandon(self) -> None:
+        """Give up: close the file, and remove it unless it is to be kept."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        if not self._keep:
+            self._partial.unlink(missing_ok=True)
 
     def write_at(self, offset: int, buffer: bytes | bytearray | memoryview | NDArray[Any]) -> None:
         """Write all of a C-contiguous buffer at a byte offset. May be called from many threads.
@@ -117,9 +164,7 @@ class AtomicFile:
 
     def _reserve(self, size: int) -> None:
         # Asking first keeps posix_fallocate from filling the disk to the brim before it fails.
-        free = _free_bytes(self.path.parent)
-        if free is not None and size > free:
-            raise _disk_full(self.path, size, free)
+        require_space(self.path, size - os.fstat(self._fd).st_blocks * 512)
         try:
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(self._fd, 0, size)
@@ -148,12 +193,6 @@ class AtomicFile:
             return
         os.unlink(self._partial)
 
-    def _discard(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-        self._partial.unlink(missing_ok=True)
-
     def _failure(self, doing: str, error: OSError, offset: int | None = None) -> OutputError:
         if error.errno in _FULL:
             return _disk_full(self.path, self._size, _free_bytes(self.path.parent))
@@ -169,21 +208,32 @@ class AtomicDirectory:
     Args:
         path: the final name.
         force: replace an existing directory with all its contents.
+        partial: the hidden sibling to fill; one that exists is gone on with.
+        keep: leave the hidden sibling there when the work fails.
 
     Raises:
         OutputError: the target exists (without ``force``), is not a directory, is or contains the
             working directory, or its parent is missing or not writable.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        force: bool = False,
+        partial: Path | None = None,
+        keep: bool = False,
+    ) -> None:
         self.path = Path(path)
         self._force = force
-        self._partial = _partial_name(self.path)
+        self._partial = partial or _random_name(self.path)
+        self._may_exist = partial is not None
+        self._keep = keep
 
     def __enter__(self) -> Path:
-        _check_target(self.path, self._force, directory=True)
+        check_target(self.path, self._force, directory=True)
         try:
-            self._partial.mkdir()
+            self._partial.mkdir(exist_ok=self._may_exist)
         except OSError as error:
             raise OutputError(f"cannot create the output: {error.strerror}", path=self.path) from error
         return self._partial
@@ -195,7 +245,8 @@ class AtomicDirectory:
         traceback: TracebackType | None,
     ) -> None:
         if kind is not None:
-            shutil.rmtree(self._partial, ignore_errors=True)
+            if not self._keep:
+                shutil.rmtree(self._partial, ignore_errors=True)
             return
         try:
             _sync_tree(self._partial)
@@ -206,7 +257,7 @@ class AtomicDirectory:
         except BaseException:
             shutil.rmtree(self._partial, ignore_errors=True)
             raise
-        _sync_directory(self.path.parent)
+        sync_directory(self.path.parent)
 
     def _publish(self) -> None:
         if not os.path.lexists(self.path):
@@ -227,14 +278,24 @@ class AtomicDirectory:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def _partial_name(path: Path) -> Path:
+def hidden_sibling(path: Path, suffix: str) -> Path:
+    """``.NAME<suffix>`` beside ``path``."""
     # A name near the limit of 255 bytes leaves no room for the suffix: keep the start of it.
     stem = os.fsdecode(os.fsencode(path.name)[:200])
-    return path.parent / f".{stem}.{os.getpid()}-{secrets.token_hex(4)}.partial"
+    return path.parent / f".{stem}{suffix}"
 
 
-def _check_target(path: Path, force: bool, *, directory: bool) -> None:
-    """Refuse, before any work, a target that could not be written at the end."""
+def _random_name(path: Path) -> Path:
+    return hidden_sibling(path, f".{os.getpid()}-{secrets.token_hex(4)}.partial")
+
+
+def check_target(path: Path, force: bool, *, directory: bool = False) -> None:
+    """Refuse, before any work, a target that could not be written at the end.
+
+    Raises:
+        OutputError: it exists (without ``force``), is not of the kind expected, or its parent is missing or
+            not writable.
+    """
     if not path.name:
         raise OutputError("is not a usable output name", path=path)
     parent = path.parent
@@ -267,6 +328,17 @@ def _disk_full(path: Path, size: int | None, free: int | None) -> OutputError:
     return OutputError(f"disk full:{need}{left}".rstrip(":,"), path=path)
 
 
+def require_space(path: Path, size: int) -> None:
+    """Ask, before any work, for the space of several files at once.
+
+    Raises:
+        OutputError: the disk ``path`` is to be on has less than ``size`` bytes left.
+    """
+    free = _free_bytes(path.parent)
+    if free is not None and size > free:
+        raise _disk_full(path, size, free)
+
+
 def _free_bytes(directory: Path) -> int | None:
     try:
         return shutil.disk_usage(directory).free
@@ -274,7 +346,7 @@ def _free_bytes(directory: Path) -> int | None:
         return None
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
     """Make a rename durable. Some file systems refuse to sync a directory; the rename stands anyway."""
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
@@ -299,4 +371,4 @@ def _sync_tree(directory: Path) -> None:
                 os.fsync(fd)
             finally:
                 os.close(fd)
-        _sync_directory(Path(folder))
+        sync_directory(Path(folder))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
@@ -19,7 +19,21 @@ from .errors import GGUFToolsError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["InputFile", "open_regular"]
+__all__ = ["InputFile", "Output", "open_regular"]
+
+_COPY_BYTES: Final = 1 << 22
+"""Copied at once where the kernel does not copy by itself."""
+
+
+class Output(Protocol):
+    """A file being written; see `gguf_tools.files.AtomicFile`."""
+
+    @property
+    def fd(self) -> int:
+        """Its descriptor."""
+
+    def write_at(self, offset: int, buffer: NDArray[np.uint8]) -> None:
+        """Write all of a buffer at a byte offset."""
 
 
 def open_regular(path: str | os.PathLike[str], error: type[GGUFToolsError]) -> tuple[int, int]:
@@ -31,7 +45,7 @@ def open_regular(path: str | os.PathLike[str], error: type[GGUFToolsError]) -> t
     """
     try:
         # Not blocking: opening a named pipe would otherwise wait for a writer.
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = _opened(path)
     except (OSError, ValueError) as cause:
         why = cause.strerror if isinstance(cause, OSError) else str(cause)
         raise error(f"cannot open the file: {why}", path=path) from cause
@@ -41,6 +55,14 @@ def open_regular(path: str | os.PathLike[str], error: type[GGUFToolsError]) -> t
         what = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
         raise error(f"is {what}, expected a file", path=path)
     return fd, status.st_size
+
+
+def _opened(path: str | os.PathLike[str]) -> int:
+    flags = os.O_RDONLY | os.O_CLOEXEC
+    try:
+        return os.open(path, flags | os.O_NONBLOCK)
+    except BlockingIOError:
+        return os.open(path, flags)  # somebody is editing the file in place: wait for the end of that
 
 
 class InputFile:
@@ -53,6 +75,8 @@ class InputFile:
     Attributes:
         path: the same, as text.
         size: in bytes, when it was opened.
+        modified: when it was last written to by then, in nanoseconds.
+        inode: its number in the file system.
     """
 
     def __init__(self, path: str | os.PathLike[str], error: type[GGUFToolsError]) -> None:
@@ -60,6 +84,22 @@ class InputFile:
         self._error = error
         self._fd = -1
         self._fd, self.size = open_regular(path, error)
+        status = os.fstat(self._fd)
+        self.modified, self.inode = status.st_mtime_ns, status.st_ino
+
+    def require_unchanged(self) -> None:
+        """Check that nobody has written to the file since it was opened.
+
+        A file that was replaced or removed is still the one that was opened, and is no fault.
+
+        Raises:
+            GGUFToolsError: somebody has.
+        """
+        if self._fd < 0:
+            return
+        status = os.fstat(self._fd)
+        if (status.st_size, status.st_mtime_ns) != (self.size, self.modified):
+            raise self._error("the file changed while it was being read", path=self.path)
 
     def map(self) -> mmap.mmap | bytes:
         """The whole file as memory, of which only what is touched is read."""
@@ -93,6 +133,36 @@ class InputFile:
         for i in range(times):
             self._fill(flat[i * count : (i + 1) * count], offset + i * step, tensor)
         return data
+
+    def copy_to(self, output: Output, offset: int, start: int, stop: int, tensor: str | None = None) -> None:
+        """Copy bytes ``start`` to ``stop`` to ``offset`` of a file being written.
+
+        By the kernel where it can, which on some file systems shares the data instead of copying it.
+
+        Raises:
+            GGUFToolsError: the file is closed, cannot be read, or ends before; or whatever writing raises.
+        """
+        start, offset = self._copy_in_kernel(output.fd, offset, start, stop)
+        for first in range(start, stop, _COPY_BYTES):
+            last = min(first + _COPY_BYTES, stop)
+            output.write_at(offset + first - start, self.read(first, last - first, tensor))
+
+    def _copy_in_kernel(self, fd: int, offset: int, start: int, stop: int) -> tuple[int, int]:
+        """How far the kernel got, in this file and in the other.
+
+        Not to the end where it or the file systems cannot, or something is wrong, which an ordinary read
+        and write will put into words.
+        """
+        if hasattr(os, "copy_file_range"):
+            try:
+                while start < stop:
+                    done = os.copy_file_range(self._fd, fd, stop - start, start, offset)
+                    if not done:
+                        break
+                    start, offset = start + done, offset + done
+            except OSError:
+                pass
+        return start, offset
 
     def _fill(self, view: memoryview, offset: int, tensor: str | None) -> None:
         count, done = len(view), 0

@@ -20,7 +20,7 @@ MEASURED = "measured"
 def tiny_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Directory of every tiny checkpoint, by name. Not to be written into."""
     root = tmp_path_factory.mktemp("tiny-checkpoints")
-    return {name: tiny.build(name, root) for name in tiny.NAMES}
+    return {name: tiny.build(name, root) for name in (*tiny.NAMES, *tiny.PACKED_NAMES)}
 
 
 @pytest.fixture

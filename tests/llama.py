@@ -20,7 +20,7 @@ FLASH_ATTENTION_OFF = 0
 F32_CACHE = 0
 """Keys and values in float32 (``GGML_TYPE_F32``), so that comparisons measure the weights only."""
 
-ENCODERS = frozenset({"bert"})
+ENCODERS = frozenset({"bert", "jina-bert-v2", "modern-bert", "nomic-bert", "nomic-bert-moe", "t5encoder"})
 
 llama_cpp.disable_logging()
 llama_cpp.llama_backend_init()
@@ -96,13 +96,20 @@ class Llama:
         return str(self._vocabulary.detokenize(list(tokens), len(tokens) * 64 + 64, False, False))
 
     def logits(self, tokens: Sequence[int]) -> NDArray[np.float32]:
-        """Logits after each of ``tokens``: (tokens, vocabulary)."""
+        """Logits after each of ``tokens``: (tokens, vocabulary).
+
+        A model with both an encoder and a decoder encodes ``tokens`` and then decodes the same, as far as
+        they precede what is predicted: after its start token all but the last.
+        """
+        if self._model.has_encoder() and self._model.has_decoder():
+            self._decode(tokens, encode=True)
+            tokens = [self._model.decoder_start_token(), *tokens[:-1]]
         context = self._decode(tokens)
         return np.array([context.get_logits_ith(i) for i in range(len(tokens))], dtype=np.float32)
 
     def token_embeddings(self, tokens: Sequence[int]) -> NDArray[np.float32]:
         """Last hidden states: (tokens, width)."""
-        context = self._decode(tokens)
+        context = self._decode(tokens, encode=self._model.has_encoder())
         return np.array([context.get_embeddings_ith(i) for i in range(len(tokens))], dtype=np.float32)
 
     def embed(self, text: str) -> NDArray[np.float32]:
@@ -123,7 +130,9 @@ class Llama:
             made.append(best)
         return self.detokenize([*ids, *made])[len(self.detokenize(ids)) :]
 
-    def _decode(self, tokens: Sequence[int], *, after: int = 0, every: bool = True) -> llama_cpp.LlamaContext:
+    def _decode(
+        self, tokens: Sequence[int], *, after: int = 0, every: bool = True, encode: bool = False
+    ) -> llama_cpp.LlamaContext:
         """Run the model over ``tokens``, ``after`` so many others; outputs for each of them or the last."""
         if self._context is None:
             self._context = self._new_context()
@@ -133,7 +142,7 @@ class Llama:
         for index, token in enumerate(tokens):
             batch.add(int(token), after + index, [0], every or index == len(tokens) - 1)
         try:
-            self._context.decode(batch)
+            (self._context.encode if encode else self._context.decode)(batch)
         except (ValueError, RuntimeError) as error:
             raise LlamaError(f"llama.cpp does not decode {len(tokens)} tokens: {error}") from error
         return self._context

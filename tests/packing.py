@@ -195,6 +195,18 @@ def awq(rng: Generator, rows: int, columns: int, group: int) -> tuple[Parts, Val
     return {"qweight": part(packed(levels.T)), "qzeros": part(packed(zeros)), "scales": part(scale)}, values
 
 
+def _packed_rows(levels: NDArray[Any], bits: int, dense: bool) -> NDArray[np.uint32]:
+    """Each row as a stream of words, or as many integers as fit into a word and no others."""
+    rows, columns = levels.shape
+    each = 32 // bits
+    packed = np.zeros((rows, -(-columns * bits // 32) if dense else -(-columns // each)), np.uint32)
+    for r in range(rows):
+        for c in range(columns):
+            place = c * bits if dense else c // each * 32 + c % each * bits
+            put_bits(packed[r], place, bits, int(levels[r, c]))
+    return packed
+
+
 def pack_quantized(
     rng: Generator,
     rows: int,
@@ -204,9 +216,11 @@ def pack_quantized(
     *,
     zero_points: bool = False,
     shuffled: bool = False,
+    dense: bool = False,
 ) -> tuple[Parts, Values]:
+    """``dense`` is how compressed-tensors 0.20 packs: no bits are left over in a word."""
     size = columns if group == -1 else group
-    groups, each = columns // size, 32 // bits
+    groups = columns // size
     levels = rng.integers(0, 1 << bits, (rows, columns))
     zeros = (
         rng.integers(0, 1 << bits, (rows, groups))
@@ -217,20 +231,14 @@ def pack_quantized(
     order = np.arange(columns) // size
     if shuffled:
         order = rng.permutation(order)
-    packed = np.zeros((rows, -(-columns // each)), np.uint32)
-    for r in range(rows):
-        for c in range(columns):
-            packed[r, c // each] |= np.uint32(int(levels[r, c]) << bits * (c % each))
+    packed = _packed_rows(levels, bits, dense)
     parts = {
         "weight_packed": part(packed.view("<i4")),
         "weight_scale": part(scale),
         "weight_shape": part(np.array([rows, columns], "<i8")),
     }
     if zero_points:
-        along = np.zeros((-(-rows // each), groups), np.uint32)
-        for r in range(rows):
-            for g in range(groups):
-                along[r // each, g] |= np.uint32(int(zeros[r, g]) << bits * (r % each))
+        along = np.ascontiguousarray(_packed_rows(zeros.T, bits, dense).T)
         parts["weight_zero_point"] = part(along.view("<i4"))
     if shuffled:
         parts["weight_g_idx"] = part(order.astype("<i4"))
@@ -390,6 +398,14 @@ PACKINGS: Final[dict[str, tuple[dict[str, Any], Packer]]] = {
     "packed 3": (
         _compressed("pack-quantized", 3, strategy="group", group_size=32),
         lambda rng, rows, columns: pack_quantized(rng, rows, columns, 3, 32, zero_points=True),
+    ),
+    "packed 3, dense": (
+        _compressed("pack-quantized", 3, strategy="group", group_size=32),
+        lambda rng, rows, columns: pack_quantized(rng, rows, columns, 3, 32, zero_points=True, dense=True),
+    ),
+    "packed 6 by row, dense": (
+        _compressed("pack-quantized", 6, strategy="channel"),
+        lambda rng, rows, columns: pack_quantized(rng, rows, columns, 6, -1, zero_points=True, dense=True),
     ),
     "packed 4 with zero points": (
         _compressed("pack-quantized", 4, strategy="group", group_size=32, symmetric=False),

@@ -32,10 +32,10 @@ def test_the_manifest_lists_every_fixture_with_its_checksum() -> None:
 
 
 def test_there_is_a_golden_for_each_tiny_checkpoint_and_no_other() -> None:
-    assert {path.stem for path in GOLDENS.glob("*.json")} == set(tiny.NAMES)
+    assert {path.stem for path in GOLDENS.glob("*.json")} == {*tiny.NAMES, *tiny.PACKED_NAMES}
 
 
-@pytest.mark.parametrize("name", tiny.NAMES)
+@pytest.mark.parametrize("name", [*tiny.NAMES, *tiny.PACKED_NAMES])
 def test_a_golden_covers_every_kind_of_file(name: str) -> None:
     golden = load(name)
     assert sorted([*golden["files"], *golden["refused"]]) == sorted(tiny.MODELS[name].kinds)
@@ -44,7 +44,7 @@ def test_a_golden_covers_every_kind_of_file(name: str) -> None:
         assert set(kind["types"]) == set(golden["tensors"])
 
 
-@pytest.mark.parametrize("name", tiny.NAMES)
+@pytest.mark.parametrize("name", [*tiny.NAMES, *tiny.PACKED_NAMES])
 def test_a_tiny_checkpoint_is_the_same_each_time(name: str, tmp_path: Path) -> None:
     first = {path.name: path.read_bytes() for path in tiny.build(name, tmp_path / "a").rglob("*.*")}
     second = {path.name: path.read_bytes() for path in tiny.build(name, tmp_path / "b").rglob("*.*")}

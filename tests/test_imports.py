@@ -21,22 +21,24 @@ PACKAGE = Path(gguf_tools.__file__).parent
 LAYERS = (
     {"errors"},
     {"spec"},
-    {"source", "files", "reading", "looks"},
+    {"source", "files", "reading", "looks", "jit"},
     {"container", "checkpoint", "quants"},
     {"recipes", "tokenizers", "architectures", "importance"},
-    {"conversion"},
+    {"conversion", "editing"},
     {"analysis"},
     {"cli"},
 )
 RANKS = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}
 
 CONFINED = {
-    "numba": {"quants"},
-    "llvmlite": {"quants"},
+    "numba": {"jit"},
+    "llvmlite": {"jit"},
     "click": {"cli"},
     "rich": {"cli"},
     "gguf": {"architectures"},
-    "torch": set(),
+    "jinja2": {"analysis"},
+    "blake3": {"analysis"},
+    "torch": {"checkpoint"},
     "transformers": set(),
 }
 """Packages that may be imported in certain rooms only."""

@@ -5,7 +5,7 @@ Each family is one module with an ``ARCHITECTURE``, or several; adding one is th
 >>> from gguf_tools import architectures
 >>> family = architectures.find(checkpoint.config)                             # doctest: +SKIP
 >>> side = family.to_gguf(checkpoint.config, checkpoint.tensors)               # doctest: +SKIP
->>> family = architectures.by_gguf_name(file.metadata["general.architecture"]) # doctest: +SKIP
+>>> family = architectures.of_file(file.metadata, file.tensors)                # doctest: +SKIP
 >>> side = family.to_hf(file.metadata, file.tensors)                           # doctest: +SKIP
 """
 
@@ -16,10 +16,12 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from ..errors import ArchitectureError
+from ..source import Source
 from . import (
     bert,
     cohere,
     deepseek,
+    distilbert,
     ernie,
     exaone4,
     gemma,
@@ -31,11 +33,14 @@ from . import (
     gpt,
     gpt_oss,
     granite,
+    jina_bert,
     llama,
     llama4,
     llama_like,
     mamba,
     mistral3,
+    modern_bert,
+    nomic_bert,
     olmo,
     phi,
     qwen2,
@@ -43,11 +48,15 @@ from . import (
     qwen3_next,
     qwen_moe,
     qwen_vl,
+    roberta,
     seed_oss,
     stablelm,
     starcoder2,
+    t5,
 )
+from .config import GGUFFacts, HFConfig
 from .general import ParameterCounts, count_parameters, general_metadata
+from .mistral_format import mistral_config, mistral_tensors
 from .table import Architecture, GGUFSide, HFSide, class_name
 
 __all__ = [
@@ -56,13 +65,17 @@ __all__ = [
     "GGUFSide",
     "HFSide",
     "ParameterCounts",
-    "by_gguf_name",
     "count_parameters",
     "find",
     "general_metadata",
+    "mistral_config",
+    "mistral_tensors",
+    "of_file",
 ]
 
 ARCHITECTURES: Final[tuple[Architecture, ...]] = (
+    *roberta.ARCHITECTURES,  # before BERT, which takes what these do not claim
+    distilbert.ARCHITECTURE,
     bert.ARCHITECTURE,
     *cohere.ARCHITECTURES,
     deepseek.ARCHITECTURE,
@@ -77,11 +90,14 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
     *gpt.ARCHITECTURES,
     gpt_oss.ARCHITECTURE,
     *granite.ARCHITECTURES,
+    jina_bert.ARCHITECTURE,
     llama.ARCHITECTURE,
     llama4.ARCHITECTURE,
     *llama_like.ARCHITECTURES,
     *mamba.ARCHITECTURES,
     mistral3.ARCHITECTURE,
+    modern_bert.ARCHITECTURE,
+    *nomic_bert.ARCHITECTURES,
     *olmo.ARCHITECTURES,
     *phi.ARCHITECTURES,
     qwen2.ARCHITECTURE,
@@ -92,6 +108,7 @@ ARCHITECTURES: Final[tuple[Architecture, ...]] = (
     seed_oss.ARCHITECTURE,
     stablelm.ARCHITECTURE,
     starcoder2.ARCHITECTURE,
+    *t5.ARCHITECTURES,
 )
 
 
@@ -103,22 +120,30 @@ def find(config: Mapping[str, Any]) -> Architecture:
             and suggests the nearest.
     """
     name = class_name(config)
-    by_class = {entry: architecture for architecture in ARCHITECTURES for entry in architecture.hf_classes}
-    if name not in by_class:
-        raise _unsupported(name, by_class, path="config.json", key="architectures")
-    return by_class[name]
+    for architecture in ARCHITECTURES:
+        if name in architecture.hf_classes and (
+            architecture.suits is None or architecture.suits(HFConfig(config))
+        ):
+            return architecture
+    known = {entry for architecture in ARCHITECTURES for entry in architecture.hf_classes}
+    raise _unsupported(name, known, path="config.json", key="architectures")
 
 
-def by_gguf_name(name: object) -> Architecture:
-    """The architecture of a GGUF file, by its ``general.architecture``.
+def of_file(metadata: Mapping[str, Any], tensors: Mapping[str, Source]) -> Architecture:
+    """The architecture of a GGUF file, by its ``general.architecture`` and what the tables claim of it.
 
     Raises:
         ArchitectureError: not supported; lists the supported ones and suggests the nearest.
     """
-    by_name = {architecture.name: architecture for architecture in ARCHITECTURES}
-    if not isinstance(name, str) or name not in by_name:
-        raise _unsupported(str(name), by_name, path=None, key="general.architecture")
-    return by_name[name]
+    name = metadata.get("general.architecture")
+    for architecture in ARCHITECTURES:
+        if name == architecture.name and (
+            architecture.claims is None
+            or architecture.claims(GGUFFacts(architecture.name, metadata, tensors))
+        ):
+            return architecture
+    known = {architecture.name for architecture in ARCHITECTURES}
+    raise _unsupported(str(name), known, path=None, key="general.architecture")
 
 
 def _unsupported(name: str, known: Iterable[str], *, path: str | None, key: str) -> ArchitectureError:

@@ -1,127 +1,128 @@
-"""BERT encoders, for embeddings and classification."""
+"""BERT encoders, for embeddings and classification, and what their descendants share with them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final
 
-from ..container.metadata import Array
-from ..errors import ArchitectureError
 from ..spec import ValueType
-from .config import GGUFFacts, HFConfig
-from .keys import SIZES, Assumed, Computed, Entry, Key, RowsOf
+from .classifier import Labels, chosen_by_head, projection
+from .keys import SIZES, Assumed, Computed, Key, KeyRule, RowsOf
 from .pooling import Pooling, pooling_files
-from .table import Architecture, HFClass, class_name
+from .table import Architecture, HFClass
 from .tensors import Drop, Rule, weight_and_bias
 
-_BLOCK: Final = "bert.encoder.layer.{i}"
-_MAX_LABELS: Final = 1 << 16  # names made up for a bare number stay a bounded list
-_CLASSIFIER: Final = "BertForSequenceClassification"
-_DEFAULTS: Final[dict[str, Any]] = {
+__all__ = [
+    "ARCHITECTURE",
+    "DEFAULTS",
+    "EMBEDDING",
+    "EPS",
+    "GELU",
+    "LOST_POOLER",
+    "attention",
+    "embeddings",
+    "encoder",
+    "heads_without_use",
+    "layers",
+]
+
+DEFAULTS: Final[dict[str, Any]] = {
     "layer_norm_eps": 1e-12,
     "max_position_embeddings": 512,
     "type_vocab_size": 2,
 }
+"""transformers' values where config.json says nothing."""
+
+EPS: Final = Key(
+    "attention.layer_norm_epsilon", "layer_norm_eps", "layer_norm_epsilon", type=ValueType.FLOAT32
+)
+EMBEDDING: Final[tuple[KeyRule, ...]] = (
+    Computed("attention.causal", ValueType.BOOL, lambda config: False),
+    Pooling(),
+    Labels(),
+)
+"""What llama.cpp's converter says of all encoders after the sizes."""
+
+GELU: Final = ("gelu", "gelu_new", "gelu_pytorch_tanh", "gelu_fast")
+"""Names of the one activation llama.cpp knows here, and of its approximations."""
+
+LOST_POOLER: Final = "pooler.dense is not in GGUF; transformers will start it at random values"
 
 
-def _labels(config: HFConfig) -> list[str]:
-    """Names of the classes in order; none for the two that transformers makes up where nothing is said."""
-    given = config.find("id2label")
-    if given is None:
-        count = 2 if config.find("num_labels") is None else config.integer("num_labels", least=0)
-        given = {i: f"LABEL_{i}" for i in range(min(count, _MAX_LABELS))}
-    try:
-        labels = [label for _, label in sorted((int(key), label) for key, label in given.items())]
-        if not all(isinstance(label, str) for label in labels):
-            raise TypeError
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ArchitectureError(
-            "not an object from class numbers to names", path="config.json", key="id2label", found=given
-        ) from error
-    return [] if len(labels) == 2 and labels[0] == "LABEL_0" else labels
+def embeddings(prefix: str) -> tuple[Rule, ...]:
+    """Embeddings of tokens and of kinds of texts, and the norm after them."""
+    return (
+        Rule((f"{prefix}embeddings.word_embeddings.weight",), ("token_embd.weight",)),
+        Rule((f"{prefix}embeddings.token_type_embeddings.weight",), ("token_types.weight",)),
+        *weight_and_bias(f"{prefix}embeddings.LayerNorm", "token_embd_norm"),
+    )
 
 
-class _Labels:
-    """``id2label`` ↔ ``classifier.output_labels``."""
-
-    def forward(self, config: HFConfig) -> Iterator[Entry]:
-        if labels := _labels(config):
-            yield "classifier.output_labels", ValueType.ARRAY, Array(ValueType.STRING, labels)
-
-    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
-        labels = facts.find("classifier.output_labels")
-        if isinstance(labels, Array):
-            config["id2label"] = {str(i): label for i, label in enumerate(labels)}
-            config["label2id"] = {label: i for i, label in enumerate(labels)}
+def layers(block: str, *pairs: tuple[str, str]) -> tuple[Rule, ...]:
+    """Weights and biases of each layer: (HF module, GGUF name)."""
+    return tuple(rule for hf, gguf in pairs for rule in weight_and_bias(f"{block}.{hf}", f"blk.{{i}}.{gguf}"))
 
 
-def _choose(facts: GGUFFacts) -> str:
-    return _CLASSIFIER if facts.has("cls.output.weight") or facts.has("cls.weight") else "BertModel"
+def attention(prefix: str) -> tuple[Rule, ...]:
+    """Attention of every layer, and the norm after it."""
+    return layers(
+        f"{prefix}encoder.layer.{{i}}.attention",
+        ("self.query", "attn_q"),
+        ("self.key", "attn_k"),
+        ("self.value", "attn_v"),
+        ("output.dense", "attn_output"),
+        ("output.LayerNorm", "attn_output_norm"),
+    )
 
 
-def _classifies(config: HFConfig, layer: int) -> bool:
-    return class_name(config) == _CLASSIFIER
+def encoder(prefix: str) -> tuple[Rule, ...]:
+    """All layers."""
+    feed_forward = layers(
+        f"{prefix}encoder.layer.{{i}}",
+        ("intermediate.dense", "ffn_up"),
+        ("output.dense", "ffn_down"),
+        ("output.LayerNorm", "layer_output_norm"),
+    )
+    return (*attention(prefix), *feed_forward)
+
+
+def heads_without_use(prefix: str) -> tuple[Drop, ...]:
+    """Buffers and heads an embedding model in llama.cpp has no use for."""
+    name = prefix.replace(".", r"\.")
+    return (
+        Drop(rf"{name}embeddings\.(position|token_type)_ids", "a buffer: follows from the sizes"),
+        Drop(rf"{name}pooler\.dense\.(weight|bias)", "llama.cpp pools without it"),
+        Drop(r"cls\.predictions\..*", "the masked-word head: llama.cpp uses BERT for embeddings"),
+        Drop(r"cls\.seq_relationship\..*", "the next-sentence head: llama.cpp uses BERT for embeddings"),
+    )
 
 
 ARCHITECTURE: Final = Architecture(
     name="bert",
     classes=(
-        HFClass("BertModel", "bert", _DEFAULTS, prefixed=False),
-        HFClass("BertForMaskedLM", "bert", _DEFAULTS),
-        HFClass(_CLASSIFIER, "bert", _DEFAULTS),
+        HFClass("BertModel", "bert", DEFAULTS, prefixed=False),
+        HFClass("BertForMaskedLM", "bert", DEFAULTS),
+        HFClass("BertForSequenceClassification", "bert", DEFAULTS),
     ),
     tokenizer_kinds=("wordpiece",),
     prefix="bert.",
     heads=("cls.", "classifier."),
     renames=((r"\.gamma$", ".weight"), (r"\.beta$", ".bias")),  # checkpoints that came from TensorFlow
-    choose=_choose,
-    keys=(
-        *SIZES,
-        Key("attention.layer_norm_epsilon", "layer_norm_eps", "layer_norm_epsilon", type=ValueType.FLOAT32),
-    ),
+    choose=chosen_by_head("BertModel", "BertForSequenceClassification"),
+    keys=(*SIZES, EPS),
     own_keys=(
-        Computed("attention.causal", ValueType.BOOL, lambda config: False),
-        Pooling(),
-        _Labels(),
+        *EMBEDDING,
         RowsOf("vocab_size", "token_embd.weight"),
         RowsOf("type_vocab_size", "token_types.weight"),
-        Assumed("hidden_act", ("gelu", "gelu_new", "gelu_pytorch_tanh", "gelu_fast")),
+        Assumed("hidden_act", GELU),
         Assumed("position_embedding_type", ("absolute",)),
     ),
     tensors=(
-        Rule(("bert.embeddings.word_embeddings.weight",), ("token_embd.weight",)),
-        Rule(("bert.embeddings.token_type_embeddings.weight",), ("token_types.weight",)),
+        *embeddings("bert."),
         Rule(("bert.embeddings.position_embeddings.weight",), ("position_embd.weight",)),
-        *weight_and_bias("bert.embeddings.LayerNorm", "token_embd_norm"),
-        *(
-            rule
-            for hf, gguf in (
-                ("attention.self.query", "attn_q"),
-                ("attention.self.key", "attn_k"),
-                ("attention.self.value", "attn_v"),
-                ("attention.output.dense", "attn_output"),
-                ("attention.output.LayerNorm", "attn_output_norm"),
-                ("intermediate.dense", "ffn_up"),
-                ("output.dense", "ffn_down"),
-                ("output.LayerNorm", "layer_output_norm"),
-            )
-            for rule in weight_and_bias(f"{_BLOCK}.{hf}", f"blk.{{i}}.{gguf}")
-        ),
-        *(
-            Rule((f"classifier.{part}",), (f"{gguf}.{part}",), when=when, needed=_classifies)
-            for gguf, when in (
-                ("cls.output", lambda config, layer: bool(_labels(config))),
-                ("cls", lambda config, layer: not _labels(config)),
-            )
-            for part in ("weight", "bias")
-        ),
+        *encoder("bert."),
+        *projection(),
     ),
-    drops=(
-        Drop(r"bert\.embeddings\.position_ids", "a buffer: 0, 1, 2, …"),
-        Drop(r"bert\.pooler\.dense\.(weight|bias)", "llama.cpp pools without it"),
-        Drop(r"cls\.predictions\..*", "the masked-word head: llama.cpp uses BERT for embeddings"),
-        Drop(r"cls\.seq_relationship\..*", "the next-sentence head: llama.cpp uses BERT for embeddings"),
-    ),
-    lost=("pooler.dense is not in GGUF; transformers will start it at random values",),
+    drops=heads_without_use("bert."),
+    lost=(LOST_POOLER,),
     extras=pooling_files,
 )

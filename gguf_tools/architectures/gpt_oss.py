@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from ..errors import ArchitectureError
 from ..source import Source
+from ..spec import GGMLType
 from .config import GGUFFacts, HFConfig
 from .decoder import BLOCK, OUTPUT, TIED, attention, head_count, norms
 from .keys import (
@@ -64,6 +65,29 @@ class Deinterleave(Transform):
         both = Joined(parts, (experts, 2 * size, length))
         rows = Gathered(both, lambda row: row // 2 + row % 2 * (experts * size))
         return [Reshaped(rows, (experts, 2 * size)) if is_bias else Transposed(rows)]
+
+
+@dataclass(frozen=True)
+class DeinterleaveRows(Transform):
+    """`Deinterleave` for weights that are there as rows of outputs, (experts, 2 n, inputs): packed ones."""
+
+    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        (source,) = sources
+        if len(source.shape) != 3 or source.shape[1] % 2:
+            raise ArchitectureError("fused experts need an even number of outputs", found=source.shape)
+        shape = (source.shape[0], source.shape[1] // 2, source.shape[2])
+        return [
+            Gathered(source, lambda row: 2 * row, shape),
+            Gathered(source, lambda row: 2 * row + 1, shape),
+        ]
+
+    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        gate, up = sources
+        if gate.shape != up.shape or len(gate.shape) != 3:
+            raise ArchitectureError("the experts differ in shape", found=[gate.shape, up.shape])
+        experts, size, length = gate.shape
+        both = Joined(sources, (experts, 2 * size, length))
+        return [Gathered(both, lambda row: row // 2 + row % 2 * (experts * size))]
 
 
 class _Truncation:
@@ -135,5 +159,12 @@ ARCHITECTURE: Final = Architecture(
         Rule((f"{_EXPERTS}.gate_up_proj_bias",), tuple(f"{name}bias" for name in _BOTH), Deinterleave()),
         Rule((f"{_EXPERTS}.down_proj",), ("blk.{i}.ffn_down_exps.weight",), Transpose()),
         Rule((f"{_EXPERTS}.down_proj_bias",), ("blk.{i}.ffn_down_exps.bias",)),
+        Rule(
+            (f"{_EXPERTS}.gate_up_proj_blocks",),
+            tuple(f"{name}weight" for name in _BOTH),
+            DeinterleaveRows(),
+            stored=GGMLType.MXFP4,
+        ),
+        Rule((f"{_EXPERTS}.down_proj_blocks",), ("blk.{i}.ffn_down_exps.weight",), stored=GGMLType.MXFP4),
     ),
 )

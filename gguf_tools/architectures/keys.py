@@ -8,6 +8,7 @@ can be expressed: an export recomputes the GGUF keys from the new config and com
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -32,12 +33,15 @@ __all__ = [
     "Causal",
     "Computed",
     "Entry",
+    "Fixed",
     "HeadDim",
     "Key",
     "KeyRule",
     "Noted",
     "Present",
     "RowsOf",
+    "Stated",
+    "Text",
     "Windows",
     "experts_keys",
     "head_size",
@@ -87,15 +91,9 @@ class Key:
 
     def named(self, *hf: str) -> Key:
         """The same rule where config.json has other names for it."""
-        return Key(
-            self.gguf,
-            *hf,
-            type=self.type,
-            optional=self.optional,
-            absent=self.absent,
-            least=self.least,
-            most=self.most,
-        )
+        changed = copy(self)
+        changed.hf = hf
+        return changed
 
     def forward(self, config: HFConfig) -> Iterator[Entry]:
         if self.optional and config.find(*self.hf) is None:
@@ -181,6 +179,64 @@ def _brief(value: Any) -> str:
 
 
 @dataclass(frozen=True)
+class Fixed:
+    """An HF key the GGUF architecture stands for: any other value is another model. Absent will do."""
+
+    hf: str
+    value: Any
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        found = config.get(self.hf, self.value)
+        if found != self.value:
+            raise ArchitectureError(
+                "llama.cpp has no such variant of this model",
+                path="config.json",
+                key=self.hf,
+                found=_brief(found),
+                expected=self.value,
+            )
+        yield from ()
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        config[self.hf] = self.value
+
+
+@dataclass(frozen=True)
+class Stated:
+    """An HF key GGUF has no use for and every export needs."""
+
+    hf: str
+    value: Any
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        yield from ()
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        config[self.hf] = self.value
+
+
+@dataclass(frozen=True)
+class Text:
+    """An HF key ↔ a GGUF key, both texts; nothing is written where there is none."""
+
+    gguf: str
+    hf: str
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        text = config.find(self.hf)
+        if text is None:
+            return
+        if not isinstance(text, str):
+            raise ArchitectureError("not a text", path="config.json", key=self.hf, found=_brief(text))
+        yield self.gguf, ValueType.STRING, text
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        text = facts.find(self.gguf)
+        if isinstance(text, str):
+            config[self.hf] = text
+
+
+@dataclass(frozen=True)
 class Noted:
     """A note for checkpoints of which something holds that llama.cpp does not honour."""
 
@@ -249,7 +305,8 @@ class Windows:
     Args:
         default: what layers are where the config does not list them: by config and number, whether a layer
             slides.
-        stated: whether an export says that there is no window.
+        stated: whether an export says that there is no window, and so that every layer sees all: without
+            that list transformers' own configuration of EXAONE 4 divides by zero.
     """
 
     def __init__(self, default: Callable[[HFConfig, int], bool], *, stated: bool = False) -> None:
@@ -266,6 +323,8 @@ class Windows:
         if window is not None or self.stated:
             config["sliding_window"] = window
         if window is None:
+            if self.stated:
+                config["layer_types"] = [layer_type(False)] * config["num_hidden_layers"]
             return
         pattern = facts.find("attention.sliding_window_pattern")
         if isinstance(pattern, Array):

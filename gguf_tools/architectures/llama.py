@@ -72,7 +72,7 @@ ARCHITECTURE: Final = Architecture(
         HFClass("MixtralForCausalLM", "mixtral", _MIXTRAL_DEFAULTS, _MISTRAL_NULLS),
     ),
     choose=_choose,
-    tokenizer_kinds=("spm", "llama-hf", "bpe"),
+    tokenizer_kinds=("tekken", "spm", "llama-hf", "bpe"),
     keys=(
         *SIZES,
         KV_HEADS,

@@ -72,7 +72,7 @@ def pooling_files(facts: GGUFFacts, config: dict[str, Any]) -> dict[str, Any]:
             {"idx": 1, "name": "1", "path": "1_Pooling", "type": package + "Pooling"},
         ],
         "1_Pooling/config.json": {
-            "word_embedding_dimension": config["hidden_size"],
+            "word_embedding_dimension": facts.integer("embedding_length"),
             **{flag: value == pooling for value, (flag, _) in _MODES.items()},
         },
     }

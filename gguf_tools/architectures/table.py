@@ -15,7 +15,7 @@ from ..source import Source
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig
 from .keys import Entry, KeyRule
-from .tensors import COMMON_DROPS, Drop, Rule, dropped, expand, translate
+from .tensors import COMMON_DROPS, Drop, Rule, dropped, expand, packable, translate
 from .wrapped import reason_to_leave, unwrapped
 
 __all__ = ["Architecture", "FromConfig", "GGUFSide", "HFClass", "HFSide"]
@@ -90,12 +90,14 @@ class HFSide:
         tensors: (HF name, rows), in the GGUF file's order.
         notes: what the GGUF file did not carry, one sentence each.
         files: further JSON files by relative path (pooling of sentence-transformers).
+        packed: whether some of the tensors are packed.
     """
 
     config: dict[str, Any]
     tensors: list[tuple[str, Source]]
     notes: list[str]
     files: dict[str, Any]
+    packed: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class Architecture:
     """One model family: everything its conversion needs, as data.
 
     Attributes:
-        name: ``general.architecture``.
+        name: ``general.architecture``; tables for other layouts of the same may share it.
         classes: the transformers classes it covers; exports use the first unless ``choose`` says other.
         tokenizer_kinds: which tokenizers to look for, in order.
         prefix: transformers' ``base_model_prefix`` with its dot. A checkpoint of the bare model lacks it.
@@ -117,6 +119,11 @@ class Architecture:
         drops: tensors left out, besides `COMMON_DROPS`.
         drops_beyond: layers after the last are left out too: they predict further tokens.
         renames: (regular expression, replacement) applied to HF names before anything else.
+        claims: tells a GGUF file of this table from those of other tables with the same ``name``; a table
+            without takes all that are left.
+        suits: tells a config of this table from those of other tables with the same class.
+        repeated: names (after ``renames``) a checkpoint may store several times; one is taken, if it can be
+            the one with that very name.
         choose: picks the class of an export by name.
         lost: notes every export carries.
         extras: further JSON files of an export.
@@ -135,6 +142,9 @@ class Architecture:
     drops: tuple[Drop, ...] = ()
     drops_beyond: bool = False
     renames: tuple[tuple[str, str], ...] = ()
+    claims: Callable[[GGUFFacts], bool] | None = None
+    suits: Callable[[HFConfig], bool] | None = None
+    repeated: tuple[str, ...] = ()
     choose: Callable[[GGUFFacts], str] | None = None
     lost: tuple[str, ...] = ()
     extras: Callable[[GGUFFacts, dict[str, Any]], dict[str, Any]] | None = None
@@ -192,7 +202,7 @@ class Architecture:
                 shape does not fit.
         """
         facts = HFConfig(self.complete(config, tensors), token_count=token_count, read_json=read_json)
-        entries = [[entry for rule in rules for entry in rule.forward(facts)] for rules in self._key_rules]
+        entries = [[entry for rule in rules for entry in rule.forward(facts)] for rules in self.key_rules]
         metadata = [(f"{self.name}.{key}", kind, value) for group in entries for key, kind, value in group]
         layers = next(value for key, _, value in metadata if key.endswith(".block_count"))
         wrapped = any(isinstance(config.get(key), Mapping) for key in ("text_config", "vision_config"))
@@ -209,7 +219,12 @@ class Architecture:
         return GGUFSide(metadata, first, shared, extra + translated, left_out, facts.notes)
 
     def to_hf(
-        self, metadata: Mapping[str, Any], tensors: Mapping[str, Source], *, dtype: str | None = None
+        self,
+        metadata: Mapping[str, Any],
+        tensors: Mapping[str, Source],
+        *,
+        dtype: str | None = None,
+        packed: bool = False,
     ) -> HFSide:
         """Translate a GGUF file back.
 
@@ -217,6 +232,7 @@ class Architecture:
             metadata: the file's metadata (all of it: token ids come from the tokenizer's keys).
             tensors: the file's tensors by name.
             dtype: written as ``torch_dtype``.
+            packed: whether tensors that the family is published with in packed form keep their blocks.
 
         Raises:
             FormatError: a key is missing or unusable.
@@ -227,7 +243,7 @@ class Architecture:
         wanted = self.choose(facts) if self.choose else self.classes[0].name
         chosen = next(entry for entry in self.classes if entry.name == wanted)
         config: dict[str, Any] = {"architectures": [chosen.name], "model_type": chosen.model_type}
-        for rules in self._key_rules:
+        for rules in self.key_rules:
             for rule in rules:
                 rule.inverse(facts, config)
         config.update(_token_ids(metadata))
@@ -241,18 +257,22 @@ class Architecture:
         files = self.extras(facts, config) if self.extras else {}
         completed = HFConfig(self.complete(config), read_json=files.get)
         notes += self._compared(completed, facts)
-        instances = expand(self.tensors, facts.integer("block_count") or 0, completed)
+        instances, packing = packable(
+            expand(self.tensors, facts.integer("block_count") or 0, completed), rest, packed=packed
+        )
         translated = translate(instances, rest, completed, inverse=True)
         if not chosen.prefixed:
             translated = [(name.removeprefix(self.prefix), source) for name, source in translated]
-        return HFSide(config, translated, notes, files)
+        return HFSide(config, translated, notes, files, packing)
 
     @property
-    def _key_rules(self) -> tuple[tuple[KeyRule, ...], ...]:
+    def key_rules(self) -> tuple[tuple[KeyRule, ...], ...]:
+        """All rules for keys, in the order in which they are written."""
         return self.first_keys, self.keys, self.own_keys
 
-    def _entries(self, config: HFConfig) -> list[Entry]:
-        return [entry for rules in self._key_rules for rule in rules for entry in rule.forward(config)]
+    def entries(self, config: HFConfig) -> list[Entry]:
+        """The keys of a complete config, without the architecture's name."""
+        return [entry for rules in self.key_rules for rule in rules for entry in rule.forward(config)]
 
     def _named(
         self, tensors: Mapping[str, Source], layers: int, *, wrapped: bool
@@ -274,6 +294,10 @@ class Architecture:
                 left_out.append((given, reason))
             elif self.drops_beyond and (at := _LAYER.match(name)) and int(at[1]) >= layers:
                 left_out.append((given, "beyond num_hidden_layers: predicts several tokens at once"))
+            elif name in self.repeated and name in sources:
+                spare, kept = (original[name], given) if given == name else (given, original[name])
+                left_out.append((spare, f"the same as {kept}"))
+                sources[name], original[name] = tensors[kept], kept
             elif name in sources:
                 raise ArchitectureError(f"the same tensor as {original[name]!r}", tensor=given)
             else:
@@ -282,7 +306,7 @@ class Architecture:
 
     def _compared(self, config: HFConfig, facts: GGUFFacts) -> list[str]:
         """Notes on keys the new config does not give again; the way back must not change any value."""
-        again = {facts.key(key): value for key, _, value in self._entries(config)}
+        again = {facts.key(key): value for key, _, value in self.entries(config)}
         for key, value in again.items():
             if key in facts.metadata and not _same(facts.metadata[key], value):
                 raise FormatError(

@@ -9,7 +9,8 @@ from typing import Final
 
 from ..errors import ArchitectureError
 from ..source import Source
-from .config import HFConfig
+from ..spec import GGMLType
+from .config import MAX_LAYERS, HFConfig
 from .transforms import IDENTITY, Transform
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "always",
     "expand",
     "listed",
+    "matched",
+    "packable",
     "translate",
     "weight_and_bias",
 ]
@@ -54,6 +57,10 @@ class Rule:
         when: where the rule exists at all, by config and layer (0 for a rule without layers).
         needed: where its tensors must be there; elsewhere they may be.
         experts: HF config key with the number of experts, for patterns with ``{e}``.
+        stored: a type with blocks that the HF tensors are in: an export takes the rule only where packed
+            tensors are wanted and all of its GGUF tensors are stored so, and then before its alternatives.
+        layers: HF config key with the number of layers, where it is not the model's (a decoder beside an
+            encoder).
     """
 
     hf: tuple[str, ...]
@@ -62,6 +69,8 @@ class Rule:
     when: Condition = always
     needed: Condition = always
     experts: str = "num_local_experts"
+    stored: GGMLType | None = None
+    layers: str | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,8 @@ def expand(rules: Iterable[Rule], layers: int, config: HFConfig) -> list[Instanc
     """
     instances = []
     for rule in rules:
-        for layer in range(layers) if "{i}" in rule.gguf[0] else (0,):
+        count = layers if rule.layers is None else config.integer(rule.layers, most=MAX_LAYERS)
+        for layer in range(count) if "{i}" in rule.gguf[0] else (0,):
             if rule.when(config, layer):
                 hf = [name for pattern in rule.hf for name in _names(pattern, layer, rule, config)]
                 gguf = [pattern.format(i=layer) for pattern in rule.gguf]
@@ -120,11 +130,61 @@ def expand(rules: Iterable[Rule], layers: int, config: HFConfig) -> list[Instanc
     return instances
 
 
+def packable(
+    instances: Iterable[Instance], sources: Mapping[str, Source], *, packed: bool
+) -> tuple[list[Instance], bool]:
+    """The instances an export has to do with, in order of precedence, and whether any of them packs.
+
+    Args:
+        instances: what `expand` gave.
+        sources: the GGUF tensors.
+        packed: whether packed tensors are wanted where they can be had.
+    """
+    plain: list[Instance] = []
+    packing: list[Instance] = []
+    for instance in instances:
+        stored = instance.rule.stored
+        if stored is None:
+            plain.append(instance)
+        elif packed and all(name in sources and sources[name].storage is stored for name in instance.gguf):
+            packing.append(instance)
+    return [*packing, *plain], bool(packing)
+
+
 def _names(pattern: str, layer: int, rule: Rule, config: HFConfig) -> list[str]:
     if "{e}" not in pattern:
         return [pattern.format(i=layer)]
     experts = config.integer(rule.experts, most=MAX_EXPERTS)
     return [pattern.format(i=layer, e=expert) for expert in range(experts)]
+
+
+def matched(
+    instances: Sequence[Instance], sources: Mapping[str, Source], *, inverse: bool
+) -> tuple[dict[str, Instance], list[str], list[str]]:
+    """Which instance each name belongs to, the names of ``sources`` without one, and those that are missing.
+
+    Arguments as for `translate`.
+    """
+    by_name: dict[str, Instance] = {}
+    absent: list[tuple[Instance, list[str]]] = []
+    made: set[str] = set()
+    for instance in instances:
+        names = instance.gguf if inverse else instance.hf
+        if inverse and not made.isdisjoint(names):
+            continue  # an alternative to a rule that comes first
+        if gone := [name for name in names if name not in sources]:
+            absent.append((instance, gone))
+        if inverse or len(gone) < len(names):
+            made.update(instance.gguf)
+        by_name.update(dict.fromkeys(names, instance))
+    missing = [
+        name
+        for instance, gone in absent
+        if len(gone) < len(instance.gguf if inverse else instance.hf)
+        or (instance.needed and (inverse or not made.issuperset(instance.gguf)))
+        for name in gone
+    ]
+    return by_name, [name for name in sources if name not in by_name], missing
 
 
 def translate(
@@ -150,26 +210,8 @@ def translate(
         ArchitectureError: tensors without a rule, or missing (all are counted, the first ones named), or
             of a shape the transform cannot take.
     """
-    by_name: dict[str, Instance] = {}
-    absent: list[tuple[Instance, list[str]]] = []
-    made: set[str] = set()
-    for instance in instances:
-        names = instance.gguf if inverse else instance.hf
-        if inverse and not made.isdisjoint(names):
-            continue  # an alternative to a rule that comes first
-        if gone := [name for name in names if name not in sources]:
-            absent.append((instance, gone))
-        if inverse or len(gone) < len(names):
-            made.update(instance.gguf)
-        by_name.update(dict.fromkeys(names, instance))
-    missing = [
-        name
-        for instance, gone in absent
-        if len(gone) < len(instance.gguf if inverse else instance.hf)
-        or (instance.needed and (inverse or not made.issuperset(instance.gguf)))
-        for name in gone
-    ]
-    unmapped = [(shown or {}).get(name, name) for name in sources if name not in by_name]
+    by_name, unmapped, missing = matched(instances, sources, inverse=inverse)
+    unmapped = [(shown or {}).get(name, name) for name in unmapped]
     if unmapped or missing:
         parts = [listed("without a rule", unmapped)] if unmapped else []
         parts += [listed("missing", missing)] if missing else []

@@ -20,7 +20,7 @@ import numpy as np
 from ..errors import ArchitectureError
 from ..source import Source
 from ..spec import GGMLType
-from .views import Gathered, Joined, Mapped, Reshaped, Sliced, Transposed, by_rows, like
+from .views import Gathered, Joined, Mapped, Reshaped, Sliced, Transposed, Zeros, by_rows, like
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,12 +38,15 @@ __all__ = [
     "PermuteHeads",
     "Reshape",
     "Reversed",
+    "SkipRows",
     "SplitMiddle",
     "SplitRows",
     "StackExperts",
+    "SwapHalves",
     "Transform",
     "Transpose",
     "UngroupQKV",
+    "UnstackRows",
 ]
 
 
@@ -158,6 +161,33 @@ class KeepTokens:
 
 
 @dataclass(frozen=True)
+class SkipRows:
+    """Leave out the first rows of a matrix, which nothing uses; the way back puts zeros there.
+
+    ``count`` gives their number from the config.
+    """
+
+    count: Callable[[HFConfig], int]
+
+    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        (source,) = sources
+        count = self.count(config)
+        if len(source.shape) != 2 or source.shape[0] <= count:
+            raise ArchitectureError(
+                f"not a matrix of more than {count} rows, which are left out", found=source.shape
+            )
+        return [Sliced(source, count, (source.shape[0] - count, source.shape[1]))]
+
+    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        (source,) = sources
+        count = self.count(config)
+        if len(source.shape) != 2:
+            raise ArchitectureError("a matrix is needed", found=source.shape)
+        rows, columns = source.shape
+        return [Joined([Zeros((count, columns), source.storage), source], (count + rows, columns))]
+
+
+@dataclass(frozen=True)
 class StackExperts:
     """One matrix per expert (``{e}`` in the HF name) ↔ one tensor of shape (experts, rows, columns)."""
 
@@ -238,6 +268,21 @@ class SplitMiddle:
             for source in (gate, up)
         ]
         return [Joined(parts, (experts, 2 * rows, columns))]
+
+
+@dataclass(frozen=True)
+class SwapHalves:
+    """The second half of a matrix's rows before the first: a gate and what it opens, in either order."""
+
+    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        (source,) = sources
+        if len(source.shape) != 2 or source.shape[0] % 2:
+            raise ArchitectureError("not a matrix with an even number of rows", found=source.shape)
+        rows = source.shape[0]
+        return [Gathered(source, lambda row: (row + rows // 2) % rows)]
+
+    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        return self.forward(sources, config)
 
 
 @dataclass(frozen=True)
@@ -337,6 +382,30 @@ class Grouped:
 
     def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
         return [Reshaped(source, (int(np.prod(source.shape)),)) for source in sources]
+
+
+@dataclass(frozen=True)
+class UnstackRows:
+    """Matrices on top of each other ↔ a dimension for them: (count · rows, columns) ↔ (count, rows, columns).
+
+    ``count`` is the HF config key.
+    """
+
+    count: str
+
+    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        (source,) = sources
+        count = config.integer(self.count)
+        if len(source.shape) != 2 or source.shape[0] % count:
+            raise ArchitectureError(f"not a stack of {count} matrices ({self.count})", found=source.shape)
+        return [Reshaped(source, (count, source.shape[0] // count, source.shape[1]))]
+
+    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        (source,) = sources
+        if len(source.shape) != 3:
+            raise ArchitectureError("stacked matrices need a dimension of their own", found=source.shape)
+        count, rows, columns = source.shape
+        return [Reshaped(source, (count * rows, columns))]
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ __all__ = [
     "Row",
     "Sliced",
     "Transposed",
+    "Zeros",
     "by_rows",
     "like",
 ]
@@ -101,9 +102,12 @@ class Gathered(_View):
     """Rows of ``base`` in another order: row r is ``base``'s row ``place(r)``.
 
     ``place`` maps an int64 array of wanted rows to the rows they come from. Rows that stand side by side
-    underneath are read together, so a permutation that keeps long runs stays cheap. ``shape`` is the
-    base's where it is not given.
+    underneath, or next but one, are read together, so a permutation that keeps long runs stays cheap, and
+    so does every second row. ``shape`` is the base's where it is not given.
     """
+
+    _STEP = 2
+    """The distance of rows that are read together: one row read in vain is cheaper than a call for each."""
 
     def __init__(
         self,
@@ -116,26 +120,30 @@ class Gathered(_View):
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         out = np.empty((stop - start, row_length(self.shape)), np.float32)
-        for where, a, b in self._runs(start, stop):
-            out[where] = self._base.rows(a, b)
+        for where, a, b, taken in self._runs(start, stop):
+            out[where] = self._base.rows(a, b)[taken]
         return out
 
     def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
         if self.storage is None:
             raise TypeError("this source has no stored form")
         out = np.empty((stop - start, row_bytes(self.storage, row_length(self.shape))), np.uint8)
-        for where, a, b in self._runs(start, stop):
-            out[where] = self._base.raw(a, b)
+        for where, a, b, taken in self._runs(start, stop):
+            out[where] = self._base.raw(a, b)[taken]
         return out
 
-    def _runs(self, start: int, stop: int) -> list[tuple[NDArray[np.int64], int, int]]:
-        """For each run of adjacent rows underneath: where they go, and the run's start and stop."""
+    def _runs(self, start: int, stop: int) -> list[tuple[NDArray[np.int64], int, int, NDArray[np.int64]]]:
+        """For each run of rows underneath: where they go, its start and stop, and which of it are wanted."""
         if start >= stop:
             return []
         places = self._place(np.arange(start, stop, dtype=np.int64))
         order = np.argsort(places, kind="stable")
-        cuts = np.flatnonzero(np.diff(places[order]) != 1) + 1
-        return [(where, int(places[where[0]]), int(places[where[-1]]) + 1) for where in np.split(order, cuts)]
+        runs = []
+        for where in np.split(order, np.flatnonzero(np.diff(places[order]) > self._STEP) + 1):
+            taken = places[where]
+            first = int(taken[0])
+            runs.append((where, first, int(taken[-1]) + 1, taken - first))
+        return runs
 
 
 class Reshaped(_View):
@@ -219,6 +227,22 @@ class Transposed(_View):
                 slab = read(matrix * self._a + first, matrix * self._a + last)
                 slab = slab if out.ndim == 2 else slab.reshape(last - first, self._b, size)
                 out[low - start : high - start, first:last] = slab[:, low - at : high - at].swapaxes(0, 1)
+
+
+class Zeros(_View):
+    """Nothing but zeros, which are zero bytes in every type without blocks."""
+
+    def __init__(self, shape: tuple[int, ...], storage: GGMLType | None) -> None:
+        whole = storage is None or BLOCK_SIZES[storage].elements > 1
+        super().__init__(shape, None if whole else storage)
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        return np.zeros((stop - start, row_length(self.shape)), np.float32)
+
+    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
+        if self.storage is None:
+            raise TypeError("this source has no stored form")
+        return np.zeros((stop - start, row_bytes(self.storage, row_length(self.shape))), np.uint8)
 
 
 class Mapped(_View):

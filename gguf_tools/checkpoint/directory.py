@@ -13,7 +13,10 @@ Policies:
   plain name may be a symbolic link: that is how the Hugging Face cache lays out a snapshot.
 - Other files are found by relative paths whose directories stay inside the checkpoint; the file itself
   may again be a link.
-- Only safetensors are read. ``pytorch_model.bin`` is a pickle, and loading a pickle can run code.
+- Only safetensors are read. ``pytorch_model.bin`` is a pickle, and loading a pickle can run code: that takes
+  a user who asks for it, and has torch; see ``pickled``.
+- Without any of these, Mistral's own format is looked for: ``consolidated*.safetensors``, in shards or not,
+  with ``params.json`` in place of config.json.
 - Code that config.json refers to (``auto_map``) is never run.
 """
 
@@ -28,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import CheckpointError, UnsupportedError
 from .documents import parse_json, parse_object, read_bytes
+from .pickled import PickledFile
 from .reader import SafetensorsFile, SafetensorsTensor
 
 if TYPE_CHECKING:
@@ -40,7 +44,11 @@ SINGLE_NAME: Final = "model.safetensors"
 INDEX_NAME: Final = "model.safetensors.index.json"
 CONFIG_NAME: Final = "config.json"
 
-_SHARD: Final = re.compile(r"model-([0-9]{5,6})-of-([0-9]{5,6})\.safetensors")
+PARAMS_NAME: Final = "params.json"
+
+_SHARD: Final = re.compile(r"(?:model|consolidated)-([0-9]{5,6})-of-([0-9]{5,6})\.safetensors")
+_CONSOLIDATED: Final = "consolidated.safetensors"
+_PICKLED: Final = re.compile(r"(pytorch_model|model)(-([0-9]{5,6})-of-([0-9]{5,6}))?\.(bin|pth|pt)")
 
 _PICKLES: Final = (".bin", ".pt", ".pth", ".ckpt")
 
@@ -56,13 +64,24 @@ class Checkpoint:
         path: the directory.
         config: config.json as parsed.
         files: the safetensors files, in order.
+        inputs: the same, open.
         tensors: all tensors by name, in the order described above.
+        is_mistral: whether it is in Mistral's own format; ``config`` is params.json then.
     """
 
-    def __init__(self, path: Path, config: dict[str, Any], files: list[SafetensorsFile]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        config: dict[str, Any],
+        files: Sequence[SafetensorsFile | PickledFile],
+        *,
+        is_mistral: bool = False,
+    ) -> None:
+        self.is_mistral = is_mistral
         self.path = path
         self.config = config
         self.files = tuple(file.path for file in files)
+        self.inputs = tuple(file.input for file in files)
         self.tensors: dict[str, SafetensorsTensor] = {
             name: tensor for file in files for name, tensor in file.tensors.items()
         }
@@ -142,10 +161,14 @@ class Checkpoint:
         return path
 
 
-def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+def open_checkpoint(path: str | os.PathLike[str], *, allow_pickle: bool = False) -> Checkpoint:
     """Open a checkpoint: a directory, or a single .safetensors file with config.json beside it.
 
     Only headers are read.
+
+    Args:
+        path: see above.
+        allow_pickle: where there are no safetensors, let torch load pickled weights.
 
     Raises:
         CheckpointError: something is missing, malformed or contradictory; all missing files are listed.
@@ -163,12 +186,14 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             path=given,
             expected="a directory with config.json and safetensors, or a .safetensors file",
         )
-    expected = names if names is not None else _files_of(directory)
-    config = _config(directory)
-    files: list[SafetensorsFile] = []
+    expected = names if names is not None else _files_of(directory, allow_pickle)
+    is_mistral = any(name.startswith("consolidated") for name in expected)
+    config = _config(directory, PARAMS_NAME if is_mistral else CONFIG_NAME)
+    files: list[SafetensorsFile | PickledFile] = []
     try:
         for name in sorted(expected):
-            files.append(SafetensorsFile(directory / name))
+            kind = SafetensorsFile if name.endswith(".safetensors") else PickledFile
+            files.append(kind(directory / name))
         _check_unique(files)
         for file in files:
             _check_against_index(file, expected)
@@ -178,40 +203,46 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         for file in files:
             file.close()
         raise
-    return Checkpoint(directory, config, files)
+    return Checkpoint(directory, config, files, is_mistral=is_mistral)
 
 
-def _files_of(directory: Path) -> dict[str, set[str] | None]:
+def _files_of(directory: Path, allow_pickle: bool) -> dict[str, set[str] | None]:
     """Names of the files with tensors, and for each the tensors an index puts there (None: no index)."""
     try:
         present = sorted(os.listdir(directory))
     except OSError as error:
         raise CheckpointError(f"cannot list the directory: {error.strerror}", path=directory) from error
-    if INDEX_NAME in present:
-        return dict(_weight_map(directory))
-    shards = [name for name in present if _SHARD.fullmatch(name)]
-    if shards:
-        _check_complete(directory, shards)
-    found = [name for name in present if name == SINGLE_NAME] + shards
-    if not found:
-        raise _nothing_to_read(directory, present)
-    return dict.fromkeys(found)
+    for index, single, stem in (
+        (INDEX_NAME, SINGLE_NAME, "model-"),
+        (f"{_CONSOLIDATED}.index.json", _CONSOLIDATED, "consolidated-"),
+    ):
+        if index in present:
+            return dict(_weight_map(directory, index))
+        shards = [name for name in present if name.startswith(stem) and _SHARD.fullmatch(name)]
+        if shards:
+            _check_complete(directory, shards, stem)
+        if found := [name for name in present if name == single] + shards:
+            return dict.fromkeys(found)
+    pickled = [name for name in present if _PICKLED.fullmatch(name)]
+    if pickled and allow_pickle:
+        return dict.fromkeys(pickled)
+    raise _nothing_to_read(directory, present)
 
 
-def _config(directory: Path) -> dict[str, Any]:
-    data = read_bytes(directory / CONFIG_NAME)
+def _config(directory: Path, name: str) -> dict[str, Any]:
+    data = read_bytes(directory / name)
     if data is None:
-        raise CheckpointError("config.json is missing", path=directory)
-    return parse_object(data, os.fspath(directory / CONFIG_NAME), strict=False)
+        raise CheckpointError(f"{name} is missing", path=directory)
+    return parse_object(data, os.fspath(directory / name), strict=False)
 
 
-def _weight_map(directory: Path) -> dict[str, set[str]]:
+def _weight_map(directory: Path, name: str) -> dict[str, set[str]]:
     """The index turned around: file name → tensors. All files it names exist.
 
     Raises:
         CheckpointError: not an index, unusable file names, or missing files (all of them listed).
     """
-    path = directory / INDEX_NAME
+    path = directory / name
     data = read_bytes(path)
     if data is None:  # a dangling link: it is listed and cannot be opened
         raise CheckpointError("the index is a link to nothing", path=path)
@@ -246,7 +277,7 @@ def _plain(name: str) -> bool:
     return name.endswith(".safetensors") and not re.search(r"[/\\:\0]", name) and not name.startswith(".")
 
 
-def _check_complete(directory: Path, shards: list[str]) -> None:
+def _check_complete(directory: Path, shards: list[str], stem: str) -> None:
     """Without an index, the names say how many shards there must be.
 
     Raises:
@@ -262,7 +293,7 @@ def _check_complete(directory: Path, shards: list[str]) -> None:
         return
     # A hostile name may promise 999,999 shards: only the first of them are put into words.
     absent = islice((i for i in range(1, total + 1) if i not in numbers), _MOST_NAMED + 1)
-    names = [f"model-{i:05}-of-{counts[0]}.safetensors" for i in absent]
+    names = [f"{stem}{i:05}-of-{counts[0]}.safetensors" for i in absent]
     raise CheckpointError(
         f"not a complete set of shards: missing {_listed('file', names)}" if names else "surplus shards",
         path=directory,
@@ -271,15 +302,15 @@ def _check_complete(directory: Path, shards: list[str]) -> None:
     )
 
 
-def _check_unique(files: list[SafetensorsFile]) -> None:
-    where: dict[str, SafetensorsFile] = {}
+def _check_unique(files: Sequence[SafetensorsFile | PickledFile]) -> None:
+    where: dict[str, SafetensorsFile | PickledFile] = {}
     for file in files:
         for name in file.tensors:
             if (other := where.setdefault(name, file)) is not file:
                 raise CheckpointError(f"the tensor is in {other.path.name} too", path=file.path, tensor=name)
 
 
-def _check_against_index(file: SafetensorsFile, expected: dict[str, Any]) -> None:
+def _check_against_index(file: SafetensorsFile | PickledFile, expected: dict[str, Any]) -> None:
     """What the index puts into a file must be what is in it.
 
     Raises:
@@ -314,7 +345,8 @@ def _nothing_to_read(directory: Path, present: list[str]) -> CheckpointError:
     if pickles:
         return CheckpointError(
             f"only pickled weights ({', '.join(pickles[:3])}), which are not read: loading a pickle can run "
-            "code; save the model with safe_serialization=True, or download its safetensors",
+            "code; save the model with safe_serialization=True, or download its safetensors; or, if you "
+            "trust where it comes from and have torch, --allow-pickle loads it with weights_only",
             path=directory,
         )
     if any(name.endswith(".gguf") for name in present):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -25,6 +25,20 @@ if TYPE_CHECKING:
 __all__ = ["SafetensorsFile", "SafetensorsTensor"]
 
 
+class Readable(Protocol):
+    """What tensors read from: an `InputFile`, or what looks like one."""
+
+    path: str
+
+    def read(self, offset: int, count: int, tensor: str | None = None) -> NDArray[np.uint8]:
+        """``count`` bytes from ``offset``; ``tensor`` is for the error."""
+
+    def read_strided(
+        self, offset: int, count: int, step: int, times: int, tensor: str | None = None
+    ) -> NDArray[np.uint8]:
+        """``times`` runs of ``count`` bytes, ``step`` apart: uint8 (times, count)."""
+
+
 class SafetensorsTensor:
     """One tensor of a file; a `Source` whose rows are read when asked for.
 
@@ -36,7 +50,7 @@ class SafetensorsTensor:
         nbytes: of its data.
     """
 
-    def __init__(self, file: InputFile, entry: Entry) -> None:
+    def __init__(self, file: Readable, entry: Entry) -> None:
         self._file = file
         self._dtype = entry.dtype
         self._shape = entry.shape
@@ -173,6 +187,11 @@ class SafetensorsFile:
         self.tensors = {
             name: SafetensorsTensor(self._file, header.entries[name]) for name in sorted(header.entries)
         }
+
+    @property
+    def input(self) -> InputFile:
+        """The file itself."""
+        return self._file
 
     def close(self) -> None:
         """Close the file; reading tensors fails afterwards."""

@@ -52,7 +52,7 @@ def _fnuz(exponent_bits: int, mantissa_bits: int, bias: int) -> NDArray[np.float
 
 def _e8m0() -> NDArray[np.float32]:
     """Powers of two; 255 is NaN."""
-    powers = np.ldexp(1.0, np.arange(256) - 127)
+    powers: NDArray[np.float64] = np.ldexp(1.0, np.arange(256) - 127)
     powers[255] = np.nan
     return powers.astype(np.float32)
 

@@ -22,11 +22,19 @@ COMMANDS: Final[dict[str, str]] = {
     "export": "GGUF → Hugging Face checkpoint (safetensors).",
     "inspect": "Show what a GGUF file holds.",
     "verify": "Check a GGUF file for faults; exit status 1 if it has any.",
+    "diff": "Compare two models; exit status 0 same, 1 different, 2 trouble.",
+    "extract": "Tensors of a GGUF file → .npy or safetensors.",
+    "edit": "Change the metadata of a GGUF file.",
+    "split": "Cut a GGUF file into several.",
+    "merge": "Join the files of a split model.",
     "architectures": "List the supported model families.",
     "warmup": "Compile the quantizers ahead of their first use.",
 }
 
 FAILURE: Final = 1
+
+FAILURES: Final = {"diff": 2}
+"""Exit status of an error, by command, where it is not 1: to `diff`, that means a difference."""
 
 
 class _Commands(click.Group):
@@ -51,18 +59,18 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except GGUFToolsError as error:
-            _fail(str(error))
+            _fail(ctx, str(error))
         except BrokenPipeError:
             raise  # click ends quietly when the reader of a pipe has gone
         except OSError as error:
-            _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            _fail(ctx, f"{error.filename}: {error.strerror}" if error.filename else str(error))
         except MemoryError:
-            _fail("out of memory; fewer --threads need less")
+            _fail(ctx, "out of memory; fewer --threads need less")
 
 
-def _fail(message: str) -> None:
+def _fail(ctx: click.Context, message: str) -> None:
     click.echo(f"{click.style('error:', fg='red', bold=True)} {' '.join(message.split())}", err=True)
-    sys.exit(FAILURE)
+    sys.exit(FAILURES.get(ctx.invoked_subcommand or "", FAILURE))
 
 
 @click.group(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -16,6 +17,7 @@ _TOKENIZERS: Final = {
     "llama-hf": "SentencePiece",
     "bpe": "BPE",
     "wordpiece": "WordPiece",
+    "unigram": "Unigram",
 }
 
 
@@ -33,32 +35,44 @@ def command(markdown: bool, as_json: bool) -> None:
     """
     from ..architectures import ARCHITECTURES
 
-    families = sorted(ARCHITECTURES, key=lambda family: family.name)
+    names = sorted({family.name for family in ARCHITECTURES})
+    families = [_Row([family for family in ARCHITECTURES if family.name == name]) for name in names]
     if as_json:
-        print_json([_entry(family) for family in families])
+        print_json([family.entry() for family in families])
     elif markdown:
         click.echo("| GGUF architecture | Hugging Face classes | Tokenizers |\n| --- | --- | --- |")
         for family in families:
-            classes = ", ".join(f"`{name}`" for name in family.hf_classes)
-            click.echo(f"| `{family.name}` | {classes} | {', '.join(_tokenizers(family))} |")
+            classes = ", ".join(f"`{name}`" for name in family.classes)
+            click.echo(f"| `{family.name}` | {classes} | {', '.join(family.tokenizers)} |")
     else:
         listing = table("architecture", "classes in config.json", "tokenizers")
         for family in families:
-            listing.add_row(family.name, ", ".join(family.hf_classes), ", ".join(_tokenizers(family)))
+            listing.add_row(family.name, ", ".join(family.classes), ", ".join(family.tokenizers))
         out = console()
         out.print(listing)
-        count = sum(len(family.hf_classes) for family in families)
+        count = len({name for family in families for name in family.classes})
         out.print(f"\n{count} classes of {len(families)} architectures, in both directions")
 
 
-def _tokenizers(family: Architecture) -> list[str]:
-    return list(dict.fromkeys(_TOKENIZERS.get(kind, kind) for kind in family.tokenizer_kinds))
+class _Row:
+    """All tables of one GGUF architecture; that for files no other claims comes first."""
+
+    def __init__(self, tables: list[Architecture]) -> None:
+        tables = sorted(tables, key=lambda family: family.claims is not None)
+        self.name = tables[0].name
+        self.classes = _once(name for family in tables for name in family.hf_classes)
+        kinds = (kind for family in tables for kind in family.tokenizer_kinds)
+        self.tokenizers = _once(_TOKENIZERS.get(kind, kind) for kind in kinds)
+        self.lost = _once(note for family in tables for note in family.lost)
+
+    def entry(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "classes": self.classes,
+            "tokenizers": self.tokenizers,
+            "lost": self.lost,
+        }
 
 
-def _entry(family: Architecture) -> dict[str, Any]:
-    return {
-        "name": family.name,
-        "classes": list(family.hf_classes),
-        "tokenizers": _tokenizers(family),
-        "lost": list(family.lost),
-    }
+def _once(items: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(items))

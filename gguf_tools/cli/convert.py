@@ -22,6 +22,12 @@ from .report import run
 @click.option(
     "--pre", metavar="NAME", help="Pre-tokenizer name, instead of recognising it from tokenizer.json."
 )
+@click.option(
+    "--allow-pickle",
+    is_flag=True,
+    help="Where there are only PyTorch pickles (*.bin, *.pth), load them with your torch, weights only. "
+    "Without it they are refused: loading a pickle can run code.",
+)
 @quantizing_options(default="Q4_K_M")
 @common_options
 def command(
@@ -29,6 +35,7 @@ def command(
     dst: str,
     wanted: Wanted,
     pre: str | None,
+    allow_pickle: bool,
     threads: int | None,
     force: bool,
     quiet: bool,
@@ -43,7 +50,12 @@ def command(
 
     run(
         lambda: plan_conversion(
-            src, type=wanted.recipe, pre=pre, imatrix=wanted.imatrix, overrides=wanted.overrides
+            src,
+            type=wanted.recipe,
+            pre=pre,
+            allow_pickle=allow_pickle,
+            imatrix=wanted.imatrix,
+            overrides=wanted.overrides,
         ),
         dst,
         action="converting",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..analysis.summary import Summary
     from ..container.metadata import Metadata
     from ..container.reader import GGUFFile
+    from ..editing.changes import Difference
 
 MAX_ITEMS_SHOWN = 6
 """Of a long array; a vocabulary has hundreds of thousands."""
@@ -115,7 +116,7 @@ def _print_metadata(out: Console, metadata: Metadata) -> None:
         listing.add_row(
             Text(printable(key)),
             _type_name(metadata, key),
-            Text(_shortest(metadata[key]) if single else _folded(metadata[key])),
+            Text(shortest(metadata[key]) if single else folded(metadata[key])),
         )
     out.print(listing)
     out.print()
@@ -143,22 +144,44 @@ def _type_name(metadata: Metadata, key: str) -> str:
     return metadata.type_of(key).name.lower()
 
 
-def _shortest(value: Any) -> str:
+def shortest(value: Any) -> str:
     """The fewest digits that round to the same float32: 1e-06, not 9.999999974752427e-07."""
     return str(np.float32(value))
 
 
-def _folded(value: Any) -> str:
+def folded(value: Any) -> str:
     """A value on one line, long ones cut with their length told."""
     if isinstance(value, str):
         line = printable(value).replace("\n", "⏎")
         return (
             line if len(line) <= MAX_TEXT_SHOWN else f"{line[:MAX_TEXT_SHOWN]}… ({len(value):,} characters)"
         )
-    if hasattr(value, "element_type"):
+    if isinstance(value, list) or hasattr(value, "element_type"):
         shown = ", ".join(printable(repr(item)) for item in value[:MAX_ITEMS_SHOWN])
         return f"[{shown}{', …' if len(value) > MAX_ITEMS_SHOWN else ''}]"
     return str(value)
+
+
+def compared(difference: Difference) -> tuple[str, str]:
+    """Two values on a line each, with their types where these differ; of long arrays, where they part."""
+    before, after = difference.before, difference.after
+    sides = []
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after) > MAX_ITEMS_SHOWN:
+        places = [i for i, pair in enumerate(zip(before, after, strict=True)) if pair[0] != pair[1]]
+        if places:
+            first = places[0]
+            left, right = (printable(repr(side[first])) for side in (before, after))
+            return f"[{first}] {left}", f"[{first}] {right} ({len(places):,} of {len(after):,} items differ)"
+    for value, kind in ((before, difference.before_type), (after, difference.after_type)):
+        if kind is None:
+            sides.append("–")
+            continue
+        shown = (shortest(value) if kind == "float32" else folded(value)) or "(empty text)"
+        if isinstance(value, list) and len(value) > MAX_ITEMS_SHOWN:
+            shown += f" ({len(value):,} items)"
+        known = {difference.before_type, difference.after_type} - {None}
+        sides.append(f"{shown} ({kind})" if len(known) > 1 else shown)
+    return sides[0], sides[1]
 
 
 def _tensor_list(gguf: GGUFFile) -> list[dict[str, Any]]:

@@ -3,54 +3,126 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from .console import console, json_option, print_json, printable, progress, table
+from .console import console, json_option, print_json, printable, progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..analysis.findings import Finding
+    from ..analysis.hashing import Hashes
+
+_FATAL: Final = frozenset({"format", "unsupported", "interrupted-edit", "shards"})
 
 
 @click.command(
     epilog="\b\nExamples:\n"
     "  gguf-tools verify model.gguf\n"
-    "  gguf-tools verify model-00001-of-00003.gguf --json",
+    "  gguf-tools verify model-00001-of-00003.gguf --json\n"
+    "  gguf-tools verify model.gguf --hash --json > model.json\n"
+    "  gguf-tools verify copy.gguf --against model.json\n"
+    "  gguf-tools verify model.gguf --against SHA256SUMS"
 )
 @click.argument("file", type=click.Path())
+@click.option(
+    "--hash",
+    "algorithm",
+    type=click.Choice(["sha256", "blake3"]),
+    is_flag=False,
+    flag_value="sha256",
+    help="Print checksums of the file and of every tensor. blake3 needs the package of that name.",
+)
+@click.option(
+    "--against",
+    metavar="MANIFEST",
+    help="Compare checksums with those of `verify --hash --json`, or of sha256sum.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Only the exit status: 0 sound, 1 faulty.")
 @json_option
-def command(file: str, quiet: bool, as_json: bool) -> None:
-    """Check the GGUF file FILE: structure, sizes, gaps, overlaps, NaN and infinite scales.
+def command(file: str, algorithm: str | None, against: str | None, quiet: bool, as_json: bool) -> None:
+    """Check the GGUF file FILE, or all files of a split model, given one.
 
-    All of the file is read. The exit status is 1 if there is any error; warnings alone leave it 0.
+    Structure, sizes, gaps and overlaps; keys, their types, tensors and shapes against the architecture's
+    table; vocabulary and chat template; NaN and infinity in every block. All of the file is read. The exit
+    status is 1 if there is any error; warnings alone leave it 0.
     """
+    from ..analysis.hashing import compare_hashes, hash_model, load_manifest
     from ..analysis.verify import verify
 
+    expected = None if against is None else load_manifest(against)
     with progress("verifying", quiet=quiet or as_json) as report:
         findings = verify(file, progress=report)
+    hashes = None
+    if (algorithm or expected) and not _unreadable(findings):
+        with progress("hashing", quiet=quiet or as_json) as report:
+            chosen = algorithm or (expected.algorithm if expected else "sha256")
+            hashes = hash_model(file, chosen, progress=report)
+        if expected is not None:
+            findings += compare_hashes(hashes, expected)
     errors = sum(finding.severity == "error" for finding in findings)
     if as_json:
         found = [finding.to_dict() for finding in findings]
-        print_json({"path": file, "sound": not errors, "errors": errors, "findings": found})
+        document = {"path": file, "sound": not errors, "errors": errors, "findings": found}
+        if hashes is not None and algorithm:
+            document["hashes"] = hashes.to_dict()
+        print_json(document)
     elif not quiet:
-        from rich.text import Text
-
-        out = console()
-        if findings:
-            listing = table("", "code", "place", "finding")
-            for finding in findings:
-                colour = "red" if finding.severity == "error" else "yellow"
-                words = finding.message + (f" → {finding.remedy}" if finding.remedy else "")
-                listing.add_row(
-                    Text(finding.severity, style=colour),
-                    finding.code,
-                    Text(printable(finding.place), overflow="fold"),
-                    Text(printable(words), overflow="fold"),
-                )
-            out.print(listing)
-        verdict = ("faulty", "red") if errors else ("sound", "green")
-        counts = f", {_counted(errors, 'error')}, {_counted(len(findings) - errors, 'warning')}"
-        out.print(Text.assemble(f"{printable(file)}: ", verdict, counts))
+        if hashes is not None and algorithm:
+            _print_hashes(hashes)
+        _print(console(), file, findings, errors)
     if errors:
         sys.exit(1)
+
+
+def _unreadable(findings: list[Finding]) -> bool:
+    """Whether the file did not even open."""
+    return any(
+        finding.code in {"format", "unsupported", "interrupted-edit", "shards"} for finding in findings
+    )
+
+
+def _print_hashes(hashes: Hashes) -> None:
+    """As ``sha256sum`` prints them, and not in a table: lines that other tools read must not be folded."""
+    for digests in (hashes.files, hashes.tensors):
+        for name, digest in digests.items():
+            click.echo(f"{digest}  {printable(name)}")
+    click.echo()
+
+
+def _print(out: Console, file: str, findings: list[Finding], errors: int) -> None:
+    from rich.text import Text
+
+    for finding in findings:
+        colour = "red" if finding.severity == "error" else "yellow"
+        head = Text.assemble((finding.severity, colour), f" {finding.code}: {printable(finding.place)}")
+        out.print(head, soft_wrap=not out.is_terminal)
+        out.print(f"  {printable(finding.message)}", markup=False, soft_wrap=not out.is_terminal)
+        if finding.remedy:
+            out.print(f"  → {finding.remedy}", markup=False, style="dim", soft_wrap=not out.is_terminal)
+    verdict = ("faulty", "red") if errors else ("sound", "green")
+    counts = f", {_counted(errors, 'error')}, {_counted(len(findings) - errors, 'warning')}"
+    out.print(Text.assemble(f"{printable(file)}: ", verdict, counts))
+    unknown = _unknown_architecture(file) if not _unreadable(findings) else None
+    if unknown is not None:
+        out.print(f"not held against a table: {printable(unknown)!r} is unknown here", markup=False)
+
+
+def _unknown_architecture(file: str) -> str | None:
+    """The architecture's name, where there is no table for it."""
+    from ..analysis.verify import known_architecture
+    from ..container import open_gguf
+    from ..errors import GGUFToolsError
+
+    try:
+        with open_gguf(file, check=False) as gguf:
+            name = gguf.metadata.get("general.architecture")
+            known = known_architecture(gguf.metadata, gguf.tensors) is not None
+    except GGUFToolsError:
+        return None
+    return None if known or not isinstance(name, str) else name
 
 
 def _counted(count: int, word: str) -> str:

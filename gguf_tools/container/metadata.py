@@ -149,6 +149,21 @@ class Metadata(Mapping[str, Value]):
         other._entries = dict(self._entries)
         return other
 
+    def renamed(self, names: Mapping[str, str]) -> Metadata:
+        """A copy in which keys have other names (new by old) and keep their places.
+
+        Raises:
+            FormatError: a new name is not allowed, or two keys would have the same.
+        """
+        other = Metadata(path=self.path)
+        for key, entry in self._entries.items():
+            name = names.get(key, key)
+            check_key(name, self.path)
+            if name in other._entries:
+                raise FormatError("two keys would have this name", path=self.path, key=name)
+            other._entries[name] = entry
+        return other
+
     def require(self, key: str, kind: type[T]) -> T:
         """The value of a key that must be there and be an ``int``, ``float``, ``bool``, ``str`` or `Array`.
 

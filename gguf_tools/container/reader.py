@@ -28,6 +28,7 @@ from ..source import row_count, row_length
 from ..spec import BLOCK_SIZES, GGMLType, row_bytes
 from .blocks import swap_blocks
 from .header import Header, layout_faults, parse_header
+from .journal import check_no_journal
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ..files import AtomicFile
     from .metadata import Metadata
     from .wire import ByteOrder
 
@@ -163,6 +165,25 @@ class Tensor:
             raise self._no_such("blocks", start, stop, count)
         return self._stored(kind, start * size, stop * size).reshape(stop - start, size)
 
+    def copy_to(self, output: AtomicFile, offset: int, start: int, stop: int) -> None:
+        """Copy bytes ``start`` to ``stop`` of the data, whole blocks, to ``offset`` of a file being written.
+
+        Little endian, as `stored` has them.
+
+        Raises:
+            UnsupportedError: the tensor's type is unknown.
+            FormatError: the file ends before, or has been closed.
+            OutputError: the output cannot be written.
+        """
+        if self.byte_order == "little":
+            self._file.copy_to(output, offset, self.offset + start, self.offset + stop, self.name)
+        else:
+            output.write_at(offset, self.stored(start, stop))
+
+    def stored(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Bytes ``start`` to ``stop`` of the data, whole blocks, as little endian. Raises as `raw` does."""
+        return self._stored(self._known(), start, stop)
+
     def _stored(self, kind: GGMLType, start: int, stop: int) -> NDArray[np.uint8]:
         """Bytes ``start`` to ``stop`` of the data, whole blocks, as little endian."""
         data = self._file.read(self.offset + start, stop - start, self.name)
@@ -275,6 +296,27 @@ class GGUFFile:
     def __repr__(self) -> str:
         return f"GGUFFile({str(self.path)!r}, {len(self.metadata)} keys, {len(self.tensors)} tensors)"
 
+    @property
+    def inputs(self) -> tuple[InputFile, ...]:
+        """The files themselves."""
+        files = self.shards or (self,)
+        return tuple(file._file for file in files if file._file is not None)
+
+    def copy_to(self, output: AtomicFile, offset: int, start: int, stop: int) -> None:
+        """Copy bytes ``start`` to ``stop`` of the (unsplit) file to ``offset`` of one being written.
+
+        Raises:
+            FormatError: the file ends before, or has been closed.
+            OutputError: the output cannot be written.
+        """
+        assert self._file is not None
+        self._file.copy_to(output, offset, start, stop)
+
+    def read(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Bytes ``start`` to ``stop`` of the (unsplit) file. Raises as `copy_to` does."""
+        assert self._file is not None
+        return self._file.read(start, stop - start)
+
     def close(self) -> None:
         """Close the file or files; reading tensors fails afterwards."""
         if self._file is not None:
@@ -341,6 +383,7 @@ def open_one(
     name = os.fspath(path)
     file = InputFile(name, FormatError)
     try:
+        check_no_journal(name, file.inode)
         header = parse_header(file.map(), name, alignment=alignment)
     except BaseException:
         file.close()

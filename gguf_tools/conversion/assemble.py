@@ -9,8 +9,9 @@ from ..container.metadata import Array, Metadata
 from ..container.writer import TensorInfo, header_bytes
 from ..errors import UnsupportedError
 from ..importance import ImportanceMatrix
+from ..reading import InputFile
 from ..source import Source
-from ..spec import QUANTIZATION_VERSION, ValueType
+from ..spec import QUANTIZATION_VERSION, FileType, ValueType
 from .plan import Plan, PlannedFile, PlannedTensor
 from .weighting import note_importance, weights_of
 
@@ -27,6 +28,8 @@ def assemble_gguf(
     importance: ImportanceMatrix | None = None,
     dropped: Sequence[tuple[str, str]] = (),
     notes: Sequence[str] = (),
+    inputs: Sequence[InputFile] = (),
+    file_type: FileType | None = None,
 ) -> Plan:
     """Lay out a GGUF file of these tensors in these types.
 
@@ -42,6 +45,8 @@ def assemble_gguf(
         importance: an importance matrix to encode with; recorded in ``quantize.imatrix.*``.
         dropped: what is left out and why.
         notes: what the user should know.
+        inputs: the open files the rows come from.
+        file_type: what ``general.file_type`` says, where that is not the recipe's.
 
     Raises:
         UnsupportedError: a type cannot be encoded.
@@ -50,7 +55,8 @@ def assemble_gguf(
     _check_encodable(tensors, choices)
     weights, gaps = weights_of(tensors, choices, recipe, importance)
     metadata.set("general.quantization_version", QUANTIZATION_VERSION, ValueType.UINT32)
-    metadata.set("general.file_type", int(recipe.file_type), ValueType.UINT32)
+    stated = recipe.file_type if file_type is None else file_type
+    metadata.set("general.file_type", int(stated), ValueType.UINT32)
     if importance is not None:
         note_importance(metadata, importance)
     shape = ggml_shape if recipe.quantizes else tuple
@@ -83,6 +89,7 @@ def assemble_gguf(
         files=(PlannedFile("", layout.header, planned, layout.total_size),),
         dropped=tuple(dropped),
         notes=(*notes, *gaps),
+        inputs=tuple(inputs),
     )
 
 

@@ -11,7 +11,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,14 +18,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ..errors import GGUFToolsError, OutputError
-from ..files import AtomicDirectory, AtomicFile
 from ..source import row_count, row_length
-from .plan import Plan, PlannedFile, PlannedTensor
+from .output import Output
+from .plan import Plan, PlannedTensor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Progress", "execute"]
+__all__ = ["Progress", "available_cores", "execute", "fitting"]
 
 Progress = Callable[[int, int, str], None]
 """Called after every chunk, from the workers, with output bytes done, bytes in all, and a tensor's name."""
@@ -35,12 +34,20 @@ CHUNK_ELEMENTS: Final = 1 << 19
 """Values per chunk: 2 MiB of float32, which stays in a core's L2 with its encoded form on most CPUs.
 A chunk is at least one row, so a longer row makes a larger chunk."""
 
+MIN_CHUNK_ELEMENTS: Final = 1 << 14
+"""Below this the cost of handling a chunk shows."""
+
+BYTES_PER_VALUE: Final = 24
+"""What a worker holds for a value of its chunk at most: as read, as float32, transformed, sorted into lanes,
+and encoded."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Chunk:
-    """Rows ``start`` to ``stop`` of a tensor, and where its file is."""
+    """Rows ``start`` to ``stop`` of a tensor, which is one of a file of the plan."""
 
-    output: AtomicFile
+    file: int
+    index: int
     tensor: PlannedTensor
     start: int
     stop: int
@@ -52,45 +59,61 @@ def execute(
     *,
     threads: int | None = None,
     force: bool = False,
+    resume: bool = False,
     progress: Progress | None = None,
+    max_memory: int | None = None,
     chunk_elements: int = CHUNK_ELEMENTS,
 ) -> None:
     """Write everything a plan describes; the destination appears complete or not at all.
 
     Args:
         plan: what to write.
-        destination: the output file, or directory where ``plan.is_directory``.
+        destination: the output file, or directory where ``plan.is_directory``. Shards of a model appear
+            beside it, each as soon as it is complete.
         threads: workers; default all cores this process may use.
         force: replace an existing destination.
+        resume: go on where an interrupted run of the same plan stopped; and when this one is interrupted,
+            keep what it has done for the next. A run that is killed keeps it in any case.
         progress: see ``Progress``; chunks finish out of order, the byte count only grows.
+        max_memory: bytes all workers together may hold, see `fitting`.
         chunk_elements: values per chunk, for tests and tuning.
 
     Raises:
-        OutputError: the destination exists, cannot be written, or the disk is full.
+        OutputError: the destination exists, cannot be written, is being written by another process, or
+            cannot be resumed; or the disk is full.
         NonFiniteError: a value cannot be quantized.
-        GGUFToolsError: whatever reading a source raises.
+        GGUFToolsError: whatever reading a source raises; among others, that it changed meanwhile.
     """
     workers = threads or available_cores()
-    target = Path(destination)
-    with ExitStack() as stack:
-        if plan.is_directory:
-            _check_space(plan, target)
-            folder = stack.enter_context(AtomicDirectory(target, force=force))
-            for name, contents in plan.sidecars.items():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                with AtomicFile(folder / name, size=len(contents)) as sidecar:
-                    sidecar.write_at(0, contents)
-            outputs = [
-                (file, stack.enter_context(AtomicFile(folder / file.name, size=file.size)))
-                for file in plan.files
-            ]
+    if max_memory is not None:
+        workers, chunk_elements = fitting(max_memory, workers, chunk_elements)
+    with Output(plan, Path(destination), force=force, resume=resume) as output:
+        left = sum(
+            (last - first) * plan.files[file].tensors[index].row_bytes
+            for file, index, (first, last) in output.runs()
+        )
+        meter = _Meter(plan.tensor_bytes - left, plan.tensor_bytes, progress)
+        _run(_chunks(plan, output, chunk_elements), output, workers, meter)
+
+
+def fitting(budget: int, workers: int, elements: int) -> tuple[int, int]:
+    """Workers and values per chunk that stay within ``budget`` bytes together.
+
+    First the chunks become smaller, then the workers fewer. What the process takes without any work
+    (about 100 MB with Numba) is not counted, and a chunk is never less than a row.
+
+    Raises:
+        OutputError: not even one worker with the smallest chunk fits.
+    """
+    while workers * elements * BYTES_PER_VALUE > budget:
+        if elements > MIN_CHUNK_ELEMENTS:
+            elements //= 2
+        elif workers > 1:
+            workers -= 1
         else:
-            (file,) = plan.files
-            outputs = [(file, stack.enter_context(AtomicFile(target, size=file.size, force=force)))]
-        for file, output in outputs:
-            output.write_at(0, file.header)
-            _write_last_byte(file, output)
-        _run(_chunks(outputs, chunk_elements), workers, _Meter(plan.tensor_bytes, progress))
+            least = f"at least {MIN_CHUNK_ELEMENTS * BYTES_PER_VALUE} bytes"
+            raise OutputError("too little memory to work in", found=budget, expected=least)
+    return workers, elements
 
 
 def available_cores() -> int:
@@ -100,17 +123,16 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _chunks(outputs: list[tuple[PlannedFile, AtomicFile]], elements: int) -> Iterator[_Chunk]:
-    """All chunks in file order: sequential reading and writing is what disks like."""
-    for file, output in outputs:
-        for tensor in file.tensors:
-            rows = row_count(tensor.shape)
-            step = max(1, elements // max(1, row_length(tensor.shape)))
-            for start in range(0, rows, step):
-                yield _Chunk(output, tensor, start, min(start + step, rows))
+def _chunks(plan: Plan, output: Output, elements: int) -> Iterator[_Chunk]:
+    """All that is still to be written, in pieces."""
+    for file, index, (first, last) in output.runs():
+        tensor = plan.files[file].tensors[index]
+        step = max(1, elements // max(1, row_length(tensor.shape)))
+        for start in range(first, last, step):
+            yield _Chunk(file, index, tensor, start, min(start + step, last))
 
 
-def _run(chunks: Iterator[_Chunk], workers: int, meter: _Meter) -> None:
+def _run(chunks: Iterator[_Chunk], output: Output, workers: int, meter: _Meter) -> None:
     """Let ``workers`` threads take chunks from one iterator until it ends or one of them fails."""
     lock = threading.Lock()
     stop = threading.Event()
@@ -122,7 +144,7 @@ def _run(chunks: Iterator[_Chunk], workers: int, meter: _Meter) -> None:
             if chunk is None:
                 return
             try:
-                meter.add(_write(chunk), chunk.tensor.name)
+                meter.add(_write(chunk, output), chunk.tensor.name)
             except BaseException:
                 stop.set()
                 raise
@@ -137,22 +159,22 @@ def _run(chunks: Iterator[_Chunk], workers: int, meter: _Meter) -> None:
         future.result()
 
 
-def _write(chunk: _Chunk) -> int:
+def _write(chunk: _Chunk, output: Output) -> int:
     """Move one chunk; returns the bytes written."""
     tensor, source = chunk.tensor, chunk.tensor.source
-    row_bytes = tensor.nbytes // row_count(tensor.shape)
     if source.storage == tensor.type:
         data = source.raw(chunk.start, chunk.stop)
     else:
         data = _encoded(chunk)
-    if data.nbytes != (chunk.stop - chunk.start) * row_bytes:
+    expected = (chunk.stop - chunk.start) * tensor.row_bytes
+    if data.nbytes != expected:
         raise GGUFToolsError(
             "the source gave another amount of data than planned",
             tensor=tensor.name,
             found=data.nbytes,
-            expected=(chunk.stop - chunk.start) * row_bytes,
+            expected=expected,
         )
-    chunk.output.write_at(tensor.offset + chunk.start * row_bytes, data)
+    output.write(chunk.file, chunk.index, chunk.start, chunk.stop, data)
     return data.nbytes
 
 
@@ -178,32 +200,13 @@ def _encoded(chunk: _Chunk) -> NDArray[np.uint8]:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _write_last_byte(file: PlannedFile, output: AtomicFile) -> None:
-    """Padding after the last tensor is part of the file even where no space could be reserved."""
-    end = max((t.offset + t.nbytes for t in file.tensors), default=len(file.header))
-    if file.size > end:
-        output.write_at(file.size - 1, b"\0")
-
-
-def _check_space(plan: Plan, target: Path) -> None:
-    """A directory's files are reserved one after another; ask for all of them at once beforehand."""
-    import shutil
-
-    try:
-        free = shutil.disk_usage(target.parent).free
-    except OSError:
-        return  # AtomicDirectory says what is wrong with the parent
-    if plan.size > free:
-        raise OutputError(f"disk full: needs {plan.size} bytes, {free} free", path=target)
-
-
 class _Meter:
     """Counts output bytes across threads and reports them."""
 
-    def __init__(self, total: int, progress: Progress | None) -> None:
+    def __init__(self, done: int, total: int, progress: Progress | None) -> None:
+        self._done = done
         self._total = total
         self._progress = progress
-        self._done = 0
         self._lock = threading.Lock()
 
     def add(self, count: int, tensor: str) -> None:

@@ -7,12 +7,16 @@ plans; ``--dry-run`` prints one and ``engine.execute`` carries one out.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..source import Source
+from ..reading import InputFile
+from ..source import Source, row_count
 from ..spec import GGMLType
 
 if TYPE_CHECKING:
@@ -20,6 +24,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Plan", "PlannedFile", "PlannedTensor", "TypeShare", "type_shares"]
+
+
+def _version() -> str:
+    """This package's, which may have learned to do better; it need not be installed."""
+    from importlib import metadata
+
+    try:
+        return metadata.version("gguf-tools")
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +96,10 @@ class PlannedTensor:
         return prod(self.shape)
 
     @property
+    def row_bytes(self) -> int:
+        return self.nbytes // row_count(self.shape)
+
+    @property
     def fell_back(self) -> bool:
         return self.type != self.wanted
 
@@ -103,7 +121,8 @@ class PlannedTensor:
 class PlannedFile:
     """One binary file: its header at byte 0, then the tensors; gaps between them are zeros.
 
-    ``name`` is relative to the output directory, or empty where the output is this one file.
+    ``name`` is relative to the output directory, or empty where the output is this one file; shards of a
+    GGUF file appear beside where that would be.
     """
 
     name: str
@@ -114,7 +133,19 @@ class PlannedFile:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole job. ``sidecars`` are small files (name → contents) that go beside the binary ones."""
+    """A whole job.
+
+    Attributes:
+        kind: ``"gguf"``, one file or the shards of one, or ``"checkpoint"``, a directory.
+        source: where it all comes from, in words.
+        architecture: ``general.architecture``.
+        recipe: what types were chosen by.
+        files: the binary files.
+        sidecars: small files (name → contents) that go beside them.
+        dropped: what is left out (name, reason).
+        notes: what the user should know, one sentence each.
+        inputs: the open files all rows come from.
+    """
 
     kind: str
     source: str
@@ -124,11 +155,33 @@ class Plan:
     sidecars: Mapping[str, bytes] = field(default_factory=dict)
     dropped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    inputs: tuple[InputFile, ...] = ()
 
     @property
     def is_directory(self) -> bool:
-        """Whether the output is a directory of files and not a single one."""
-        return any(file.name for file in self.files)
+        """Whether the output is a directory that appears as a whole."""
+        return self.kind == "checkpoint"
+
+    def fingerprint(self) -> str:
+        """SHA-256, in hexadecimal, of all that decides the output's bytes.
+
+        The inputs count by name, size and time of their last change: reading them would be half the work.
+        """
+        digest = hashlib.sha256()
+        about: list[Any] = [_version(), self.kind, sorted(self.sidecars)]
+        about += [[Path(file.path).name, file.size, file.modified] for file in self.inputs]
+        for file in self.files:
+            about.append([file.name, file.size])
+            about += [[t.name, t.shape, t.type, t.source.storage, t.offset] for t in file.tensors]
+        digest.update(json.dumps(about).encode())
+        for file in self.files:
+            digest.update(file.header)
+            for tensor in file.tensors:
+                if tensor.weights is not None:
+                    digest.update(tensor.weights.tobytes())
+        for name in sorted(self.sidecars):
+            digest.update(self.sidecars[name])
+        return digest.hexdigest()
 
     @property
     def size(self) -> int:

@@ -45,6 +45,8 @@ def requantize(
     overrides: Overrides | None = None,
     threads: int | None = None,
     force: bool = False,
+    resume: bool = False,
+    max_memory: int | None = None,
     progress: Progress | None = None,
 ) -> Plan:
     """Write the GGUF file ``src`` again as ``dst``, quantized by the recipe called ``type``.
@@ -57,6 +59,8 @@ def requantize(
         overrides: what is wanted otherwise than the recipe says.
         threads: workers; default all available cores.
         force: replace an existing file.
+        resume: go on where an interrupted run stopped, see `engine.execute`.
+        max_memory: bytes that work in flight may take.
         progress: called with bytes done, bytes in all, and a tensor's name.
 
     Returns:
@@ -70,7 +74,7 @@ def requantize(
         OutputError: ``dst`` exists or cannot be written.
     """
     plan = plan_requantization(src, type=type, imatrix=imatrix, overrides=overrides)
-    execute(plan, dst, threads=threads, force=force, progress=progress)
+    execute(plan, dst, threads=threads, force=force, resume=resume, max_memory=max_memory, progress=progress)
     return plan
 
 
@@ -114,6 +118,7 @@ def plan_requantization(
         source=os.fspath(src),
         importance=matrix,
         notes=_notes(file, tensors, choices),
+        inputs=file.inputs,
     )
 
 

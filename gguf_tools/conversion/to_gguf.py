@@ -11,6 +11,7 @@ from ..importance import load_importance
 from ..spec import QUANTIZATION_VERSION, ValueType
 from .assemble import assemble_gguf, ggml_shape, model_facts
 from .engine import Progress, execute
+from .packed import packed_file_type, packed_notes, packed_type
 from .plan import Plan
 
 __all__ = ["convert", "plan_conversion"]
@@ -22,23 +23,29 @@ def convert(
     *,
     type: str = "Q4_K_M",  # noqa: A002 - the field's word
     pre: str | None = None,
+    allow_pickle: bool = False,
     imatrix: str | os.PathLike[str] | None = None,
     overrides: recipes.Overrides | None = None,
     threads: int | None = None,
     force: bool = False,
+    resume: bool = False,
+    max_memory: int | None = None,
     progress: Progress | None = None,
 ) -> Plan:
     """Convert a checkpoint directory to a GGUF file in one pass.
 
     Args:
-        src: directory with safetensors, config.json and tokenizer files.
+        src: directory with safetensors, config.json and tokenizer files, or in Mistral's own format.
         dst: the GGUF file to write; it appears complete or not at all.
         type: a recipe's name, such as ``"Q4_K_M"`` or ``"BF16"``.
         pre: pre-tokenizer name, instead of recognising it.
+        allow_pickle: where there are no safetensors, let torch load pickled weights, with ``weights_only``.
         imatrix: a file with an importance matrix, see `gguf_tools.importance`.
         overrides: what is wanted otherwise than the recipe says.
         threads: workers; default all available cores.
         force: replace an existing file.
+        resume: go on where an interrupted run stopped, see `engine.execute`.
+        max_memory: bytes that work in flight may take.
         progress: called with bytes done, bytes in all, and a tensor's name.
 
     Returns:
@@ -52,8 +59,10 @@ def convert(
         NonFiniteError: a weight is NaN or infinite and its type cannot hold that.
         OutputError: the output exists or cannot be written.
     """
-    plan = plan_conversion(src, type=type, pre=pre, imatrix=imatrix, overrides=overrides)
-    execute(plan, dst, threads=threads, force=force, progress=progress)
+    plan = plan_conversion(
+        src, type=type, pre=pre, allow_pickle=allow_pickle, imatrix=imatrix, overrides=overrides
+    )
+    execute(plan, dst, threads=threads, force=force, resume=resume, max_memory=max_memory, progress=progress)
     return plan
 
 
@@ -62,26 +71,31 @@ def plan_conversion(
     *,
     type: str = "Q4_K_M",  # noqa: A002
     pre: str | None = None,
+    allow_pickle: bool = False,
     imatrix: str | os.PathLike[str] | None = None,
     overrides: recipes.Overrides | None = None,
 ) -> Plan:
     """Plan the conversion without reading any weight; see ``convert`` for arguments and errors."""
     recipe = recipes.find_recipe(type)
     matrix = None if imatrix is None else load_importance(imatrix)
-    checkpoint = open_checkpoint(src)
-    architecture = architectures.find(checkpoint.config)
+    checkpoint = open_checkpoint(src, allow_pickle=allow_pickle)
+    config = checkpoint.config
+    if checkpoint.is_mistral:
+        config = architectures.mistral_config(config)
+    architecture = architectures.find(config)
     vocabulary = tokenizers.load(
         checkpoint.path,
-        checkpoint.config,
+        config,
         kinds=architecture.tokenizer_kinds,
         architecture=architecture.name,
         pre=pre,
     )
     tokens = vocabulary.get("tokenizer.ggml.tokens")
-    plain = unpack(checkpoint.config, checkpoint.tensors, checkpoint.read_json("hf_quant_config.json"))
+    plain = unpack(config, checkpoint.tensors, checkpoint.read_json("hf_quant_config.json"))
+    rows = architectures.mistral_tensors(config, plain.tensors) if checkpoint.is_mistral else plain.tensors
     side = architecture.to_gguf(
-        checkpoint.config,
-        plain.tensors,
+        config,
+        rows,
         token_count=len(tokens) if isinstance(tokens, Array) else None,
         read_json=checkpoint.read_json,
     )
@@ -93,8 +107,22 @@ def plan_conversion(
     )
 
     general = architectures.general_metadata(
-        checkpoint.path, checkpoint.config, architecture=architecture, tensors=side.tensors
+        checkpoint.path, config, architecture=architecture, tensors=side.tensors
     )
+    tensors = side.tensors
+    if recipe.quantizes:
+        by_name = dict(tensors)
+        tensors = [(name, by_name[name]) for name in recipes.visiting_order(by_name)]
+    # its converter counts dimensions as torch does: a classifier of one class is a matrix
+    counted = ggml_shape if recipe.quantizes else tuple
+    choices = recipes.choose(
+        recipe.name,
+        [recipes.TensorFacts(name, counted(rows.shape), packed=packed_type(rows)) for name, rows in tensors],
+        model_facts(Metadata([*general[:1], *side.metadata])),
+        weighted=matrix is not None,
+        overrides=overrides or recipes.Overrides(),
+    )
+    file_type = packed_file_type(recipe, tensors, choices)
     metadata = Metadata(general[:1])  # general.architecture
     metadata.extend(side.metadata[: side.first])
     metadata.extend(general[1:])
@@ -103,29 +131,20 @@ def plan_conversion(
     shared = side.first + side.shared
     metadata.extend(side.metadata[side.first : shared])
     if not recipe.quantizes:
-        metadata.set("general.file_type", int(recipe.file_type), ValueType.UINT32)
+        metadata.set("general.file_type", int(file_type), ValueType.UINT32)
     metadata.extend(side.metadata[shared:])
     if not recipe.quantizes:
         metadata.set("general.quantization_version", QUANTIZATION_VERSION, ValueType.UINT32)
     metadata.extend(vocabulary.entries())
-    tensors = side.tensors
-    if recipe.quantizes:
-        by_name = dict(tensors)
-        tensors = [(name, by_name[name]) for name in recipes.visiting_order(by_name)]
-    facts = [recipes.TensorFacts(name, ggml_shape(source.shape)) for name, source in tensors]
     return assemble_gguf(
         metadata,
         tensors,
-        recipes.choose(
-            recipe.name,
-            facts,
-            model_facts(metadata),
-            weighted=matrix is not None,
-            overrides=overrides or recipes.Overrides(),
-        ),
+        choices,
         recipe,
         source=os.fspath(src),
         importance=matrix,
         dropped=[*plain.dropped, *side.dropped],
-        notes=[*plain.notes, *side.notes],
+        notes=[*plain.notes, *packed_notes(tensors, choices), *side.notes],
+        file_type=file_type,
+        inputs=checkpoint.inputs,
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
 
 from .. import architectures, tokenizers
 from ..checkpoint import plan_shards
+from ..checkpoint.packed.mxfp4 import BLOCKS, MXFP4_CONFIG, packed_parts
 from ..errors import UnsupportedError
+from ..source import Source
 from ..spec import GGMLType
 from .engine import Progress, execute
 from .opening import open_decoding
@@ -17,12 +19,23 @@ from .plan import Plan, PlannedFile, PlannedTensor
 
 __all__ = ["DTYPES", "export", "plan_export"]
 
+
+class _Dtype(NamedTuple):
+    """Tensor type, safetensors' name for it and torch's; whether packed tensors stay packed."""
+
+    type: GGMLType
+    safetensors: str
+    torch: str
+    packed: bool = False
+
+
 DTYPES: Final = {
-    "bf16": (GGMLType.BF16, "BF16", "bfloat16"),
-    "f16": (GGMLType.F16, "F16", "float16"),
-    "f32": (GGMLType.F32, "F32", "float32"),
+    "bf16": _Dtype(GGMLType.BF16, "BF16", "bfloat16"),
+    "f16": _Dtype(GGMLType.F16, "F16", "float16"),
+    "f32": _Dtype(GGMLType.F32, "F32", "float32"),
+    "mxfp4": _Dtype(GGMLType.BF16, "BF16", "bfloat16", packed=True),
 }
-"""What ``--dtype`` accepts: the tensor type, safetensors' name for it and torch's."""
+"""What ``--dtype`` accepts."""
 
 
 def export(
@@ -32,6 +45,8 @@ def export(
     dtype: str = "bf16",
     threads: int | None = None,
     force: bool = False,
+    resume: bool = False,
+    max_memory: int | None = None,
     progress: Progress | None = None,
 ) -> Plan:
     """Turn a GGUF file into a checkpoint directory that transformers loads.
@@ -39,9 +54,12 @@ def export(
     Args:
         src: the GGUF file, or any shard of a split one.
         dst: the directory to make; it appears complete or not at all.
-        dtype: ``"bf16"``, ``"f16"`` or ``"f32"``, the type of all weights.
+        dtype: ``"bf16"``, ``"f16"`` or ``"f32"``, the type of all weights; or ``"mxfp4"``: the experts of
+            gpt-oss that are in MXFP4 keep their bits, in the form OpenAI publishes, and all else is bf16.
         threads: workers; default all available cores.
         force: replace an existing directory.
+        resume: go on where an interrupted run stopped, see `engine.execute`.
+        max_memory: bytes that work in flight may take.
         progress: called with bytes done, bytes in all, and a tensor's name.
 
     Returns:
@@ -49,34 +67,45 @@ def export(
 
     Raises:
         FormatError: the file is not well formed.
-        UnsupportedError: a tensor's type cannot be decoded, or ``dtype`` is unknown.
+        UnsupportedError: a tensor's type cannot be decoded, ``dtype`` is unknown, or nothing is in MXFP4.
         ArchitectureError: the architecture is unsupported or its tensors do not match its table.
         OutputError: the output exists or cannot be written.
     """
     plan = plan_export(src, dtype=dtype)
-    execute(plan, dst, threads=threads, force=force, progress=progress)
+    execute(plan, dst, threads=threads, force=force, resume=resume, max_memory=max_memory, progress=progress)
     return plan
 
 
 def plan_export(src: str | os.PathLike[str], *, dtype: str = "bf16") -> Plan:
     """Plan the export without reading any weight; see ``export`` for arguments and errors."""
     try:
-        type_, safetensors_dtype, torch_dtype = DTYPES[dtype.lower()]
+        wanted = DTYPES[dtype.lower()]
     except KeyError:
         raise UnsupportedError("unknown dtype", found=dtype, expected=", ".join(DTYPES)) from None
     file = open_decoding(src)
-    architecture = architectures.by_gguf_name(file.metadata.get("general.architecture"))
-    side = architecture.to_hf(file.metadata, file.tensors, dtype=torch_dtype)
-    shards = plan_shards((name, safetensors_dtype, tuple(source.shape)) for name, source in side.tensors)
-    sources = dict(side.tensors)
+    architecture = architectures.of_file(file.metadata, file.tensors)
+    side = architecture.to_hf(file.metadata, file.tensors, dtype=wanted.torch, packed=wanted.packed)
+    if wanted.packed and not side.packed:
+        raise UnsupportedError(
+            f"nothing of this {architecture.name} model has a packed form to be written in",
+            path=file.path,
+            found=f"--dtype {dtype}",
+            expected="the experts of gpt-oss in MXFP4; or another dtype",
+        )
+    tensors = _stored(side.tensors, wanted)
+    shards = plan_shards((name, stored, tuple(source.shape)) for name, (source, _, stored) in tensors.items())
     files = tuple(
         PlannedFile(
             shard.name,
             shard.layout.header,
             tuple(
-                PlannedTensor(entry.name, entry.shape, type_, sources[entry.name], offset, size, type_)
-                for entry, offset, size in zip(
-                    shard.entries, shard.layout.offsets, shard.layout.sizes, strict=True
+                PlannedTensor(entry.name, entry.shape, type_, source, offset, size, type_)
+                for entry, (source, type_, _), offset, size in zip(
+                    shard.entries,
+                    (tensors[entry.name] for entry in shard.entries),
+                    shard.layout.offsets,
+                    shard.layout.sizes,
+                    strict=True,
                 )
             ),
             shard.layout.total_size,
@@ -87,16 +116,37 @@ def plan_export(src: str | os.PathLike[str], *, dtype: str = "bf16") -> Plan:
         kind="checkpoint",
         source=os.fspath(src),
         architecture=architecture.name,
-        recipe=safetensors_dtype,
+        recipe="MXFP4" if side.packed else wanted.safetensors,
         files=files,
         sidecars={
-            "config.json": _json(side.config),
+            "config.json": _json({**side.config, **(MXFP4_CONFIG if side.packed else {})}),
             **{name: _json(contents) for name, contents in side.files.items()},
             **tokenizers.export(file.metadata),
             **shards.sidecars,
         },
-        notes=tuple(side.notes),
+        notes=(*side.notes, *([] if wanted.packed else _packed_notes(architecture, file.tensors.values()))),
+        inputs=file.inputs,
     )
+
+
+def _packed_notes(architecture: architectures.Architecture, sources: Iterable[Source]) -> list[str]:
+    """That blocks could have been kept."""
+    packed = {rule.stored for rule in architecture.tensors} - {None}
+    if any(source.storage in packed for source in sources):
+        return ["its experts are in MXFP4 and were unpacked; --dtype mxfp4 keeps their bits"]
+    return []
+
+
+def _stored(tensors: Iterable[tuple[str, Source]], wanted: _Dtype) -> dict[str, tuple[Source, GGMLType, str]]:
+    """By name: rows, the type they are written in, and what safetensors calls it."""
+    found: dict[str, tuple[Source, GGMLType, str]] = {}
+    for name, source in tensors:
+        if wanted.packed and name.endswith(BLOCKS):
+            # bytes; ggml has no unsigned ones, and copying does not ask
+            found |= {part: (rows, GGMLType.I8, "U8") for part, rows in packed_parts(name, source)}
+        else:
+            found[name] = source, wanted.type, wanted.safetensors
+    return found
 
 
 def _json(contents: Mapping[str, Any]) -> bytes:

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from ..spec import GGMLType
 from .codec import Codec
-from .grid_search import points
+from .grid_points import points
 from .groups import put_shifted, table
 from .half import half_to_single, single_to_half
 from .jit import kernel
@@ -79,7 +79,7 @@ def _encode_weighted(
 
 
 @kernel
-def _encode_blocks(values, weights, index, ends, lists, places, codes, out):
+def _encode_blocks(values, weights, index, spans, lists, codes, out):
     tile = scratch(SCRATCH)
     sums = np.empty(_TILE, np.float32)
     largest = np.empty(_TILE, np.float32)
@@ -98,7 +98,7 @@ def _encode_blocks(values, weights, index, ends, lists, places, codes, out):
         add_up(_SIZE, True, tile)
         split_halves(_SIZE, tile)
         choose_levels(_SIZE, True, _TINY, tile)
-        put_points(_SIZE, count * _SUB_BLOCKS, index, ends, lists, places, codes, tile)
+        put_points(_SIZE, count * _SUB_BLOCKS, index, spans, lists, codes, tile)
         for b in range(_TILE):
             largest[b] = _round_scales(b * _SUB_BLOCKS, levels, tile)
         put_products(_SIZE, levels, tile)

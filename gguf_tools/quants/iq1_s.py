@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from ..spec import GGMLType
 from .codec import Codec
-from .grid_search import points
+from .grid_points import points
 from .groups import put_shifted, table
 from .half import half_to_single, single_to_half
 from .jit import kernel
@@ -58,7 +58,7 @@ def _encode_weighted(
 
 
 @kernel
-def _encode_blocks(values, weights, index, ends, lists, places, codes, out):
+def _encode_blocks(values, weights, index, spans, lists, codes, out):
     tile = scratch(SCRATCH)
     sums = np.empty(_TILE, np.float32)
     for first in range(0, values.shape[0], _TILE):
@@ -72,7 +72,7 @@ def _encode_blocks(values, weights, index, ends, lists, places, codes, out):
         add_up(_SIZE, False, tile)
         split_whole(_SIZE, tile)
         choose_levels(_SIZE, False, _TINY, tile)
-        put_points(_SIZE, count * _SUB_BLOCKS, index, ends, lists, places, codes, tile)
+        put_points(_SIZE, count * _SUB_BLOCKS, index, spans, lists, codes, tile)
         for b in range(count):
             _write(tile, b * _SUB_BLOCKS, out, first + b)
 

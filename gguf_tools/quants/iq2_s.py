@@ -23,21 +23,12 @@ from numpy.typing import NDArray
 
 from ..spec import GGMLType
 from .codec import Codec
-from .grid_search import (
-    AGAIN_MOVED,
-    move_signs,
-    peak_of,
-    points,
-    room,
-    scale_levels,
-    search,
-    step_factors,
-    sum_of_squares,
-    weigh,
-)
+from .grid_points import points
+from .grid_search import AGAIN_MOVED, room, search, step_factors
 from .groups import SIGNS, put_group, table
 from .half import half_to_single, single_to_half
 from .jit import kernel
+from .magnitudes import move_signs, peak_of, scale_levels, sum_of_squares, weigh
 
 LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", 32), ("signs", "u1", 32), ("qh", "u1", 8), ("scales", "u1", 8)])
 
@@ -48,7 +39,6 @@ _BYTES: Final = 82
 _SIZE: Final = 16
 _SUB_BLOCKS: Final = 16
 _GROUPS: Final = 2  # in a sub-block
-_TRIES: Final = 19
 _FACTORS = step_factors(5, 0.1, 9)
 _ZERO = np.float32(0)
 _COUNT = np.float32(_ELEMENTS)
@@ -72,7 +62,7 @@ def _encode_weighted(
 
 
 @kernel
-def _encode_blocks(values, weights, index, ends, lists, places, codes, out):
+def _encode_blocks(values, weights, index, spans, lists, codes, out):
     s, c = room()
     signs = np.empty(4, np.int64)
     chosen = np.empty(_GROUPS, np.int32)
@@ -91,8 +81,8 @@ def _encode_blocks(values, weights, index, ends, lists, places, codes, out):
             if peak < _TINY:
                 continue
             scale = search(
-                _SIZE, 8, _FACTORS, _TRIES, peak, peak / _LARGEST_Q, AGAIN_MOVED,
-                index, ends, lists, places, codes, chosen, s, c,
+                _SIZE, 8, _FACTORS, peak, peak / _LARGEST_Q, AGAIN_MOVED,
+                index, spans, lists, codes, chosen, s, c,
             )  # fmt: skip
             flip = 255 if scale < _ZERO else 0
             for k in range(_GROUPS):

@@ -25,23 +25,22 @@ from numpy.typing import NDArray
 
 from ..spec import GGMLType
 from .codec import Codec
-from .grid_search import (
-    AGAIN_ALWAYS,
-    fit_scale,
-    move_signs,
-    peak_of,
-    points,
-    put_signs,
-    room,
-    scale_levels,
-    search,
-    step_factors,
-    sum_of_squares,
-    weigh,
-)
+from .grid_points import points
+from .grid_search import AGAIN_ALWAYS, room, search, step_factors
 from .groups import EVEN_SIGNS, put_group, table, word
 from .half import half_to_single, single_to_half
 from .jit import kernel
+from .lanes import LANES, scratch
+from .magnitudes import (
+    WEIGHT,
+    X,
+    move_signs,
+    put_signs,
+    scale_levels,
+    sum_of_squares,
+    weigh,
+)
+from .positive_scales import FACTOR, FIT_SCRATCH, fit, put_numbers
 
 LAYOUT = np.dtype([("d", "<f2"), ("qs", "<u2", 32)])
 
@@ -54,13 +53,13 @@ _BYTES: Final = 66
 _SIZE: Final = 32
 _SUB_BLOCKS: Final = 8
 _GROUPS: Final = 4  # in a sub-block
-_TRIES: Final = 13
+_TILE: Final = LANES // _SUB_BLOCKS
 _FACTORS = step_factors(5, 0.1, 6)
 _ZERO = np.float32(0)
 _COUNT = np.float32(_ELEMENTS)
 _SCALE_LEVELS = np.float32(31)
 _THREE = np.float32(3)
-_TINY = np.float32(1e-15)  # ggml's GROUP_MAX_EPS: smaller counts as zero
+_LARGEST_LEVEL = np.float32(4)
 
 
 def _encode_weighted(
@@ -70,47 +69,65 @@ def _encode_weighted(
 
 
 @kernel
-def _encode_blocks(values, weights, index, ends, lists, places, codes, out):
+def _encode_blocks(values, weights, index, spans, lists, codes, out):
     s, c = room()
+    tile = scratch(FIT_SCRATCH)
+    tile[:] = _ZERO
+    signs = np.empty(4, np.int64)
+    for first in range(0, values.shape[0], _TILE):
+        last = min(first + _TILE, values.shape[0])
+        for b in range(first, last):
+            spread = sum_of_squares(values, b) / _COUNT
+            for sub in range(_SUB_BLOCKS):
+                weigh(values, weights, b, _SIZE * sub, _SIZE, spread, _ZERO, s)
+                move_signs(_SIZE, True, signs, s)
+                put_numbers(_SIZE, _SUB_BLOCKS * (b - first) + sub, X, WEIGHT, s, tile)
+        fit(_SIZE, _LARGEST_LEVEL, tile)
+        for b in range(first, last):
+            at = FACTOR + _SUB_BLOCKS * (b - first)
+            _encode_block(
+                values, weights, b, tile[at : at + _SUB_BLOCKS], index, spans, lists, codes, out, s, c
+            )
+
+
+@kernel
+def _encode_block(values, weights, b, fitted, index, spans, lists, codes, out, s, c):
+    """Encode block b, whose sub-blocks' fitted scales are given."""
     signs = np.empty(4, np.int64)
     chosen = np.empty(_GROUPS, np.int32)
     scales = np.empty(_SUB_BLOCKS, np.float32)
     levels = np.empty(_SUB_BLOCKS, np.int64)
-    for b in range(values.shape[0]):
+    for i in range(_BYTES):
+        out[b, i] = np.uint8(0)
+    spread = sum_of_squares(values, b) / _COUNT
+    largest = _ZERO
+    for sub in range(_SUB_BLOCKS):
+        scales[sub] = _ZERO
+        peak = fitted[sub] * _THREE
+        if peak <= _ZERO:
+            continue
+        weigh(values, weights, b, _SIZE * sub, _SIZE, spread, _ZERO, s)
+        move_signs(_SIZE, True, signs, s)
+        scale = search(
+            _SIZE, 8, _FACTORS, peak, fitted[sub], AGAIN_ALWAYS,
+            index, spans, lists, codes, chosen, s, c,
+        )  # fmt: skip
+        flip = 127 if scale < _ZERO else 0
+        for k in range(_GROUPS):
+            out[b, 2 + 8 * sub + k] = np.uint8(chosen[k])
+        put_signs(signs, flip, out, b, 6 + 8 * sub)
+        scales[sub] = abs(scale)
+        largest = largest if largest > scales[sub] else scales[sub]
+    if largest == _ZERO:
         for i in range(_BYTES):
             out[b, i] = np.uint8(0)
-        spread = sum_of_squares(values, b) / _COUNT
-        largest = _ZERO
-        for sub in range(_SUB_BLOCKS):
-            weigh(values, weights, b, _SIZE * sub, _SIZE, spread, _ZERO, s)
-            move_signs(_SIZE, True, signs, s)
-            scales[sub] = _ZERO
-            if peak_of(_SIZE, s) < _TINY:
-                continue
-            scale = fit_scale(_SIZE, 4, s)
-            peak = scale * _THREE
-            if peak <= _ZERO:
-                continue
-            scale = search(
-                _SIZE, 8, _FACTORS, _TRIES, peak, scale, AGAIN_ALWAYS,
-                index, ends, lists, places, codes, chosen, s, c,
-            )  # fmt: skip
-            flip = 127 if scale < _ZERO else 0
-            for k in range(_GROUPS):
-                out[b, 2 + 8 * sub + k] = np.uint8(chosen[k])
-            put_signs(signs, flip, out, b, 6 + 8 * sub)
-            scales[sub] = abs(scale)
-            largest = largest if largest > scales[sub] else scales[sub]
-        if largest == _ZERO:
-            for i in range(_BYTES):
-                out[b, i] = np.uint8(0)
-            continue
-        scale_levels(scales, largest, levels)
-        half = single_to_half(np.float32(largest / _SCALE_LEVELS))
-        out[b, 0] = np.uint8(half & 255)
-        out[b, 1] = np.uint8(half >> 8)
-        for sub in range(_SUB_BLOCKS):
-            out[b, 9 + 8 * sub] = np.uint8(out[b, 9 + 8 * sub] | (levels[sub] << 4))
+        return
+    scale_levels(scales, largest, levels)
+    half = single_to_half(np.float32(largest / _SCALE_LEVELS))
+    out[b, 0] = np.uint8(half & 255)
+    out[b, 1] = np.uint8(half >> 8)
+    for sub in range(_SUB_BLOCKS):
+        out[b, 9 + 8 * sub] = np.uint8(out[b, 9 + 8 * sub] | (levels[sub] << 4))
 
 
 def _decode(data: NDArray[np.uint8], out: NDArray[np.float32]) -> None:

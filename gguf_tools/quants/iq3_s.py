@@ -23,21 +23,12 @@ from numpy.typing import NDArray
 
 from ..spec import GGMLType
 from .codec import Codec
-from .grid_search import (
-    AGAIN_ALL,
-    move_signs,
-    peak_of,
-    points,
-    room,
-    scale_levels,
-    search,
-    step_factors,
-    sum_of_squares,
-    weigh,
-)
+from .grid_points import points
+from .grid_search import AGAIN_ALL, room, search, step_factors
 from .groups import SIGNS, put_four, table
 from .half import half_to_single, single_to_half
 from .jit import kernel
+from .magnitudes import move_signs, peak_of, scale_levels, sum_of_squares, weigh
 
 LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", 64), ("qh", "u1", 8), ("signs", "u1", 32), ("scales", "u1", 4)])
 
@@ -47,7 +38,6 @@ _BYTES: Final = 110
 _SIZE: Final = 32
 _SUB_BLOCKS: Final = 8
 _GROUPS: Final = 8  # in a sub-block
-_TRIES: Final = 19
 _FACTORS = step_factors(15, 0.2, 9)
 _ZERO = np.float32(0)
 _TWO = np.float32(2)
@@ -69,7 +59,7 @@ def _encode_weighted(
 
 
 @kernel
-def _encode_blocks(values, weights, index, ends, lists, places, codes, out):
+def _encode_blocks(values, weights, index, spans, lists, codes, out):
     s, c = room()
     signs = np.empty(4, np.int64)
     chosen = np.empty(_GROUPS, np.int32)
@@ -89,8 +79,8 @@ def _encode_blocks(values, weights, index, ends, lists, places, codes, out):
             if peak == _ZERO:
                 continue
             scale = search(
-                _SIZE, 4, _FACTORS, _TRIES, peak, peak / _LARGEST_Q, AGAIN_ALL,
-                index, ends, lists, places, codes, chosen, s, c,
+                _SIZE, 4, _FACTORS, peak, peak / _LARGEST_Q, AGAIN_ALL,
+                index, spans, lists, codes, chosen, s, c,
             )  # fmt: skip
             flip = 255 if scale < _ZERO else 0
             for k in range(_GROUPS):

@@ -25,22 +25,12 @@ from numpy.typing import NDArray
 
 from ..spec import GGMLType
 from .codec import Codec
-from .grid_search import (
-    AGAIN_MOVED,
-    move_signs,
-    peak_of,
-    points,
-    put_signs,
-    room,
-    scale_levels,
-    search,
-    step_factors,
-    sum_of_squares,
-    weigh,
-)
+from .grid_points import points
+from .grid_search import AGAIN_MOVED, room, search, step_factors
 from .groups import EVEN_SIGNS, put_four, table, word
 from .half import half_to_single, single_to_half
 from .jit import kernel
+from .magnitudes import move_signs, peak_of, put_signs, scale_levels, sum_of_squares, weigh
 
 LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", 64), ("scales_and_signs", "<u4", 8)])
 
@@ -52,7 +42,6 @@ _BYTES: Final = 98
 _SIZE: Final = 32
 _SUB_BLOCKS: Final = 8
 _GROUPS: Final = 8  # in a sub-block
-_TRIES: Final = 31
 _FACTORS = step_factors(15, 0.2, 15)
 _ZERO = np.float32(0)
 _COUNT = np.float32(_ELEMENTS)
@@ -75,7 +64,7 @@ def _encode_weighted(
 
 
 @kernel
-def _encode_blocks(values, weights, index, ends, lists, places, codes, out):
+def _encode_blocks(values, weights, index, spans, lists, codes, out):
     s, c = room()
     signs = np.empty(4, np.int64)
     chosen = np.empty(_GROUPS, np.int32)
@@ -94,8 +83,8 @@ def _encode_blocks(values, weights, index, ends, lists, places, codes, out):
             if peak < _TINY:
                 continue
             scale = search(
-                _SIZE, 4, _FACTORS, _TRIES, peak, peak / _LARGEST_Q, AGAIN_MOVED,
-                index, ends, lists, places, codes, chosen, s, c,
+                _SIZE, 4, _FACTORS, peak, peak / _LARGEST_Q, AGAIN_MOVED,
+                index, spans, lists, codes, chosen, s, c,
             )  # fmt: skip
             flip = 127 if scale < _ZERO else 0
             for k in range(_GROUPS):

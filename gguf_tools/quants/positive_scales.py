@@ -1,11 +1,12 @@
-"""Rounding the scales and mins of a super-block to integers, with an importance matrix.
+"""Rounding positive numbers to integers times one factor: scales and mins of super-blocks, and magnitudes.
 
-A super-block's scales (and likewise its mins) are positive numbers that become integers 0..n times one
-factor. From ggml's ``make_qp_quants``: nine factors around (the largest number) / n are tried, the one with
-the smallest error weighted with the sub-blocks' weights wins, and then each integer in turn moves to where
-the others' best factor would have it, if that is better, five times over.
+With an importance matrix a super-block's scales (and likewise its mins) become integers 0..n times one
+factor; so do the magnitudes of IQ2_XXS's sub-blocks, whose factor is where their search starts. From ggml's
+``make_qp_quants``: nine factors around (the largest number) / n are tried, the one with the smallest
+weighted error wins, and then each integer in turn moves to where the others' best factor would have it, if
+that is better, five times over.
 
-Every lane of a tile is the scales of one super-block or its mins: half of the lanes each.
+Every lane of a tile is the scales of one super-block or its mins, half of the lanes each, or one sub-block.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from .jit import kernel
 from .lanes import LANES, MAGIC
 from .scale_min import LOW, SCALE, SUM_W
 
-__all__ = ["BATCH", "FIT_SCRATCH", "fit_scales", "fitted"]
+__all__ = ["BATCH", "FACTOR", "FIT_SCRATCH", "fit", "fit_scales", "fitted", "put_numbers"]
 
 BATCH: Final = LANES // 2
 """Super-blocks in a tile."""
 
-_COUNT: Final = 16  # sub-blocks of a super-block, at most
+_COUNT: Final = 32  # numbers, at most
 _X = 0
 _WEIGHT = _X + _COUNT * LANES
 _LEVEL = _WEIGHT + _COUNT * LANES
@@ -33,7 +34,8 @@ _BEST = _LARGEST + 2 * LANES
 _ERROR = _LARGEST + 3 * LANES
 _SUM_XL = _LARGEST + 4 * LANES
 _SUM_L2 = _LARGEST + 5 * LANES
-_FACTOR = _LARGEST + 6 * LANES
+FACTOR: Final = _LARGEST + 6 * LANES
+"""Each lane's factor."""
 FIT_SCRATCH: Final = _LARGEST + 7 * LANES
 """Floats of a tile's array."""
 
@@ -62,16 +64,30 @@ def fit_scales(found, blocks, sub_blocks, top, s):  # type: ignore[no-untyped-de
             s[_X + i * LANES + BATCH + b] = -found[LOW, column] if used else _ZERO
             s[_WEIGHT + i * LANES + b] = found[SUM_W, column] if used else _ZERO
             s[_WEIGHT + i * LANES + BATCH + b] = found[SUM_W, column] if used else _ZERO
-    _choose_step(sub_blocks, top, s)
-    _choose_levels(sub_blocks, top, s)
+    fit(sub_blocks, top, s)
+
+
+@kernel
+def put_numbers(count, lane, numbers, weights, values, s):  # type: ignore[no-untyped-def]
+    """Fill a lane: its numbers start at ``values[numbers]``, their weights at ``values[weights]``."""
+    for i in range(count):
+        s[_X + i * LANES + lane] = values[numbers + i]
+        s[_WEIGHT + i * LANES + lane] = values[weights + i]
+
+
+@kernel
+def fit(count, top, s):  # type: ignore[no-untyped-def]
+    """Fit the factor and the integers of every lane, with ``count`` numbers and integers up to ``top``."""
+    _choose_step(count, top, s)
+    _choose_levels(count, top, s)
     for _ in range(_PASSES):
-        _refine(sub_blocks, top, s)
+        _refine(count, top, s)
     for j in range(LANES):
         sum_l2 = s[_SUM_L2 + j]
         factor = s[_SUM_XL + j] / sum_l2 if sum_l2 > _ZERO else _ZERO
         empty = s[_LARGEST + j] < _TINY
-        s[_FACTOR + j] = _ZERO if empty else factor
-        for i in range(sub_blocks):
+        s[FACTOR + j] = _ZERO if empty else factor
+        for i in range(count):
             s[_LEVEL + i * LANES + j] = _ZERO if empty else s[_LEVEL + i * LANES + j]
 
 
@@ -81,7 +97,7 @@ def fitted(b, mins, levels, s):  # type: ignore[no-untyped-def]
     lane = BATCH + b if mins else b
     for i in range(levels.size):
         levels[i] = np.int64(s[_LEVEL + i * LANES + lane])
-    return s[_FACTOR + lane]
+    return s[FACTOR + lane]
 
 
 @kernel

@@ -60,6 +60,7 @@ _COUNT = np.float32(_ELEMENTS)
 _TWICE = np.float32(2)
 _TINY = np.float32(1e-15)  # ggml's GROUP_MAX_EPS: smaller counts as zero
 _FOUR = np.float32(4)
+_MOST = np.float32(3)
 _LOW = np.float32(MAGIC - np.float32(4))
 _HIGH = np.float32(MAGIC + np.float32(3))
 _FACTORS = step_factors(4)
@@ -96,7 +97,10 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
 
 @kernel
 def _start_moves(s):  # type: ignore[no-untyped-def]
-    """The levels that −4 / (the value of largest magnitude) makes."""
+    """The levels that −4 / (the value of largest magnitude) makes.
+
+    No value is below −4 then, but in lanes that are empty, which do not matter.
+    """
     for j in range(LANES):
         s[_LARGEST + j] = _ZERO
         s[_SUM_XL + j] = _ZERO
@@ -113,7 +117,8 @@ def _start_moves(s):  # type: ignore[no-untyped-def]
         for j in range(LANES):
             x = s[X + i * LANES + j]
             weight = s[WEIGHT + i * LANES + j]
-            l = level(s[_MOVED + j] * x, _LOW, _HIGH) - MAGIC  # noqa: E741
+            l = s[_MOVED + j] * x  # noqa: E741
+            l = np.rint(l if l < _MOST else _MOST)  # noqa: E741
             s[_LEVEL + i * LANES + j] = l
             s[_SUM_XL + j] += weight * x * l
             s[_SUM_L2 + j] += weight * l * l

@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from .grid_search import nearest_of_eight
+from .grid_points import nearest_of_eight
 from .jit import kernel
 from .lanes import CHUNK, LANES
 from .tiles import SIZE, STATE, THIRD, WEIGHT, X
@@ -74,6 +74,9 @@ _DOWN_0, _DOWN_1, _DOWN_2 = np.float32(-1.125), np.float32(-0.125), np.float32(0
 _UP_01, _UP_12 = np.float32(0.75), np.float32(-1.25)
 _DOWN_01, _DOWN_12 = np.float32(1.25), np.float32(-0.75)
 _AT_ONCE: Final = 4
+_ROWS_OF_WHOLE: Final = 63 * LANES
+_ROWS_OF_HALF: Final = 31 * LANES
+_TO_WEIGHTS = _SUM_WEIGHT - _SUM_X
 
 
 @kernel
@@ -159,8 +162,6 @@ def split_whole(size, s):  # type: ignore[no-untyped-def]
     """Try every split of whole sub-blocks, moved up and moved down."""
     _start(s)
     for i in range(size + 1):
-        _copy(_SUM_X + i * LANES, _FIRST, 1, s)
-        _copy(_SUM_WEIGHT + i * LANES, _FIRST_WEIGHT, 1, s)
         k = i
         while k + _AT_ONCE <= size + 1:
             _try_whole(size, i, k, _AT_ONCE, s)
@@ -179,21 +180,24 @@ def _copy(source, target, rows, s):  # type: ignore[no-untyped-def]
 
 @kernel
 def _try_whole(size, i, first, count, s):  # type: ignore[no-untyped-def]
-    """Level −1 for the first i values, 0 up to ``first`` and one more each time, 1 for the rest."""
-    _copy(_SUM_X + first * LANES, _SECOND, count, s)
-    _copy(_SUM_WEIGHT + first * LANES, _SECOND_WEIGHT, count, s)
+    """Level −1 for the first i values, 0 up to ``first`` and one more each time, 1 for the rest.
+
+    Masks tell LLVM that sums are not where the best is written to; it would not vectorize the loop.
+    """
     number = np.float32(WAYS * (i * (size + 1) + first))
+    row_i = _SUM_X + (i * LANES & _ROWS_OF_WHOLE)
+    row_k = _SUM_X + (first * LANES & _ROWS_OF_WHOLE)
     for j in range(LANES):
-        x_i = s[_FIRST + j]
+        x_i = s[row_i + j]
         x_end = s[_SUM_X + size * LANES + j]
-        weight_i = s[_FIRST_WEIGHT + j]
+        weight_i = s[row_i + _TO_WEIGHTS + j]
         weight_end = s[_SUM_WEIGHT + size * LANES + j]
         best = s[_BEST + j]
         scale = s[SCALE + j]
         which = s[_WHICH + j]
         for k in range(count):
-            x_k = s[_SECOND + k * LANES + j]
-            weight_k = s[_SECOND_WEIGHT + k * LANES + j]
+            x_k = s[row_k + k * LANES + j]
+            weight_k = s[row_k + _TO_WEIGHTS + k * LANES + j]
             middle = (x_k - x_i) * _UP_1
             middle_weight = (weight_k - weight_i) * _UP_1 * _UP_1
             sum_qx = x_i * _UP_0 + middle + (x_end - x_k) * _UP_2
@@ -224,37 +228,33 @@ def _better(sum_qx, sum_q2, number, best, scale, which):  # type: ignore[no-unty
 @kernel
 def split_halves(size, s):  # type: ignore[no-untyped-def]
     """Try every split, with each half moved up and moved down."""
-    rows = (size + 1) * LANES
     _start(s)
     for i in range(size + 1):
-        for half in range(2):
-            _copy(_SUM_X + half * rows + i * LANES, _FIRST + half * LANES, 1, s)
-            _copy(_SUM_WEIGHT + half * rows + i * LANES, _FIRST_WEIGHT + half * LANES, 1, s)
         for k in range(i, size + 1):
-            for half in range(2):
-                _copy(_SUM_X + half * rows + k * LANES, _SECOND + half * LANES, 1, s)
-                _copy(_SUM_WEIGHT + half * rows + k * LANES, _SECOND_WEIGHT + half * LANES, 1, s)
-            _try_halves(size, np.float32(WAYS * (i * (size + 1) + k)), s)
+            _try_halves(size, i, k, s)
 
 
 @kernel
-def _try_halves(size, number, s):  # type: ignore[no-untyped-def]
+def _try_halves(size, i, k, s):  # type: ignore[no-untyped-def]
     """A half's sum over three levels is its total times the last, less the sums up to both splits."""
+    number = np.float32(WAYS * (i * (size + 1) + k))
     end = size * LANES
     other = (size + 1) * LANES
+    row_i = _SUM_X + (i * LANES & _ROWS_OF_HALF)
+    row_k = _SUM_X + (k * LANES & _ROWS_OF_HALF)
     for j in range(LANES):
-        x = s[_FIRST + j] + s[_SECOND + j]
+        x = s[row_i + j] + s[row_k + j]
         up_x0 = s[_SUM_X + end + j] * _UP_2 - x
         down_x0 = s[_SUM_X + end + j] * _DOWN_2 - x
         total = s[_SUM_WEIGHT + end + j]
-        first, second = s[_FIRST_WEIGHT + j], s[_SECOND_WEIGHT + j]
+        first, second = s[row_i + _TO_WEIGHTS + j], s[row_k + _TO_WEIGHTS + j]
         up_0 = total * _UP_2 * _UP_2 + first * _UP_01 + second * _UP_12
         down_0 = total * _DOWN_2 * _DOWN_2 + first * _DOWN_01 + second * _DOWN_12
-        x = s[_FIRST + LANES + j] + s[_SECOND + LANES + j]
+        x = s[row_i + other + j] + s[row_k + other + j]
         up_x1 = s[_SUM_X + other + end + j] * _UP_2 - x
         down_x1 = s[_SUM_X + other + end + j] * _DOWN_2 - x
         total = s[_SUM_WEIGHT + other + end + j]
-        first, second = s[_FIRST_WEIGHT + LANES + j], s[_SECOND_WEIGHT + LANES + j]
+        first, second = s[row_i + other + _TO_WEIGHTS + j], s[row_k + other + _TO_WEIGHTS + j]
         up_1 = total * _UP_2 * _UP_2 + first * _UP_01 + second * _UP_12
         down_1 = total * _DOWN_2 * _DOWN_2 + first * _DOWN_01 + second * _DOWN_12
         best = s[_BEST + j]
@@ -297,10 +297,10 @@ def choose_levels(size, halves, tiny, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def put_points(size, count, index, ends, lists, places, codes, s):  # type: ignore[no-untyped-def]
+def put_points(size, count, index, spans, lists, codes, s):  # type: ignore[no-untyped-def]
     """Round groups of the first ``count`` lanes to points of the grid; where one moved, fit the scale again.
 
-    Levels are then those of the points. The tables are those of ``grid_search.Points``.
+    Levels are then those of the points. The tables are those of ``grid_points.Points``.
     """
     for j in range(count):
         moved = False
@@ -313,7 +313,7 @@ def put_points(size, count, index, ends, lists, places, codes, s):  # type: igno
                 found = index[number]
                 if found < 0:
                     moved = True
-                    found = _nearest(size, group, j, -1 - found, ends, lists, places, s)
+                    found = _nearest(size, group, j, spans[-1 - found, 0], spans[-1 - found, 1], lists, s)
             s[PLACES + group * LANES + j] = np.float32(found)
             code = codes[found]
             for i in range(8):
@@ -338,7 +338,7 @@ def _down(size, i):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _nearest(size, group, j, number, ends, lists, places, s):  # type: ignore[no-untyped-def]
+def _nearest(size, group, j, at, count, lists, s):  # type: ignore[no-untyped-def]
     """The place of the point of a list with the least Σ weight × (scale × q − x)²."""
     down = s[_down(size, 8 * group) + j] != _ZERO
     scale = s[SCALE + j]
@@ -351,7 +351,7 @@ def _nearest(size, group, j, number, ends, lists, places, s):  # type: ignore[no
         s[_DISTANCE + 3 * i] = weight * (low - x) * (low - x)
         s[_DISTANCE + 3 * i + 1] = weight * (middle - x) * (middle - x)
         s[_DISTANCE + 3 * i + 2] = weight * (high - x) * (high - x)
-    return places[nearest_of_eight(ends[number], ends[number + 1], lists, _DISTANCE, s)]
+    return nearest_of_eight(at, count, lists, _DISTANCE, s)
 
 
 @kernel

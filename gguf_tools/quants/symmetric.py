@@ -54,6 +54,7 @@ FOUND: Final = 3
 
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
+_HALF_STEP = np.float32(0.45)  # less than a half, but more than factors are beyond a level that is rounded to
 _INFINITY = np.float32(np.inf)
 _TINY = np.float32(1e-15)  # ggml's GROUP_MAX_EPS: smaller counts as zero
 
@@ -85,7 +86,7 @@ def search(size, factors, low, high, finite, s):  # type: ignore[no-untyped-def]
             s[_SUM_XL + j] = _ZERO
             s[_SUM_L2 + j] = _ZERO
         if finite:
-            _sum_finite(size, np.float32(low - MAGIC), np.float32(high - MAGIC), s)
+            _sum_finite(size, factor, np.float32(low - MAGIC), np.float32(high - MAGIC), s)
         else:
             _sum(size, low, high, s)
         if t == 0:
@@ -141,9 +142,22 @@ def _sum(size, low, high, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _sum_finite(size, least, most, s):  # type: ignore[no-untyped-def]
-    """The same with fewer operations. |step × x| is at most n + 1 where x is finite and a lane not empty, so
-    it may be limited before it is rounded, and MAGIC rounds it without care for other exponents."""
+def _sum_finite(size, factor, least, most, s):  # type: ignore[no-untyped-def]
+    """The same with fewer operations, where values are finite and lanes that are empty do not matter.
+
+    |step × x| is then at most |factor|, but for the last bits. So it may be limited before it is rounded,
+    rounding need not care for other exponents, and limits that a factor does not reach can be left out.
+    """
+    if -factor > _HALF_STEP - least:
+        _sum_limited(size, True, True, least, most, s)
+    elif -factor > _HALF_STEP + most:
+        _sum_limited(size, False, True, least, most, s)
+    else:
+        _sum_limited(size, False, False, least, most, s)
+
+
+@kernel
+def _sum_limited(size, limit_low, limit_high, least, most, s):  # type: ignore[no-untyped-def]
     for part in range(0, size * LANES, PART):
         for j in range(LANES):
             step = s[_TRY_STEP + j]
@@ -151,9 +165,11 @@ def _sum_finite(size, least, most, s):  # type: ignore[no-untyped-def]
             sum_l2 = s[_SUM_L2 + j]
             for k in range(0, PART, LANES):
                 l = step * s[X + part + k + j]  # noqa: E741
-                l = least if l < least else l  # noqa: E741
-                l = most if l > most else l  # noqa: E741
-                l = (l + MAGIC) - MAGIC  # noqa: E741
+                if limit_low:
+                    l = least if l < least else l  # noqa: E741
+                if limit_high:
+                    l = most if l > most else l  # noqa: E741
+                l = np.rint(l)  # noqa: E741
                 sum_xl += s[_PRODUCT + part + k + j] * l
                 sum_l2 += s[WEIGHT + part + k + j] * l * l
             s[_SUM_XL + j] = sum_xl

@@ -65,7 +65,8 @@ def choose(
 
     A tensor that has a type (it comes from a GGUF file) is treated as ``llama_model_quantize`` does. One
     without (it comes from a checkpoint) is first given the type llama.cpp's converter would write, as if
-    the converter had run before; for F32, F16 and BF16 that is all.
+    the converter had run before; for F32, F16 and BF16 that is all. One that a checkpoint has in a type with
+    blocks stays in it there, unless one type is wanted for all.
 
     Args:
         recipe: its name, see ``RECIPES``.
@@ -89,7 +90,8 @@ def choose(
     for tensor in tensors:
         if tensor.type is None:
             converted = as_converted(tensor, intermediate if found.quantizes else found.base)
-            if not found.quantizes and overrides.of_name(tensor.name) is None:
+            unpacked = tensor.packed is not None and overrides.pure
+            if not found.quantizes and overrides.of_name(tensor.name) is None and not unpacked:
                 chosen[tensor.name] = converted
                 continue
             tensor = replace(tensor, type=converted.type)

@@ -38,11 +38,13 @@ class TensorFacts:
         shape: dimensions in numpy's order; the last one is the row.
         type: what it is stored as in a GGUF file that is quantized again; None for a checkpoint's
             tensor, which has first to become what llama.cpp's converter would write.
+        packed: of a checkpoint's tensor, the type with blocks its rows are in already, bit for bit.
     """
 
     name: str
     shape: tuple[int, ...]
     type: GGMLType | None = None
+    packed: GGMLType | None = None
 
 
 @dataclass(frozen=True, slots=True)

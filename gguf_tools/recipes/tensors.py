@@ -193,6 +193,8 @@ def as_converted(tensor: TensorFacts, outtype: GGMLType) -> Choice:
         tensor: its GGUF name and shape.
         outtype: F32, F16 or BF16.
     """
+    if tensor.packed is not None:
+        return Choice(tensor.packed, tensor.packed, f"packed as {tensor.packed.name} in the checkpoint")
     if len(tensor.shape) <= 1:
         why = "has one dimension"
     elif tensor.name.endswith("_norm.weight"):

@@ -21,6 +21,8 @@ from .files import TokenizerFiles
 from .pretokenizers import check_name
 from .special import ADD_KEYS, ID_KEYS, special_entries
 from .spm import load_spm
+from .tekken import has_tekken, tekken_entries
+from .unigram import load_unigram
 from .vocabulary import Entry, Vocabulary, setting
 
 __all__ = ["export", "load"]
@@ -55,6 +57,11 @@ _SPARE: Final[Mapping[str, Mapping[str, str]]] = {
     },
 }
 """Added tokens with a role that the files of these families leave out."""
+_TYPED: Final = frozenset({"bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2"})
+"""Whose runtime wants to know how many kinds of texts they tell apart."""
+
+_TYPES: Final = {"bpe": "BPE", "wordpiece": "WordPiece", "unigram": "Unigram"}
+"""``model.type`` in tokenizer.json, where that tells a kind."""
 
 
 def load(
@@ -71,7 +78,9 @@ def load(
         directory: the checkpoint.
         config: its config.json.
         kinds: tokenizers to look for, in order: ``"spm"`` (tokenizer.model), ``"llama-hf"`` (a
-            SentencePiece vocabulary in tokenizer.json), ``"bpe"`` and ``"wordpiece"`` (tokenizer.json).
+            SentencePiece vocabulary in tokenizer.json), ``"bpe"`` and ``"wordpiece"`` (tokenizer.json),
+            ``"unigram"`` (a SentencePiece model of that kind, or tokenizer.json);
+            ``"tekken"`` (tekken.json, where there is no tokenizer.json) comes before all others.
         architecture: GGUF's name of the model's architecture; some have keys of their own.
         pre: pre-tokenizer name to write instead of recognising it.
 
@@ -96,16 +105,25 @@ def _load(
     pre: str | None,
 ) -> Metadata:
     metadata = Metadata()
+    if "tekken" in kinds:
+        if has_tekken(files):
+            metadata.extend(tekken_entries(files, config, pre))
+            return metadata
+        kinds = [kind for kind in kinds if kind != "tekken"]
     if architecture in _PREFIXED:
         metadata.extend(_llama_before(files))
     if architecture in _NO_BOS:
         metadata.set(ADD_KEYS["bos"], False, ValueType.BOOL)
+    if architecture == "modern-bert":
+        metadata.extend((key, ValueType.BOOL, True) for key in ADD_KEYS.values())
     vocabulary = _find(files, config, kinds, pre)
-    if architecture == "bert":
-        metadata.set("tokenizer.ggml.token_type_count", _token_types(files, config), ValueType.UINT32)
+    if architecture in _TYPED:
+        fixed = architecture == "jina-bert-v2" and vocabulary.model == "gpt2"
+        vocabulary = replace(vocabulary, token_types=2 if fixed else _token_types(files, config))
     metadata.extend(vocabulary.entries())
     limit = len(vocabulary.tokens) if vocabulary.bounded else None
     metadata.extend(special_entries(files, limit, _SPARE.get(architecture)))
+    metadata.extend(vocabulary.last_entries())
     if architecture in _LIKE_LLAMA:
         metadata.extend(_llama_after(config))
     if architecture == "gemma":
@@ -116,27 +134,38 @@ def _load(
 
 
 def _find(
-    files: TokenizerFiles, config: Mapping[str, Any], kinds: Sequence[str], pre: str | None
+    files: TokenizerFiles,
+    config: Mapping[str, Any],
+    kinds: Sequence[str],
+    pre: str | None,
 ) -> Vocabulary:
-    for kind in kinds:
+    for place, kind in enumerate(kinds):
         found = None
         if kind == "spm":
             found = load_spm(files, config)
         elif kind == "llama-hf":
             found = load_llama_hf(files, config)
-        elif files.exists("tokenizer.json"):
+        elif kind == "unigram":
+            found = load_unigram(files, config)
+        elif files.exists("tokenizer.json") and _model_type(files) not in map(_TYPES.get, kinds[place + 1 :]):
             found = (load_wordpiece if kind == "wordpiece" else load_bpe)(files, config, pre)
         if found is not None:
             return found if pre is None else replace(found, pre=pre)
-    wanted = ["tokenizer.model"] * ("spm" in kinds) + ["tokenizer.json"]
+    models = {"spm": "tokenizer.model", "unigram": "spiece.model"}
+    wanted = [*(models[kind] for kind in kinds if kind in models), "tokenizer.json"]
     hint = ""
     if files.exists("tekken.json"):
-        hint = "; tekken.json is Mistral's own format: take the tokenizer.json of the same model"
+        hint = "; tekken.json is for Mistral's models: take the tokenizer.json of this one"
     elif files.exists("vocab.txt") or files.exists("vocab.json"):
         hint = "; save it as a fast tokenizer, which writes tokenizer.json"
     raise TokenizerError(
         f"no tokenizer is found{hint}", path=str(files.directory), expected=" or ".join(wanted)
     )
+
+
+def _model_type(files: TokenizerFiles) -> Any:
+    model = files.require("tokenizer.json").get("model")
+    return model.get("type") if isinstance(model, dict) else None
 
 
 def _llama_before(files: TokenizerFiles) -> Iterator[Entry]:

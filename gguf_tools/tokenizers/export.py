@@ -7,7 +7,7 @@ kind have. Loading the files again gives the same keys, and transformers reads t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from ..container.metadata import Array
@@ -25,9 +25,13 @@ _CLASSES: Final = {
     "gpt2": "PreTrainedTokenizerFast",
     "llama": "PreTrainedTokenizerFast",
     "bert": "BertTokenizerFast",
+    "t5": "PreTrainedTokenizerFast",
 }
 """transformers' class for each kind. The general one takes tokenizer.json as it is, where LlamaTokenizerFast
 would build its own from tokenizer.model."""
+
+_TEMPLATE: Final = "tokenizer.chat_template."
+"""Beginning of the keys of named chat templates."""
 
 _BERT_ROLES: Final = ("unk", "sep", "pad", "cls", "mask")
 
@@ -115,7 +119,7 @@ def _config(spelling: Spelling) -> dict[str, Any]:
         str(token_id): added_token(spelling, token_id)
         for token_id in spelling.added
         # what tokenizer.model gives a score was not added to it
-        if spelling.scores is None or spelling.scores[token_id] == ADDED_SCORE
+        if not (spelling.scored and spelling.scores) or spelling.scores[token_id] == ADDED_SCORE
     }
     template = _chat_template(metadata)
     if template is not None:
@@ -124,17 +128,24 @@ def _config(spelling: Spelling) -> dict[str, Any]:
 
 
 def _chat_template(metadata: Mapping[str, Any]) -> str | list[dict[str, str]] | None:
+    """One template, or all with their names where there are several."""
     default = metadata.get("tokenizer.chat_template")
-    names = metadata.get("tokenizer.chat_templates")
-    found = {
-        name: metadata.get(f"tokenizer.chat_template.{name}")
-        for name in (names if isinstance(names, Array) else ())
-        if isinstance(name, str)
-    }
-    named = [{"name": name, "template": text} for name, text in found.items() if isinstance(text, str)]
+    named = [
+        {"name": name, "template": text}
+        for name in _template_names(metadata)
+        if isinstance(text := metadata.get(_TEMPLATE + name), str)
+    ]
     if not isinstance(default, str):
         return named or None
     return [{"name": "default", "template": default}, *named] if named else default
+
+
+def _template_names(metadata: Mapping[str, Any]) -> Iterable[str]:
+    """Names a file lists, then those that only have a key; ``default`` has a key of its own."""
+    listed = metadata.get("tokenizer.chat_templates")
+    names = [name for name in listed if isinstance(name, str)] if isinstance(listed, Array) else []
+    names += [key.removeprefix(_TEMPLATE) for key in metadata if key.startswith(_TEMPLATE)]
+    return (name for name in dict.fromkeys(names) if name and name != "default")
 
 
 def _sentencepiece_model(spelling: Spelling) -> bytes:

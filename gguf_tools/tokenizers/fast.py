@@ -28,10 +28,11 @@ from .vocabulary import (
     vocabulary_size,
 )
 
-__all__ = ["load_bpe", "load_llama_hf", "load_wordpiece"]
+__all__ = ["BYTE", "Fast", "load_bpe", "load_llama_hf", "load_wordpiece", "read_fast"]
 
 _FILE: Final = "tokenizer.json"
-_BYTE: Final = re.compile(r"<0x[0-9A-Fa-f]{2}>")
+BYTE: Final = re.compile(r"<0x[0-9A-Fa-f]{2}>")
+"""How a SentencePiece vocabulary writes a byte."""
 
 
 class _Added(NamedTuple):
@@ -41,7 +42,7 @@ class _Added(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Fast:
+class Fast:
     """A loaded tokenizer.json.
 
     Attributes:
@@ -76,7 +77,7 @@ def load_bpe(files: TokenizerFiles, config: Mapping[str, Any], pre: str | None) 
         TokenizerError: the file is missing, of another kind, inconsistent, or its pre-tokenizer unknown.
         CheckpointError: a file cannot be read or is not JSON.
     """
-    fast = _read(files, config)
+    fast = read_fast(files, config)
     kind = fast.model.get("type", "BPE")
     if kind != "BPE":
         raise TokenizerError(
@@ -105,7 +106,7 @@ def load_wordpiece(files: TokenizerFiles, config: Mapping[str, Any], pre: str | 
     Raises:
         TokenizerError, CheckpointError: as `load_bpe`.
     """
-    fast = _read(files, config)
+    fast = read_fast(files, config)
     if fast.model.get("type", "WordPiece") != "WordPiece":
         raise TokenizerError(
             "the model is of a kind this architecture cannot use",
@@ -138,7 +139,7 @@ def load_llama_hf(files: TokenizerFiles, config: Mapping[str, Any]) -> Vocabular
     decoder = mapping((document or {}).get("decoder"), "decoder", files.path(_FILE))
     if model.get("type") != "BPE" or not model.get("byte_fallback") or decoder.get("type") != "Sequence":
         return None
-    fast = _read(files, config)
+    fast = read_fast(files, config)
     tokens = []
     types = []
     beyond = [token for token_id, token in sorted(fast.added.items()) if token_id >= fast.base]
@@ -147,7 +148,7 @@ def load_llama_hf(files: TokenizerFiles, config: Mapping[str, Any]) -> Vocabular
         if text is None:
             raise TokenizerError("no token has this id", path=fast.path, key="model.vocab", found=token_id)
         tokens.append(text)
-        if _BYTE.fullmatch(text):
+        if BYTE.fullmatch(text):
             types.append(TokenType.BYTE)
         else:
             types.append(TokenType.CONTROL if text in fast.named else TokenType.NORMAL)
@@ -157,7 +158,7 @@ def load_llama_hf(files: TokenizerFiles, config: Mapping[str, Any]) -> Vocabular
     return Vocabulary("llama", "default", tokens, types, scores=[ADDED_SCORE] * len(tokens))
 
 
-def _with_types(fast: _Fast, config: Mapping[str, Any]) -> tuple[list[str], list[TokenType]]:
+def _with_types(fast: Fast, config: Mapping[str, Any]) -> tuple[list[str], list[TokenType]]:
     size = vocabulary_size(config, len(fast.texts), fast.path)
     highest = max(fast.texts)
     if highest >= size:
@@ -189,7 +190,7 @@ def _with_types(fast: _Fast, config: Mapping[str, Any]) -> tuple[list[str], list
     return tokens, types
 
 
-def _merges(files: TokenizerFiles, fast: _Fast) -> list[str]:
+def _merges(files: TokenizerFiles, fast: Fast) -> list[str]:
     """Merges as ``"left right"``, by rank; a space inside a part is written as byte-level BPE does."""
     stored = items(fast.model.get("merges"), "model.merges", fast.path)
     if not stored:
@@ -227,11 +228,23 @@ def _merges_of_text(files: TokenizerFiles) -> list[str]:
     return [" ".join(pair) for pair in pairs if len(pair) == 2]
 
 
-def _read(files: TokenizerFiles, config: Mapping[str, Any]) -> _Fast:
+def read_fast(
+    files: TokenizerFiles, config: Mapping[str, Any], vocabulary: Mapping[str, int] | None = None
+) -> Fast:
+    """tokenizer.json with all tokens that are added to its model's.
+
+    Args:
+        files: of the checkpoint.
+        config: its config.json.
+        vocabulary: ids of the model's tokens, where its ``vocab`` is no table of them.
+
+    Raises:
+        TokenizerError, CheckpointError: as `load_bpe`.
+    """
     path = files.path(_FILE)
     document = files.require(_FILE)
     model = mapping(document.get("model"), "model", path)
-    vocabulary = model.get("vocab")
+    vocabulary = model.get("vocab") if vocabulary is None else vocabulary
     if not isinstance(vocabulary, dict) or not vocabulary:
         raise TokenizerError(
             "the model's vocabulary is not a table of tokens and ids",
@@ -258,7 +271,7 @@ def _read(files: TokenizerFiles, config: Mapping[str, Any]) -> _Fast:
         if token.content and token.content not in taken:
             taken.add(token.content)
             _add(token, token_id, vocabulary, texts, added, path)
-    return _Fast(
+    return Fast(
         path=path,
         document=document,
         model=model,

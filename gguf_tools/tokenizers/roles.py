@@ -21,6 +21,16 @@ _ROLES: Final = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
 _LLAMA: Final = {"bos": "<s>", "eos": "</s>", "unk": "<unk>"}
 _BERT: Final = {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"}
+_ROBERTA: Final = {
+    "bos": "<s>",
+    "eos": "</s>",
+    "unk": "<unk>",
+    "sep": "</s>",
+    "pad": "<pad>",
+    "cls": "<s>",
+    "mask": "<mask>",
+}
+_T5: Final = {"eos": "</s>", "unk": "<unk>", "pad": "<pad>"}
 _QWEN2: Final = {"unk": "<|endoftext|>", "eos": "<|endoftext|>", "pad": "<|endoftext|>"}
 _GEMMA: Final = {"unk": "<unk>", "bos": "<bos>", "eos": "<eos>", "pad": "<pad>"}
 _GPT2: Final = {"unk": "<|endoftext|>", "bos": "<|endoftext|>", "eos": "<|endoftext|>"}
@@ -31,6 +41,9 @@ _CLASS_DEFAULTS: Final[Mapping[str, Mapping[str, str | None]]] = {
     "CodeLlamaTokenizer": _LLAMA,
     "BertTokenizer": _BERT,
     "DistilBertTokenizer": _BERT,
+    "RobertaTokenizer": _ROBERTA,
+    "XLMRobertaTokenizer": _ROBERTA,
+    "T5Tokenizer": _T5,
     "Qwen2Tokenizer": _QWEN2,
     "GemmaTokenizer": _GEMMA,
     "GPT2Tokenizer": _GPT2,
@@ -48,6 +61,12 @@ _CLASS_OF_MODEL: Final = {
     "llama": "LlamaTokenizer",
     "mistral": "LlamaTokenizer",
     "bert": "BertTokenizer",
+    "distilbert": "DistilBertTokenizer",
+    "roberta": "RobertaTokenizer",
+    "xlm-roberta": "XLMRobertaTokenizer",
+    "t5": "T5Tokenizer",
+    "mt5": "T5Tokenizer",
+    "umt5": "T5Tokenizer",
     "qwen2": "Qwen2Tokenizer",
     "qwen3": "Qwen2Tokenizer",
     "gemma3": "GemmaTokenizer",

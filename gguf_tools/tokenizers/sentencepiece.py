@@ -6,7 +6,8 @@ The message is ``sentencepiece.ModelProto`` of sentencepiece_model.proto:
     SentencePiece    1 piece: string    2 score: float    3 type: enum, default NORMAL
     TrainerSpec      3 model_type   4 vocab_size   35 byte_fallback
                      40 unk_id   41 bos_id   42 eos_id   43 pad_id
-    NormalizerSpec   1 name   3 add_dummy_prefix   4 remove_extra_whitespaces   5 escape_whitespaces
+    NormalizerSpec   1 name   2 precompiled_charsmap   3 add_dummy_prefix   4 remove_extra_whitespaces
+                     5 escape_whitespaces
 
 Protobuf's wire format: a field is a varint ``number << 3 | kind``, then a varint (kind 0), eight bytes
 (kind 1), a varint length and as many bytes (kind 2), or four bytes (kind 5).
@@ -24,7 +25,15 @@ from ..errors import TokenizerError
 from ..looks import looks_like
 from .vocabulary import MAX_TOKENS
 
-__all__ = ["Piece", "PieceType", "read_pieces", "write_model"]
+__all__ = [
+    "ModelType",
+    "Piece",
+    "PieceType",
+    "SentencePieceModel",
+    "read_model",
+    "read_pieces",
+    "write_model",
+]
 
 
 class PieceType(IntEnum):
@@ -38,6 +47,15 @@ class PieceType(IntEnum):
     BYTE = 6
 
 
+class ModelType(IntEnum):
+    """``TrainerSpec.ModelType``."""
+
+    UNIGRAM = 1
+    BPE = 2
+    WORD = 3
+    CHAR = 4
+
+
 class Piece(NamedTuple):
     """One token of a SentencePiece model."""
 
@@ -46,11 +64,28 @@ class Piece(NamedTuple):
     type: PieceType
 
 
+class SentencePieceModel(NamedTuple):
+    """What a model says of its vocabulary and of normalization; protobuf's defaults where it says nothing.
+
+    Attributes:
+        pieces: in order of id.
+        type: how text is cut.
+        charsmap: the precompiled character map, which may be empty.
+        add_dummy_prefix: whether a space is put before the text.
+        remove_extra_whitespaces: whether several spaces become one.
+    """
+
+    pieces: list[Piece]
+    type: ModelType
+    charsmap: bytes
+    add_dummy_prefix: bool
+    remove_extra_whitespaces: bool
+
+
 _VARINT: Final = 0
 _EIGHT: Final = 1
 _BYTES: Final = 2
 _FOUR: Final = 5
-_BPE: Final = 2  # TrainerSpec.ModelType
 _TIKTOKEN: Final = re.compile(rb"[A-Za-z0-9+/]+={0,2} [0-9]+\r?\n")
 """A line of the other format found under this name, in the original checkpoints of Llama 3."""
 
@@ -71,6 +106,35 @@ def read_pieces(data: bytes, path: str) -> list[Piece]:
     if not pieces:
         raise TokenizerError("is not a SentencePiece model: it has no pieces", path=path)
     return pieces
+
+
+def read_model(data: bytes, path: str) -> SentencePieceModel:
+    """A model with its settings.
+
+    Raises:
+        TokenizerError: as `read_pieces`, or the kind of model is unknown.
+    """
+    pieces = read_pieces(data, path)
+    trainer, normalizer = (dict(_message(data, number, path)) for number in (2, 3))
+    kind = trainer.get(3, ModelType.UNIGRAM)
+    if kind not in ModelType.__members__.values():
+        raise TokenizerError("the model is of an unknown type", path=path, found=kind, expected="1 to 4")
+    charsmap = normalizer.get(2)
+    return SentencePieceModel(
+        pieces,
+        ModelType(int(kind)),
+        charsmap if isinstance(charsmap, bytes) else b"",
+        bool(normalizer.get(3, True)),
+        bool(normalizer.get(4, True)),
+    )
+
+
+def _message(data: bytes, field: int, path: str) -> Iterator[tuple[int, int | bytes]]:
+    """Fields of the messages that stand in a field of the model; of several the last one counts."""
+    for number, span, _ in _fields(data, 0, len(data), path):
+        if number == field and isinstance(span, slice):
+            for inner, value, _ in _fields(data, span.start, span.stop, path):
+                yield inner, data[value] if isinstance(value, slice) else value
 
 
 def _pieces(data: bytes, path: str) -> Iterator[Piece]:
@@ -175,7 +239,7 @@ def write_model(pieces: Iterable[Piece], *, ids: dict[str, int], add_dummy_prefi
         byte_fallback |= piece.type is PieceType.BYTE
         body.append(_bytes(1, message))
         count += 1
-    trainer = _number(3, _BPE) + _number(4, count) + _number(35, byte_fallback)
+    trainer = _number(3, ModelType.BPE) + _number(4, count) + _number(35, byte_fallback)
     for field, name in ((40, "unk"), (41, "bos"), (42, "eos"), (43, "pad")):
         trainer += _number(field, ids.get(name, -1))
     normalizer = _bytes(1, b"identity") + _number(3, add_dummy_prefix) + _number(4, False) + _number(5, True)

@@ -18,7 +18,7 @@ from ..spec import ValueType
 from .files import TokenizerFiles, items, mapping, text_of
 from .vocabulary import Entry
 
-__all__ = ["ADD_KEYS", "ID_KEYS", "special_entries", "template_name"]
+__all__ = ["ADD_KEYS", "ID_KEYS", "chat_templates", "special_entries", "template_name"]
 
 ID_KEYS: Final = {
     "bos": "tokenizer.ggml.bos_token_id",
@@ -90,7 +90,7 @@ class _Special:
             if role in ADD_KEYS:
                 yield ADD_KEYS[role], ValueType.BOOL, added
         if self._configured:
-            yield from _chat_templates(self._files)
+            yield from chat_templates(self._files)
         yield from _normalizer(self._tokenizer.get("normalizer"))
 
     def _stand_ins(self) -> None:
@@ -232,7 +232,12 @@ def template_name(name: str) -> str:
     return "".join(letter if letter in _WORD else "_" for letter in name)
 
 
-def _chat_templates(files: TokenizerFiles) -> Iterator[Entry]:
+def chat_templates(files: TokenizerFiles) -> Iterator[Entry]:
+    """Keys of the chat templates a checkpoint has.
+
+    Raises:
+        TokenizerError, CheckpointError: a file cannot be read.
+    """
     default: str | None = None
     names: list[str] = []
     found = _stored_templates(files)

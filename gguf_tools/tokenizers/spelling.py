@@ -16,9 +16,10 @@ from .vocabulary import ADDED_SCORE, PADDING_SCORE, padding_token
 
 __all__ = ["MODELS", "Spelling"]
 
-MODELS: Final = ("gpt2", "llama", "bert")
+MODELS: Final = ("gpt2", "llama", "bert", "t5")
 """Values of ``tokenizer.ggml.model`` that can be exported."""
 
+_SCORED: Final = frozenset({"llama", "t5"})
 _ROLES: Final = ("bos", "eos", "unk", "sep", "pad", "mask")
 _OLDER: Final = {"bos": "tokenizer.ggml.cls_token_id", "eos": ID_KEYS["sep"]}
 _ADDED: Final = frozenset({TokenType.CONTROL, TokenType.USER_DEFINED, TokenType.UNKNOWN})
@@ -35,12 +36,12 @@ class Spelling:
 
     Attributes:
         metadata: the same.
-        model: ``"gpt2"``, ``"llama"`` or ``"bert"``.
+        model: ``"gpt2"``, ``"llama"``, ``"bert"`` or ``"t5"``.
         texts: every token.
         types: what every token is.
-        scores: of a SentencePiece vocabulary, else None.
-        scored: whether these come from a SentencePiece model (without one all are the same).
-        structure: the pre-tokenizer; None for SentencePiece, which has none.
+        scores: of a SentencePiece or Unigram vocabulary, else None.
+        scored: whether a tokenizer.model is made of these; where there was none all scores are the same.
+        structure: the pre-tokenizer; None for SentencePiece and Unigram, which have none.
         padding: ids that have no token.
         added: ids of added tokens.
         merges: pairs of tokens by rank (byte-level BPE only).
@@ -62,11 +63,11 @@ class Spelling:
             )
         tokens = _array(metadata, "tokenizer.ggml.tokens")
         self.types = [_type(*item) for item in enumerate(_types(metadata, len(tokens)))]
-        self.scores = _scores(metadata, len(tokens)) if self.model == "llama" else None
-        self.scored = self.scores is not None and any(score != ADDED_SCORE for score in self.scores)
+        self.scores = _scores(metadata, len(tokens)) if self.model in _SCORED else None
+        self.scored = self.model == "llama" and any(score != ADDED_SCORE for score in self.scores or ())
         self.texts = [self._spelled(*item) for item in zip(tokens, self.types, strict=True)]
         self.structure: PreTokenizer | None = None
-        if self.model != "llama":
+        if self.model not in _SCORED:
             self.structure = by_name(str(metadata.get("tokenizer.ggml.pre", "default")), self.model)
         self.padding = frozenset(self._padding())
         self.added = [token_id for token_id, kind in enumerate(self.types) if kind in _ADDED]
@@ -81,19 +82,25 @@ class Spelling:
     @property
     def adds_space(self) -> bool:
         """Whether SentencePiece puts a space before the text."""
-        return bool(self.metadata.get("tokenizer.ggml.add_space_prefix", True))
+        return bool(self.metadata.get("tokenizer.ggml.add_space_prefix", self.model != "t5"))
+
+    @property
+    def merges_spaces(self) -> bool:
+        """Whether Unigram makes one space of several."""
+        return bool(self.metadata.get("tokenizer.ggml.remove_extra_whitespaces", False))
 
     def flag(self, role: str) -> bool | None:
         """Whether the token of a role is added to every text; None where nothing is known.
 
         Where the file does not say, the runtime adds a BOS to SentencePiece, to WordPiece (which also
-        gets an EOS) and to some kinds of BPE.
+        gets an EOS) and to some kinds of BPE, and an EOS to Unigram.
         """
         value = self.metadata.get(ADD_KEYS[role])
         if isinstance(value, bool):
             return value
-        begins = self.structure.begins if self.structure else True
-        return True if (role == "bos" and begins) or (role == "eos" and self.model == "bert") else None
+        begins = self.structure.begins if self.structure else self.model == "llama"
+        ends = self.model in ("bert", "t5")
+        return True if (role == "bos" and begins) or (role == "eos" and ends) else None
 
     def text_of_role(self, role: str) -> str | None:
         """Text of the token a key names, if it is an added token."""

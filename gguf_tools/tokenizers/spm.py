@@ -18,7 +18,7 @@ from .vocabulary import (
     vocabulary_size,
 )
 
-__all__ = ["load_spm"]
+__all__ = ["given_ids", "load_spm"]
 
 _FILE: Final = "tokenizer.model"
 
@@ -53,11 +53,22 @@ def load_spm(files: TokenizerFiles, config: Mapping[str, Any]) -> Vocabulary | N
     return Vocabulary("llama", "default", tokens, types, scores=scores)
 
 
-def _added(files: TokenizerFiles) -> Iterator[tuple[int, str, TokenType]]:
-    """Ids, texts and types of tokens that were added later."""
+def given_ids(files: TokenizerFiles) -> Iterator[tuple[int, str]]:
+    """Ids and texts of added_tokens.json.
+
+    Raises:
+        TokenizerError: an id is unusable, or the file no object.
+        CheckpointError: the file cannot be read.
+    """
     path = files.path("added_tokens.json")
     for text, token_id in (files.json("added_tokens.json") or {}).items():
-        yield _usable(token_id, text, path), text, TokenType.USER_DEFINED
+        yield _usable(token_id, text, path), text
+
+
+def _added(files: TokenizerFiles) -> Iterator[tuple[int, str, TokenType]]:
+    """Ids, texts and types of tokens that were added later."""
+    for token_id, text in given_ids(files):
+        yield token_id, text, TokenType.USER_DEFINED
     path = files.path("tokenizer_config.json")
     settings = files.json("tokenizer_config.json") or {}
     for key, entry in mapping(settings.get("added_tokens_decoder"), "added_tokens_decoder", path).items():

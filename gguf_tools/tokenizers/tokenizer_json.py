@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from ..spec import TokenType
+from . import unigram_json
 from .decoders import decoded, decoder_parts
 from .merges import merges_by_id, merges_by_score
 from .spelling import Spelling
@@ -28,7 +29,7 @@ def tokenizer_json(spelling: Spelling) -> dict[str, Any]:
         "padding": None,
         "added_tokens": [{"id": token_id, **added_token(spelling, token_id)} for token_id in spelling.added],
         "normalizer": _normalizer(spelling),
-        "pre_tokenizer": spelling.structure.pre_tokenizer if spelling.structure else None,
+        "pre_tokenizer": _pre_tokenizer(spelling),
         "post_processor": _post_processor(spelling),
         "decoder": _decoder(spelling),
         "model": _model(spelling),
@@ -49,12 +50,20 @@ def added_token(spelling: Spelling, token_id: int) -> dict[str, Any]:
         "single_word": False,
         "lstrip": False,
         "rstrip": False,
-        "normalized": not plain and text == stored and spelling.model != "llama",
+        "normalized": not plain and text == stored and spelling.structure is not None,
         "special": spelling.types[token_id] is not TokenType.USER_DEFINED,
     }
 
 
+def _pre_tokenizer(spelling: Spelling) -> Json | None:
+    if spelling.model == "t5":
+        return unigram_json.metaspace(spelling)
+    return spelling.structure.pre_tokenizer if spelling.structure else None
+
+
 def _normalizer(spelling: Spelling) -> Json | None:
+    if spelling.model == "t5":
+        return unigram_json.normalizer(spelling)
     if spelling.structure is None:
         if spelling.adds_space:
             return {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, _REPLACE_SPACE]}
@@ -75,6 +84,8 @@ def _decoder(spelling: Spelling) -> Json:
         return _BYTE_LEVEL
     if spelling.model == "bert":
         return {"type": "WordPiece", "prefix": "##", "cleanup": True}
+    if spelling.model == "t5":
+        return unigram_json.metaspace(spelling)
     decoders: list[Json] = [_RESTORE_SPACE, {"type": "ByteFallback"}, {"type": "Fuse"}]
     if spelling.adds_space:
         decoders.append({"type": "Strip", "content": " ", "start": 1, "stop": 0})
@@ -82,6 +93,8 @@ def _decoder(spelling: Spelling) -> Json:
 
 
 def _model(spelling: Spelling) -> Json:
+    if spelling.model == "t5":
+        return unigram_json.model(spelling)
     ids = _base_ids(spelling)
     texts, types, scores = spelling.texts, spelling.types, spelling.scores
     merges = spelling.merges

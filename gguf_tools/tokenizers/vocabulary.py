@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+import numpy as np
+
 from ..container.metadata import Array
 from ..errors import TokenizerError
 from ..spec import TokenType, ValueType
@@ -41,15 +43,19 @@ class Vocabulary:
     """Tokens by id, with what else a runtime needs to use them.
 
     Attributes:
-        model: ``tokenizer.ggml.model``: ``"llama"`` (SentencePiece), ``"gpt2"`` (byte-level BPE) or
-            ``"bert"`` (WordPiece).
+        model: ``tokenizer.ggml.model``: ``"llama"`` (SentencePiece), ``"gpt2"`` (byte-level BPE),
+            ``"bert"`` (WordPiece) or ``"t5"`` (Unigram).
         pre: ``tokenizer.ggml.pre``, the name of the pre-tokenizer.
         tokens: text of every token; the index is the id.
         types: what every token is.
-        scores: log probabilities (SentencePiece only).
+        scores: log probabilities (SentencePiece and Unigram only).
         merges: pairs ``"left right"`` in order of rank (BPE only).
         bounded: special ids must lie inside the vocabulary to be written (llama.cpp's converter checks
             this only where it knows the size beforehand).
+        token_types: how many kinds of texts an encoder tells apart; None where nothing is said.
+        adds_space: whether a space is put before the text (Unigram only, as the next two).
+        merges_spaces: whether several spaces become one.
+        charsmap: SentencePiece's precompiled character map; empty where characters stay what they are.
     """
 
     model: str
@@ -59,9 +65,16 @@ class Vocabulary:
     scores: Sequence[float] | None = None
     merges: Sequence[str] | None = None
     bounded: bool = True
+    token_types: int | None = None
+    adds_space: bool = False
+    merges_spaces: bool = False
+    charsmap: bytes = b""
 
     def entries(self) -> Iterator[Entry]:
         """As metadata, in the order and with the types of llama.cpp's converter."""
+        kinds = self._kinds()
+        if self.model == "bert":
+            yield from kinds
         yield "tokenizer.ggml.model", ValueType.STRING, self.model
         yield "tokenizer.ggml.pre", ValueType.STRING, self.pre
         yield "tokenizer.ggml.tokens", ValueType.ARRAY, Array(ValueType.STRING, self.tokens)
@@ -74,6 +87,26 @@ class Vocabulary:
         )
         if self.merges:
             yield "tokenizer.ggml.merges", ValueType.ARRAY, Array(ValueType.STRING, self.merges)
+        if self.model == "t5":
+            yield "tokenizer.ggml.add_space_prefix", ValueType.BOOL, self.adds_space
+            yield from kinds
+            yield "tokenizer.ggml.remove_extra_whitespaces", ValueType.BOOL, self.merges_spaces
+            if self.charsmap:
+                charsmap = np.frombuffer(self.charsmap, np.uint8)
+                yield (
+                    "tokenizer.ggml.precompiled_charsmap",
+                    ValueType.ARRAY,
+                    Array(ValueType.UINT8, charsmap),
+                )
+
+    def last_entries(self) -> Iterator[Entry]:
+        """What follows the special tokens."""
+        if self.model == "gpt2":
+            yield from self._kinds()
+
+    def _kinds(self) -> Iterator[Entry]:
+        if self.token_types is not None:
+            yield "tokenizer.ggml.token_type_count", ValueType.UINT32, self.token_types
 
 
 def padding_token(token_id: int) -> str:

@@ -61,7 +61,7 @@ def test_a_config_that_names_no_class_is_an_error(config: dict[str, Any]) -> Non
 @pytest.mark.parametrize(("name", "nearest"), [("lama", "llama"), ("qwen9", "qwen"), (7, None), (None, None)])
 def test_an_unsupported_gguf_architecture_lists_the_supported_ones(name: object, nearest: str | None) -> None:
     with pytest.raises(ArchitectureError, match=r"supported: arcee, .*, gemma-embedding, .*qwen3") as caught:
-        architectures.by_gguf_name(name)
+        architectures.of_file({"general.architecture": name}, {})
     assert nearest is None or f"did you mean {nearest}" in str(caught.value)
 
 
@@ -127,9 +127,9 @@ def test_other_unusable_settings_name_the_config_key(name: str, key: str, value:
 @pytest.mark.parametrize("name", ["llama", "gemma3", "bert"])
 def test_absurd_layer_counts_are_refused_at_once(name: str, layers: int) -> None:
     config, tensors = checkpoint(name, num_hidden_layers=layers)
-    start = time.perf_counter()
+    start = time.process_time()
     error = refused(config, tensors)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert (error.key, error.found) == ("num_hidden_layers", layers)
     assert "512" in str(error)
     family, entries, made = exported(name)

@@ -79,8 +79,11 @@ def test_keys_and_tensors_are_those_of_the_converter(name: str) -> None:
         if name == "mamba" and tensor.endswith("ssm_a"):  # torch's exponential, see test_goldens
             found[tensor] = [list(source.shape), golden["tensors"][tensor]["sha256"]["F32"]]
             continue
-        content = np.ascontiguousarray(values(source)).tobytes()
-        found[tensor] = [list(ggml_shape(source.shape)), hashlib.sha256(content).hexdigest()]
+        content = values(source)
+        if name == "jina-bert-v2-code" and tensor.endswith("ffn_up.weight"):  # see test_goldens
+            content = np.roll(content, len(content) // 2, axis=0)
+        content = np.ascontiguousarray(content)
+        found[tensor] = [list(ggml_shape(source.shape)), hashlib.sha256(content.tobytes()).hexdigest()]
     assert found == {
         tensor: [facts["shape"], facts["sha256"]["F32"]] for tensor, facts in golden["tensors"].items()
     }
@@ -111,6 +114,11 @@ def test_the_way_back_gives_the_same_tensors_and_config(name: str) -> None:
             continue  # compared below
         if key.endswith("A_log"):
             np.testing.assert_allclose(values(source), values(tensors[key]), rtol=0, atol=2e-7)
+            continue
+        if key.endswith("position_embeddings.weight") and "roberta" in name:
+            unused = config["pad_token_id"] + 1  # rows GGUF does not have
+            np.testing.assert_array_equal(values(source)[unused:], values(tensors[key])[unused:])
+            assert not values(source)[:unused].any()
             continue
         np.testing.assert_array_equal(values(source), values(tensors[key]), strict=True, err_msg=key)
         if not re.search(r"norm[a-z_]*\.weight$", key):
@@ -483,7 +491,7 @@ def test_rules_can_stack_experts_and_split_fused_tensors() -> None:
     """What later families need: several tensors on either side of one rule."""
     layer = "model.layers.{i}"
     family = replace(
-        architectures.by_gguf_name("llama"),
+        architectures.of_file({"general.architecture": "llama"}, {}),
         name="toy",
         computed=(),
         tensors=(

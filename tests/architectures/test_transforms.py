@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gguf_tools.architectures.config import HFConfig
 from gguf_tools.architectures.deepseek import SplitLatent
 from gguf_tools.architectures.delta_net import SplitDelta
-from gguf_tools.architectures.gpt_oss import Deinterleave
+from gguf_tools.architectures.gpt_oss import Deinterleave, DeinterleaveRows
 from gguf_tools.architectures.padding import PadTokens
 from gguf_tools.architectures.transforms import (
     IDENTITY,
@@ -25,12 +25,15 @@ from gguf_tools.architectures.transforms import (
     PermuteHeads,
     Reshape,
     Reversed,
+    SkipRows,
     SplitMiddle,
     SplitRows,
     StackExperts,
+    SwapHalves,
     Transform,
     Transpose,
     UngroupQKV,
+    UnstackRows,
 )
 from gguf_tools.errors import ArchitectureError
 from gguf_tools.source import ArraySource, Source, row_count
@@ -103,6 +106,11 @@ CASES: dict[str, tuple[Transform, list[tuple[int, ...]]]] = {
     "two in a row": (Chain(Transpose(), StackExperts()), [(4, 7)]),
     "de-interleave experts": (Deinterleave(), [(3, 5, 8)]),
     "de-interleave biases": (Deinterleave(), [(3, 8)]),
+    "de-interleave rows": (DeinterleaveRows(), [(3, 8, 5)]),
+    "swap halves": (SwapHalves(), [(6, 5)]),
+    "skip no rows": (SkipRows(lambda config: 0), [(5, 4)]),
+    "unstack rows": (UnstackRows("heads"), [(6, 5)]),
+    "unstack and transpose": (Chain(UnstackRows("heads"), Transpose()), [(12, 5)]),
     "split latent heads": (SplitLatent(), [(30, 4)]),
     "pad tokens": (PadTokens(), [(6, 4)]),
     "split a delta net": (SplitDelta(), [(32, 5)]),
@@ -228,6 +236,25 @@ def test_keep_tokens_cuts_what_the_vocabulary_does_not_have(tokens: int | None, 
     np.testing.assert_array_equal(values(made), array[:rows])
 
 
+def test_skipped_rows_come_back_as_zeros() -> None:
+    transform = SkipRows(lambda config: 2)
+    before = stored(numbers((5, 4)), "F16")
+    (after,) = transform.forward([before], CONFIG)
+    np.testing.assert_array_equal(values(after), values(before)[2:])
+    (back,) = transform.inverse([after], CONFIG)
+    assert back.storage is GGMLType.F16
+    assert back.shape == before.shape
+    assert not back.rows(0, 2).any()
+    assert not back.raw(0, 2).any()
+    np.testing.assert_array_equal(back.raw(1, 5)[1:], before.raw(2, 5))
+
+
+@given(data=st.data())
+def test_any_rows_of_a_matrix_with_skipped_ones(data: st.DataObject) -> None:
+    (back,) = SkipRows(lambda config: 3).inverse([stored(numbers((4, 6)), "BF16")], CONFIG)
+    check_rows(back, data)
+
+
 def test_stacked_experts_are_numpys_stack() -> None:
     arrays = [numbers((4, 3), seed) for seed in range(5)]
     (made,) = StackExperts().forward([ArraySource(array) for array in arrays], CONFIG)
@@ -268,10 +295,17 @@ def test_computed_values_can_be_permuted_but_have_no_bytes() -> None:
         pytest.param(Grouped("heads"), [(13,)], False, id="a vector of no groups"),
         pytest.param(Deinterleave(), [(3, 7)], False, id="an odd number of outputs"),
         pytest.param(Deinterleave(), [(3, 4), (3, 5)], True, id="experts that differ"),
+        pytest.param(DeinterleaveRows(), [(3, 7, 4)], False, id="an odd number of rows"),
+        pytest.param(DeinterleaveRows(), [(3, 4, 2), (3, 5, 2)], True, id="rows that differ"),
         pytest.param(SplitLatent(), [(31, 4)], False, id="latent rows"),
         pytest.param(SplitLatent(), [(6, 4, 2), (6, 2, 4)], True, id="latent parts"),
         pytest.param(SplitDelta(), [(31, 5)], False, id="rows of a delta net"),
         pytest.param(SplitDelta(), [(19, 5), (12, 5)], True, id="parts of a delta net"),
+        pytest.param(SwapHalves(), [(5, 4)], False, id="halves of an odd number"),
+        pytest.param(SkipRows(lambda config: 2), [(2, 4)], False, id="nothing but unused rows"),
+        pytest.param(SkipRows(lambda config: 2), [(4,)], True, id="a vector has no rows to skip"),
+        pytest.param(UnstackRows("heads"), [(7, 5)], False, id="a stack that does not divide"),
+        pytest.param(UnstackRows("heads"), [(3, 5)], True, id="not a stack"),
         pytest.param(SPLIT, [(9, 6)], False, id="fused of wrong size"),
         pytest.param(SPLIT, [()], False, id="fused scalar"),
         pytest.param(SPLIT, [(3, 6), (1, 6), (5, 6)], True, id="part of wrong size"),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +232,67 @@ def test_parts_of_another_shape(name: str, tmp_path: Path) -> None:
         for shape in ((one.shape[0] + 1, *one.shape[1:]), (1, *one.shape, 1)):
             wrong = Part(one.dtype, shape, bytes(int(np.prod(shape)) * size))
             refused(tmp_path, settings, named(parts | {ending: wrong}), "shape|not |groups|scale|divide")
+
+
+def groups_of(*given: tuple[list[str], int]) -> dict[str, Any]:
+    """pack-quantized with a config group for each (targets, bits)."""
+    groups = {
+        f"group_{i}": {"targets": targets, "weights": {"num_bits": bits}}
+        for i, (targets, bits) in enumerate(given)
+    }
+    return {"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": groups}
+
+
+def test_config_groups_that_name_layers(tmp_path: Path) -> None:
+    """Each layer has the bits of the group that names it, by name or expression."""
+    rng = np.random.default_rng(0)
+    four, low = packing.pack_quantized(rng, 32, 64, 4, 32)
+    eight, high = packing.pack_quantized(rng, 32, 64, 8, 32)
+    both = named(four, "a.low") | named(eight, "a.high")
+    found = unpacked(tmp_path, groups_of((["a.low"], 4), (["re:.*high"], 8)), both).tensors
+    np.testing.assert_array_equal(found["a.low.weight"].rows(0, 32), low)
+    np.testing.assert_array_equal(found["a.high.weight"].rows(0, 32), high)
+
+
+def test_config_groups_that_cannot_be_told_apart(tmp_path: Path) -> None:
+    parts, values = packing.pack_quantized(np.random.default_rng(0), 32, 64, 4, 32)
+    error = refused(tmp_path, groups_of((["Linear"], 4), (["Other"], 8)), named(parts), "cannot be told")
+    assert error.tensor == "model.layer"
+    assert error.found == [["Linear"], ["Other"]]
+    found = unpacked(tmp_path, groups_of((["Linear"], 4), (["Other"], 4)), named(parts)).tensors
+    np.testing.assert_array_equal(found["model.layer.weight"].rows(0, 32), values)
+
+
+@pytest.mark.parametrize("type_", ["TQ1_0", "TQ2_0"])
+def test_ternary_weights_keep_every_level(type_: str, tmp_path: Path) -> None:
+    """BitNet's −1, 0 and 1 come out of ggml's ternary types as they were, times the scale in float16."""
+    settings, packer = PACKINGS["bitnet"]
+    parts, values = packer(np.random.default_rng(5), 64, 512)
+    source = unpacked(tmp_path, settings, named(parts)).tensors["model.layer.weight"]
+    again = gguf_tools.dequantize(gguf_tools.quantize(source.rows(0, 64), type_), type_, (64, 512))
+    scale = np.float32(np.float16(np.abs(values).max()))
+    np.testing.assert_array_equal(again, np.sign(values) * scale)
+
+
+def test_kernels_are_correct_without_a_compiler() -> None:
+    """The same values from the interpreter."""
+    code = """
+import numba, sys, tempfile
+from pathlib import Path
+import numpy as np
+from tests.checkpoint.test_packed import named, unpacked
+from tests.packing import PACKINGS
+assert numba.config.DISABLE_JIT
+for name, (settings, packer) in PACKINGS.items():
+    parts, values = packer(np.random.default_rng(3), 32, 64)
+    with tempfile.TemporaryDirectory() as folder:
+        (source,) = unpacked(Path(folder), settings, named(parts)).tensors.values()
+        assert (source.rows(0, 32) == values).all(), name
+"""
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(root)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_g_idx_out_of_range(tmp_path: Path) -> None:

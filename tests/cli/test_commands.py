@@ -79,11 +79,25 @@ class TestHelp:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["inspect", "--help"], ["inspect"], ["verify", "--help"]], ids=" ".join
+    "arguments",
+    [
+        ["--help"],
+        ["inspect", "--help"],
+        ["inspect"],
+        ["verify", "--help"],
+        ["verify", "{small}", "--hash"],
+        ["edit", "{small}", "--set", "general.name=x", "--dry-run"],
+        ["split", "{small}", "--max-tensors", "3", "--dry-run"],
+        ["merge", "--help"],
+        ["diff", "{small}", "{small}"],
+        ["extract", "{small}", "x.npy", "-t", "output_norm.weight", "--dry-run"],
+    ],
+    ids=" ".join,
 )
 def test_light_commands_import_nothing_heavy(arguments: list[str], small: Path) -> None:
     if arguments == ["inspect"]:
         arguments = [*arguments, str(small), "--tensors", "--metadata"]
+    arguments = [argument.format(small=small) for argument in arguments]
     code = (
         "import sys\nfrom gguf_tools.cli import main\n"
         "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
@@ -147,8 +161,8 @@ class TestInspect:
         assert r"a\x1b[31mb\rc" in text
 
 
-class TestLooks:
-    """On a terminal of 80 columns, in a pipe, and without colours."""
+class Terminal:
+    """A terminal of 80 columns."""
 
     def run(self, *arguments: object, **environment: str) -> str:
         """What a terminal of 80 columns shows: the command runs in a pseudo-terminal."""
@@ -176,6 +190,10 @@ class TestLooks:
     @staticmethod
     def plain(text: str) -> list[str]:
         return re.sub(rf"{ESCAPE}\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "\n").splitlines()
+
+
+class TestLooks(Terminal):
+    """On a terminal of 80 columns, in a pipe, and without colours."""
 
     def test_tables_fit_80_columns(self, small: Path) -> None:
         shown = self.run("inspect", small, "--tensors")

@@ -164,10 +164,10 @@ def test_refused(tmp_path: Path, data: bytes, kind: type[GGUFToolsError], messag
     path.write_bytes(data)
     times = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         with pytest.raises(kind, match=message) as caught:
             open_gguf(path)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert min(times) < 0.1
     assert str(caught.value).startswith(f"{path}: ")
     tracemalloc.start()
@@ -244,7 +244,7 @@ def test_many_tensors_of_one_byte_names_are_fine(tmp_path: Path) -> None:
     tensors = [b.Tensor(f"t{i}", (1,), F32, ONE) for i in range(5000)]
     path = tmp_path / "many.gguf"
     path.write_bytes(b.build([b.ARCHITECTURE], tensors))
-    start = time.perf_counter()
+    start = time.process_time()
     with open_gguf(path) as file:
         assert len(file.tensors) == 5000
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1

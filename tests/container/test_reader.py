@@ -178,9 +178,9 @@ def test_a_large_vocabulary_opens_without_being_decoded(write) -> None:
     path = write(b.build([("tokens", b.ARRAY, (b.STRING, tokens)), ("merges", b.ARRAY, (b.STRING, merges))]))
     times = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         with open_gguf(path) as file:
-            times.append(time.perf_counter() - start)
+            times.append(time.process_time() - start)
             assert len(file.metadata["merges"]) == len(merges)
             assert file.metadata["merges"][500_000] == merges[500_000]
     assert min(times) < 0.1

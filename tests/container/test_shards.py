@@ -138,12 +138,12 @@ class TestIncomplete:
     def test_65535_shards_are_refused_quickly(self, tmp_path: Path) -> None:
         path = tmp_path / "model-00001-of-65535.gguf"
         path.write_bytes(b.build(split_pairs(0, 65535, 1), [tensor(0)]))
-        start = time.perf_counter()
+        start = time.process_time()
         with pytest.raises(
             FormatError, match=r"65534 of the model's 65535 files are missing .* and 65531 more"
         ):
             open_gguf(path)
-        assert time.perf_counter() - start < 0.5
+        assert time.process_time() - start < 0.5
 
     def test_renamed(self, tmp_path: Path) -> None:
         path = model(tmp_path)[1].rename(tmp_path / "part2.gguf")

@@ -226,9 +226,11 @@ class Slow(ArraySource):
 
 
 @pytest.mark.parametrize(
-    ("number", "left"), [(signal.SIGINT, 0), (signal.SIGKILL, 1)], ids=["interrupted", "killed"]
+    ("number", "left"),
+    [(signal.SIGINT, []), (signal.SIGKILL, [".a.gguf.journal", ".a.gguf.partial"])],
+    ids=["interrupted", "killed"],
 )
-def test_a_run_that_is_ended_leaves_no_output(tmp_path: Path, number: int, left: int) -> None:
+def test_a_run_that_is_ended_leaves_no_output(tmp_path: Path, number: int, left: list[str]) -> None:
     code = """
     import sys
     from tests.conversion.test_engine import *
@@ -242,9 +244,7 @@ def test_a_run_that_is_ended_leaves_no_output(tmp_path: Path, number: int, left:
         child.send_signal(number)
         child.stdout.read()
     assert child.returncode != 0
-    found = listing(tmp_path)
-    assert len(found) == left
-    assert all(name.startswith(".a.gguf.") and name.endswith(".partial") for name in found)
+    assert set(listing(tmp_path)) <= set(left)  # killed before its first chunk it has written nothing yet
 
 
 def test_progress_only_grows_and_ends_at_the_total(tmp_path: Path) -> None:

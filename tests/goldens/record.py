@@ -133,7 +133,7 @@ def load(name: str) -> dict[str, Any]:
 def main() -> None:
     """Record all of them, or those named on the command line."""
     GOLDENS.mkdir(parents=True, exist_ok=True)
-    for name in sys.argv[1:] or tiny.NAMES:
+    for name in sys.argv[1:] or (*tiny.NAMES, *tiny.PACKED_NAMES):
         with tempfile.TemporaryDirectory() as scratch:
             text = dump(record(name, Path(scratch)))
         path = GOLDENS / f"{name}.json"

@@ -13,10 +13,10 @@ import numpy as np
 
 from gguf_tools.spec import BLOCK_SIZES, GGMLType
 
-from . import blocks_of_32, codebook_types, iq_grids, k_quants, simple_types
+from . import blocks_of_32, codebook_types, grid_searches, iq_grids, k_quants, simple_types
 from .parts import Block, Decoder, Encoder, Values
 
-__all__ = ["DECODERS", "ENCODERS", "decode", "encode"]
+__all__ = ["DECODERS", "ENCODERS", "SLOW", "decode", "encode"]
 
 _PLAIN: Final[dict[GGMLType, Decoder]] = {
     GGMLType.F32: lambda block: block.view("<f4").copy(),
@@ -33,6 +33,10 @@ ENCODERS: Final[dict[GGMLType, Encoder]] = {}
 for _family in _FAMILIES:
     DECODERS.update(_family.DECODERS)
     ENCODERS.update(getattr(_family, "ENCODERS", {}))
+ENCODERS.update(grid_searches.ENCODERS)
+
+SLOW: Final = frozenset(grid_searches.ENCODERS)
+"""Types whose encoder takes a tenth of a second or more for a block."""
 
 
 def decode(data: Block, type_: GGMLType) -> Values:

@@ -12,13 +12,24 @@ from numpy.typing import NDArray
 
 
 def load_model(directory: Path, *, encoder: bool = False) -> Any:
-    """The checkpoint as a float32 model, ready for inference."""
+    """The checkpoint as a float32 model, ready for inference; without its head if it is an ``encoder``."""
     import torch
-    from transformers import AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText
+    from transformers import (
+        AutoConfig,
+        AutoModel,
+        AutoModelForCausalLM,
+        AutoModelForImageTextToText,
+        AutoModelForSeq2SeqLM,
+        T5EncoderModel,
+    )
 
     torch.set_num_threads(1)
-    wrapped = "text_config" in json.loads((directory / "config.json").read_text(encoding="utf-8"))
-    kind = AutoModel if encoder else AutoModelForImageTextToText if wrapped else AutoModelForCausalLM
+    config = AutoConfig.from_pretrained(directory)
+    kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    if "text_config" in json.loads((directory / "config.json").read_text(encoding="utf-8")):
+        kind = AutoModelForImageTextToText
+    if encoder:
+        kind = T5EncoderModel if config.model_type == "t5" else AutoModel
     return kind.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager").eval()
 
 
@@ -30,11 +41,20 @@ def load_tokenizer(directory: Path) -> Any:
 
 
 def logits(model: Any, tokens: Sequence[int]) -> NDArray[np.float32]:
-    """Logits after each token: (tokens, vocabulary)."""
+    """Logits after each token: (tokens, vocabulary).
+
+    A model with encoder and decoder gets the tokens twice, see ``tests.llama``. That of T5 is without the
+    factor width^-0.5 before a tied head, which llama.cpp does not know of.
+    """
     import torch
 
+    inputs = torch.tensor([list(tokens)])
+    factor, more = 1.0, {}
+    if model.config.is_encoder_decoder:
+        more["decoder_input_ids"] = torch.tensor([[model.config.decoder_start_token_id, *tokens[:-1]]])
+        factor = model.config.d_model**0.5 if model.config.tie_word_embeddings else 1.0
     with torch.inference_mode():
-        made: NDArray[np.float32] = model(torch.tensor([list(tokens)])).logits[0].numpy()
+        made: NDArray[np.float32] = (model(inputs, **more).logits[0] * factor).numpy()
     return made
 
 
@@ -47,14 +67,15 @@ def hidden_states(model: Any, tokens: Sequence[int]) -> NDArray[np.float32]:
     return made
 
 
+def log_softmax(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Log-probabilities of each row of logits."""
+    wide = values.astype(np.float64)
+    wide -= wide.max(axis=1, keepdims=True)
+    return wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
+
+
 def divergence(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> NDArray[np.float64]:
     """Kullback–Leibler divergence of our next-token distribution from theirs, per position, in nats."""
-
-    def log_softmax(values: NDArray[np.float32]) -> NDArray[np.float64]:
-        wide = values.astype(np.float64)
-        wide -= wide.max(axis=1, keepdims=True)
-        return wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
-
     ours_log, theirs_log = log_softmax(ours), log_softmax(theirs)
     return (np.exp(theirs_log) * (theirs_log - ours_log)).sum(axis=1)
 

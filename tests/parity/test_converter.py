@@ -15,7 +15,7 @@ from tests.goldens.describe import describe
 pytestmark = pytest.mark.parity
 
 
-@pytest.mark.parametrize("name", tiny.NAMES)
+@pytest.mark.parametrize("name", [*tiny.NAMES, *tiny.PACKED_NAMES])
 def test_recording_again_gives_the_committed_golden(name: str, tmp_path: Path) -> None:
     committed = (record.GOLDENS / f"{name}.json").read_text(encoding="utf-8")
     assert record.dump(record.record(name, tmp_path)) == committed

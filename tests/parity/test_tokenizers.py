@@ -141,6 +141,7 @@ def _assert_same_tokenizer(ours: Any, original: Any, texts: Sequence[str]) -> No
 RUNTIME_VOCABULARIES = (
     *("bert-bge", "command-r", "gpt-2", "llama-bpe", "llama-spm"),
     *("phi-3", "qwen2", "qwen35", "refact", "starcoder"),
+    *("deepseek-coder", "deepseek-llm", "falcon", "mpt"),
 )
 
 

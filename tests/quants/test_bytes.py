@@ -95,6 +95,23 @@ def test_encodes_with_importances_to_the_bytes_of_ggml(type_: GGMLType, weights:
     assert_same_as_ggml(quants.quantize(x, type_, weights=columns), x, type_, columns)
 
 
+@every_encodable_type
+def test_encodes_rows_of_one_block(type_: GGMLType) -> None:
+    """What a search takes from its whole row, such as the spread of the values, is then one block's."""
+    length = BLOCK_SIZES[type_].elements
+    x = np.concatenate([make(name)[:2].reshape(-1, length)[:48] for name in INPUTS])
+    assert_same_as_ggml(encode(x, type_), x, type_, even_weights(type_, length))
+
+
+@pytest.mark.parametrize("type_", WEIGHTED, ids=lambda type_: type_.name)
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_encodes_rows_of_one_block_with_importances(type_: GGMLType, weights: str) -> None:
+    length = BLOCK_SIZES[type_].elements
+    x = np.concatenate([make(name)[:2].reshape(-1, length)[:48] for name in INPUTS])
+    columns = make_weights(weights)[:length]
+    assert_same_as_ggml(quants.quantize(x, type_, weights=columns), x, type_, columns)
+
+
 @pytest.mark.parametrize("type_", ENCODABLE, ids=lambda type_: type_.name)
 def test_types_without_a_weighted_encoder_are_those_of_ggml(type_: GGMLType) -> None:
     """ggml's bytes with importances are those without, exactly where a codec has no encoder for them."""

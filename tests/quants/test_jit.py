@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 import gguf_tools
-from gguf_tools import quants
-from gguf_tools.quants import jit
+from gguf_tools import jit, quants
 
 PACKAGE = Path(gguf_tools.__file__).parent
 ROOT = Path(__file__).parents[2]
@@ -77,7 +76,7 @@ def test_the_directory_is_named_by_the_sources(tmp_path: Path) -> None:
 
 
 def test_the_directory_is_the_same_for_the_same_sources(tmp_path: Path) -> None:
-    code = "import json; from gguf_tools.quants.jit import _key; print(json.dumps(_key()))"
+    code = "import json; from gguf_tools.jit import _key; print(json.dumps(_key()))"
     assert python(code, path=copy_of_the_package(tmp_path)) == python(code)
 
 
@@ -151,10 +150,20 @@ def test_the_users_own_setting_comes_back(tmp_path: Path, monkeypatch: pytest.Mo
 # What is compiled
 
 
+KERNELS = """
+import sys
+def kernels():
+    return {
+        kernel for name, module in sys.modules.items() if name.startswith("gguf_tools.quants.")
+        for kernel in vars(module).values() if hasattr(kernel, "py_func")
+    }
+"""
+
+
 def test_kernels_are_compiled_once(tmp_path: Path) -> None:
     """Read-only, misaligned and strided arrays are no reason to compile a kernel again."""
-    code = """
-import json, sys, numba, numpy as np
+    code = f"""{KERNELS}
+import json, numba, numpy as np
 from gguf_tools import quants
 for type_ in ("F16", "BF16", "Q8_0", "Q5_1"):
     x = np.ones((4, 256), np.float32)
@@ -165,17 +174,49 @@ for type_ in ("F16", "BF16", "Q8_0", "Q5_1"):
     odd = np.frombuffer(b"-" + data.tobytes(), np.uint8, offset=1).reshape(data.shape)
     for blocks in (data, odd):
         quants.decode_rows(blocks, type_, 256)
-kernels = {
-    kernel for name, module in sys.modules.items() if name.startswith("gguf_tools.quants.")
-    for kernel in vars(module).values() if hasattr(kernel, "py_func")
-}
 takes_arrays = lambda types: any(isinstance(type_, numba.types.Array) for type_ in types)
-counts = [[kernel.__name__, sum(map(takes_arrays, kernel.signatures))] for kernel in kernels]
+counts = [[kernel.__name__, sum(map(takes_arrays, kernel.signatures))] for kernel in kernels()]
 print(json.dumps([[name, count] for name, count in counts if count]))
 """
     counts = python(code)
     assert counts
     assert [name for name, count in counts if count > 1] == []
+
+
+def test_only_what_a_job_needs_is_compiled(tmp_path: Path) -> None:
+    """To encode one type compiles nothing of other types, nor that type's decoder or weighted encoder."""
+    code = f"""{KERNELS}
+import json, numpy as np
+from gguf_tools import quants
+quants.quantize(np.ones(32, np.float32), "Q4_0")
+plain = sorted(kernel.__name__ for kernel in kernels() if kernel.signatures)
+types = sorted(name for name in sys.modules if name.startswith("gguf_tools.quants.q"))
+quants.quantize(np.ones(32, np.float32), "Q4_0", weights=np.ones(32, np.float32))
+weighted = sorted(kernel.__name__ for kernel in kernels() if kernel.signatures)
+print(json.dumps([plain, types, weighted]))
+"""
+    plain, types, weighted = python(code, {"NUMBA_CACHE_DIR": str(tmp_path)})
+    assert types == ["gguf_tools.quants.q4_0"]
+    assert "_encode_blocks" in plain
+    assert not {"_decode_blocks", "_encode_weighted"} & set(plain)
+    assert "_encode_weighted" in weighted
+    assert "_decode_blocks" not in weighted
+
+
+def test_the_next_process_compiles_nothing(tmp_path: Path) -> None:
+    code = f"""{KERNELS}
+import json, numpy as np
+from gguf_tools import quants
+data = quants.quantize(np.ones(256, np.float32), "IQ2_S")
+stats = [kernel.stats for kernel in kernels()]
+print(json.dumps([sum(len(s.cache_hits) for s in stats), sum(len(s.cache_misses) for s in stats)]))
+"""
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    hits, misses = python(code, cache)
+    assert misses
+    hits, misses = python(code, cache)
+    assert hits
+    assert misses == 0
 
 
 @pytest.mark.parametrize(
@@ -185,25 +226,28 @@ def test_importing_loads_no_numba(line: str) -> None:
     assert python(f"{line}\nimport json, sys\nprint(json.dumps('numba' in sys.modules))") is False
 
 
-def test_kernels_are_correct_without_a_compiler() -> None:
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+def test_kernels_are_correct_without_a_compiler(weighted: bool) -> None:
     """The same bytes from the interpreter: kernels rely on nothing but Python's and numpy's rules."""
-    code = """
+    code = f"""
 import json, numba, numpy as np
 from gguf_tools import quants
 from tests import ggml
-from tests.quants.common import ENCODABLE, even_weights
-from tests.quants.inputs import make
+from tests.quants.common import ENCODABLE, WEIGHTED, even_weights
+from tests.quants.inputs import make, make_weights
 assert numba.config.DISABLE_JIT
 different = []
-for type_ in ENCODABLE:
-    for name in ("normal", "zeros of both signs", "scales far apart", "ties of 4 bits"):
+for type_ in WEIGHTED if {weighted} else ENCODABLE:
+    for name in ("normal", "zeros of both signs", "scales far apart", "ties of 4 bits", "random bits"):
         x = make(name)[:1, :max(32, quants.codec(type_).block_elements)].copy()
-        weights = even_weights(type_, x.shape[1])
-        theirs = ggml.encode(x, type_, weights)
+        length = x.shape[1]
+        weights = make_weights("uneven")[:length].copy() if {weighted} else even_weights(type_, length)
         with np.errstate(all="ignore"):
-            same = (quants.encode_rows(x, type_, weights=weights) == theirs).all()
-            values = quants.decode_rows(theirs, type_, x.shape[1])
-        if not (same and (values == ggml.decode(theirs, type_, x.shape)).all()):
+            ours = quants.encode_rows(x, type_, weights=weights)
+            theirs, possible = ggml.encode_possible(x, type_, weights)
+            same = (ours[possible] == theirs[possible]).all()
+            values = quants.decode_rows(theirs, type_, length).view(np.uint32)
+        if not (same and (values == ggml.decode(theirs, type_, x.shape).view(np.uint32)).all()):
             different.append([type_.name, name])
 print(json.dumps(different))
 """

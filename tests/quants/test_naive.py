@@ -9,10 +9,14 @@ from gguf_tools import quants
 from gguf_tools.quants.table import MODULES
 from gguf_tools.spec import BLOCK_SIZES, GGMLType
 from tests import naive
+from tests.quants.common import encode
 from tests.quants.inputs import INPUTS, make
 
 BEYOND_C = ("random bits", "tiniest", "denormal", "huge", "largest of both signs")
 """Scales or their inverses overflow here."""
+
+BEYOND_GRIDS = ("squares overflow",)
+"""No neighbour is nearer than any other here: ggml aborts."""
 
 
 @pytest.mark.parametrize("type_", MODULES, ids=lambda type_: type_.name)
@@ -29,8 +33,10 @@ def test_decoders_are_equal(type_: GGMLType) -> None:
 @pytest.mark.parametrize("type_", naive.ENCODERS, ids=lambda type_: type_.name)
 @pytest.mark.parametrize("name", [name for name in INPUTS if name not in BEYOND_C])
 def test_encoders_are_equal(type_: GGMLType, name: str) -> None:
-    x = make(name)[:2]
-    np.testing.assert_array_equal(quants.quantize(x, type_).reshape(-1), naive.encode(x, type_))
+    if type_ in naive.SLOW and name in BEYOND_GRIDS:
+        return
+    x = make(name)[:1, :256].copy() if type_ in naive.SLOW else make(name)[:2]
+    np.testing.assert_array_equal(encode(x, type_).reshape(-1), naive.encode(x, type_))
 
 
 def test_every_type_has_a_naive_decoder() -> None:

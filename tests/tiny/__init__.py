@@ -14,12 +14,13 @@ import json
 import shutil
 from pathlib import Path
 
-from . import first, mixed, second, third
+from . import encoders, first, mixed, packed, second, third
 from .base import TOKENIZERS, Tiny, decoder, normal, to_bf16, write_safetensors, write_sharded
 
 __all__ = [
     "MODELS",
     "NAMES",
+    "PACKED_NAMES",
     "TOKENIZERS",
     "Tiny",
     "build",
@@ -30,9 +31,20 @@ __all__ = [
     "write_sharded",
 ]
 
-MODELS: dict[str, Tiny] = {**first.MODELS, **second.MODELS, **third.MODELS, **mixed.MODELS}
+_PLAIN: dict[str, Tiny] = {
+    **first.MODELS,
+    **second.MODELS,
+    **third.MODELS,
+    **encoders.MODELS,
+    **mixed.MODELS,
+}
 
-NAMES = tuple(MODELS)
+NAMES = tuple(_PLAIN)
+"""Those with plain weights."""
+
+PACKED_NAMES = tuple(packed.PACKED)
+
+MODELS: dict[str, Tiny] = {**_PLAIN, **packed.PACKED}
 
 
 def build(name: str, directory: Path) -> Path:

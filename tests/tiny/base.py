@@ -46,18 +46,20 @@ STORED: dict[str, Callable[[F32], bytes]] = {
     "F32": lambda values: values.astype("<f4").tobytes(),
     "F16": lambda values: values.astype("<f2").tobytes(),
     "BF16": lambda values: to_bf16(values).astype("<u2").tobytes(),
+    "U8": lambda values: values.tobytes(),
 }
 
 
 def write_safetensors(path: Path, tensors: Tensors, dtype: str) -> None:
-    """A safetensors file of ``tensors`` in their order, all stored as ``dtype``."""
+    """A safetensors file of ``tensors`` in their order, all but bytes stored as ``dtype``."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     blobs = []
     offset = 0
     for name, values in tensors.items():
-        blob = STORED[dtype](np.ascontiguousarray(values))
+        kind = "U8" if values.dtype == np.uint8 else dtype
+        blob = STORED[kind](np.ascontiguousarray(values))
         header[name] = {
-            "dtype": dtype,
+            "dtype": kind,
             "shape": list(values.shape),
             "data_offsets": [offset, offset + len(blob)],
         }
@@ -85,6 +87,14 @@ def write_sharded(directory: Path, tensors: Tensors, dtype: str, shards: int) ->
     (directory / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
 
 
+_EXPERT_COUNTS = (
+    "moe_num_experts",
+    "n_routed_experts",
+    "num_experts",
+    "num_local_experts",
+)
+
+
 @dataclass(frozen=True)
 class Tiny:
     """One checkpoint: its config, its tensors as a function of the config, and the files around them."""
@@ -103,6 +113,10 @@ class Tiny:
     """Kinds of files whose goldens are kept, see ``tests.goldens.record``."""
     gelu: bool = False
     """Whether GELU is involved, which ggml looks up in a table of float16 values."""
+    encoder: bool = False
+    """Whether what it computes are hidden states rather than logits."""
+    foreign: bool = False
+    """Whether its code is not in transformers but beside the published weights."""
     runs: bool = True
     """Whether both llama.cpp and transformers can run it."""
     difference: float = 0.0
@@ -112,14 +126,18 @@ class Tiny:
     quantized_from: str = "F32"
     """The converter's file that its quantized goldens are made of: tensors that are never quantized keep its
     type."""
-    agreement: float = 0.995
-    """Least cosine between what its F32 and Q8_0 files compute for a token."""
-    loads: bool = True
-    """Whether the llama.cpp that tests run, which is older than the converter, loads it."""
+    alike: float = 0.995
+    """Cosine of what its F32 and its Q8_0 file compute. Where tokens choose experts, some of them choose
+    otherwise, and later ones look back at those: then it is asked of half the tokens."""
     options: tuple[str, ...] = ()
     """Options of llama.cpp's converter when its goldens are recorded."""
-    foreign: bool = False
-    """Whether only code published beside the weights, and no release of transformers, has its class."""
+    newer: bool = False
+    """Whether it needs a newer llama.cpp than `tests.llama` has; `tests.newer_llama` then judges it."""
+
+    @property
+    def routed(self) -> bool:
+        """Whether tokens choose experts, so that a tiny change may send one of them elsewhere."""
+        return any(key in self.config for key in _EXPERT_COUNTS)
 
 
 def weight(name: str, *shape: int, scale: float = 0.06) -> tuple[str, F32]:

@@ -307,5 +307,6 @@ _MODELS: dict[str, Tiny] = {
 }
 
 MODELS = {
-    name: replace(model, kinds=ALL_KINDS, gelu=name in ("gemma3", "bert")) for name, model in _MODELS.items()
+    name: replace(model, kinds=ALL_KINDS, gelu=name in ("gemma3", "bert"), encoder=name == "bert")
+    for name, model in _MODELS.items()
 }

@@ -414,7 +414,7 @@ MODELS = {
         tokenizer="llama3",
         pre="llama-bpe",
         options=("--no-mtp",),
-        agreement=0.95,  # a delta net's output is normalized however small it is, and its rounding with it
+        alike=0.95,  # a delta net's output is normalized however small it is, and its rounding with it
     ),
     # With the block that predicts the token after next, which config.json does not tell of.
     "qwen3-next-mtp": Tiny(
@@ -433,8 +433,7 @@ MODELS = {
         tokenizer="llama3",
         pre="llama-bpe",
         kinds=("F32", "BF16"),
-        runs=False,
-        loads=False,
+        newer=True,
     ),
     "mistral3": wrapped(
         Tiny(
@@ -520,7 +519,7 @@ MODELS = {
         tokenizer="gemma",
         gelu=True,
         quantized_from="BF16",
-        agreement=0.8,  # which few activations are left is decided by small differences
+        alike=0.8,  # which few activations are left is decided by small differences
     ),
     # Several axes of rotation, which in text are one. With these weights llama.cpp is as close as 4e-6 to the
     # plain Qwen2, and 2e-2 to this.
@@ -624,7 +623,7 @@ MODELS = {
             tokenizer="llama3",
             pre="llama-bpe",
             files=GLM_TOKENS,
-            agreement=0.9,  # a token of the test text gets another second expert
+            alike=0.9,  # a token of the test text gets another second expert
         ),
         "Glm4vMoeForConditionalGeneration",
         model_type="glm4v_moe",

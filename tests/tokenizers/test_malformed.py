@@ -19,10 +19,9 @@ from gguf_tools.errors import CheckpointError, GGUFToolsError, TokenizerError
 from gguf_tools.spec import ValueType
 from gguf_tools.tokenizers import export, load
 from gguf_tools.tokenizers.vocabulary import MAX_TOKENS
-from tests import tiny
-from tests.tokenizers.variants import KINDS, Draft, Json, added, loaded
+from tests.tokenizers.variants import ARCHITECTURE, KINDS, Draft, Json, added, loaded
 
-SOON = 1.0
+SOON = 5.0  # seconds of computing, which only something that hangs takes
 """Seconds a refusal may take."""
 
 BASES = ("llama", "qwen2", "bert", "mistral", "llama-hf")
@@ -49,23 +48,23 @@ json_values = st.recursive(
 
 def hurdle(action: Callable[[], Any]) -> GGUFToolsError | None:
     """The typed error an action ends with, or None; it must be quick, and other errors are failures."""
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         action()
     except GGUFToolsError as error:
         found: GGUFToolsError | None = error
     else:
         found = None
-    assert time.perf_counter() - started < SOON
+    assert time.process_time() - started < SOON
     return found
 
 
 def refused(draft: Draft, message: str, *, pre: str | None = None) -> GGUFToolsError:
     """The error loading ends with, which names a file of the directory and says ``message``."""
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises((TokenizerError, CheckpointError), match=message) as caught:
         draft.load(pre=pre)
-    assert time.perf_counter() - started < SOON
+    assert time.process_time() - started < SOON
     assert str(caught.value.path).startswith(str(draft.directory))
     return caught.value
 
@@ -248,7 +247,7 @@ def test_whole_characters_may_be_spelled_as_two_halves(tmp_path: Path) -> None:
     [
         ((), ("spm", "bpe"), r"expected tokenizer.model or tokenizer.json"),
         ((), ("wordpiece",), r"expected tokenizer.json"),
-        (("tekken.json",), ("spm", "bpe"), "tekken.json is Mistral's own format"),
+        (("tekken.json",), ("spm", "bpe"), "tekken.json is for Mistral's models"),
         (("vocab.txt",), ("wordpiece",), "save it as a fast tokenizer"),
         (("vocab.json", "merges.txt"), ("bpe",), "save it as a fast tokenizer"),
     ],
@@ -361,9 +360,9 @@ def test_unusable_vocabulary_sizes(size: Any, base: str, nested: bool, tmp_path:
 def test_the_largest_vocabulary_is_padded_in_time(tmp_path: Path) -> None:
     draft = Draft("mistral", tmp_path)
     draft.config["vocab_size"] = MAX_TOKENS
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(draft.load()["tokenizer.ggml.tokens"]) == MAX_TOKENS
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize("size", [-1, 1 << 32, 1.5, "2", True, None])
@@ -381,7 +380,7 @@ def test_a_vocabulary_that_is_no_table(vocabulary: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("base", "kind"), [("llama", "WordPiece"), ("llama", "Unigram"), ("bert", "BPE"), ("bert", 7)]
+    ("base", "kind"), [("llama", "WordPiece"), ("llama", "Unigram"), ("bert", "WordLevel"), ("bert", 7)]
 )
 def test_a_model_of_another_kind(base: str, kind: Any, tmp_path: Path) -> None:
     draft = Draft(base, tmp_path)
@@ -523,10 +522,9 @@ def texts(*values: str) -> Array:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": "t5"}, "vocabularies of this kind cannot be exported"),
         ({"model": "rwkv"}, "vocabularies of this kind cannot be exported"),
         ({"model": 7}, "vocabularies of this kind cannot be exported"),
-        ({"pre": "deepseek-llm"}, "structure is not known here"),
+        ({"pre": "gemma4"}, "its BPE works on characters"),
         ({"pre": 7}, "structure is not known here"),
         ({"tokens": None}, "the vocabulary is incomplete"),
         ({"tokens": texts()}, "the vocabulary is incomplete"),
@@ -611,7 +609,7 @@ METADATA_VALUES: tuple[Any, ...] = (
 )
 
 
-@pytest.mark.parametrize("base", tiny.NAMES)
+@pytest.mark.parametrize("base", ARCHITECTURE)
 def test_any_value_of_any_key_is_exported_or_refused(base: str, tmp_path: Path) -> None:
     metadata: dict[str, Any] = dict(Draft(base, tmp_path).load())
     metadata |= {"general.architecture": "llama", "llama.context_length": 5}

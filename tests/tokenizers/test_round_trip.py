@@ -11,7 +11,8 @@ import pytest
 from gguf_tools.container.metadata import Array, Metadata
 from gguf_tools.spec import ValueType
 from gguf_tools.tokenizers import export
-from tests import oracles, tiny
+from tests import oracles
+from tests.tiny import TOKENIZERS
 from tests.tokenizers.variants import (
     ARCHITECTURE,
     PUBLISHED,
@@ -41,13 +42,13 @@ def again(metadata: Metadata, architecture: str, directory: Path, **config: Any)
     return loaded(exported(metadata, directory, config), architecture)
 
 
-@pytest.mark.parametrize("name", tiny.NAMES)
+@pytest.mark.parametrize("name", ARCHITECTURE)
 def test_a_tiny_tokenizer_comes_back(name: str, tmp_path: Path) -> None:
     metadata = Draft(name, tmp_path / "original").load()
     assert differing(again(metadata, ARCHITECTURE[name], tmp_path / "exported"), metadata) == {}
 
 
-@pytest.mark.parametrize("name", tiny.NAMES)
+@pytest.mark.parametrize("name", ARCHITECTURE)
 def test_an_export_of_an_export_is_the_same(name: str, tmp_path: Path) -> None:
     metadata = Draft(name, tmp_path / "original").load()
     assert export(again(metadata, ARCHITECTURE[name], tmp_path / "exported")) == export(metadata)
@@ -70,6 +71,7 @@ VOCABULARIES = {
     "starcoder": ("qwen2", {}),
     "llama-spm": ("llama", {}),
     "phi-3": ("llama", {}),
+    "nomic-bert-moe": ("nomic-bert-moe", {}),
     # made before the file said that a BOS is added, which it is
     "llama-bpe": ("llama", {ADD_BOS: (None, True)}),
     # made before chat tokens counted as control tokens: number 255000 is <|START_OF_TURN_TOKEN|>
@@ -230,3 +232,53 @@ def test_tokens_between_holes_keep_their_ids(tmp_path: Path) -> None:
         ]
     )
     assert differing(again(metadata, "qwen2", tmp_path), metadata) == {}
+
+
+TEMPLATE = "tokenizer.chat_template"
+
+
+def _templates(stored: dict[str, str], names: list[str] | None) -> Metadata:
+    made = loaded(TOKENIZERS / "llama3", "llama", pre="llama-bpe")
+    for key in [key for key in made if key.startswith(TEMPLATE)]:
+        del made[key]
+    for key, text in stored.items():
+        made.set(TEMPLATE + key, text, ValueType.STRING)
+    if names is not None:
+        made.set(TEMPLATE + "s", Array(ValueType.STRING, names), ValueType.ARRAY)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("stored", "names", "expected"),
+    [
+        ({}, None, None),
+        ({"": "d"}, None, "d"),
+        ({"": "d"}, ["rag"], "d"),
+        ({"": "d", ".b": "B", ".a": "A"}, ["b", "a"], [("default", "d"), ("b", "B"), ("a", "A")]),
+        ({"": "d", ".rag": "r"}, None, [("default", "d"), ("rag", "r")]),
+        ({"": "d", ".rag": "r", ".odd": "o"}, ["rag"], [("default", "d"), ("rag", "r"), ("odd", "o")]),
+        ({"": "d", ".default": "x"}, ["default"], "d"),
+        ({".rag": "r"}, ["rag"], [("rag", "r")]),
+        ({"": "d", ".": "x"}, [""], "d"),
+    ],
+    ids=[
+        "none", "one", "a name without a template", "several in the listed order", "nothing listed",
+        "not all listed", "default twice", "no default", "no name",
+    ],
+)  # fmt: skip
+def test_every_chat_template_is_exported(
+    stored: dict[str, str], names: list[str] | None, expected: str | list[tuple[str, str]] | None
+) -> None:
+    written = json.loads(export(_templates(stored, names))["tokenizer_config.json"]).get("chat_template")
+    if isinstance(expected, list):
+        expected = [{"name": name, "template": text} for name, text in expected]
+    assert written == expected
+
+
+@pytest.mark.parametrize("names", [["rag"], ["rag", "tool_use"]])
+def test_named_chat_templates_load_as_they_were_exported(names: list[str], tmp_path: Path) -> None:
+    first = _templates({"": "d"} | {f".{name}": name for name in names}, names)
+    again = loaded(exported(first, tmp_path), "llama", pre="llama-bpe")
+    assert {key: value for key, value in again.items() if key.startswith(TEMPLATE)} == {
+        key: value for key, value in first.items() if key.startswith(TEMPLATE)
+    }

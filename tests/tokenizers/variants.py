@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from gguf_tools import architectures
 from gguf_tools.container import open_gguf
 from gguf_tools.container.metadata import Metadata
 from gguf_tools.tokenizers import export, load
@@ -16,25 +17,21 @@ from tests import oracles, tiny
 Json = dict[str, Any]
 Edit = Callable[[Any], None]
 
-KINDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "llama": ("spm", "llama-hf", "bpe"),
-    "qwen2": ("spm", "bpe"),
-    "gemma3": ("spm", "bpe"),
-    "bert": ("wordpiece",),
-}
-"""Tokenizers looked for, by GGUF architecture, in order."""
-
 ARCHITECTURE: Final[Mapping[str, str]] = {
-    "llama": "llama",
-    "llama-tied": "llama",
-    "llama-hf": "llama",
-    "mistral": "llama",
-    "qwen2": "qwen2",
-    "qwen3": "qwen2",
-    "gemma3": "gemma3",
-    "bert": "bert",
+    name: architectures.find(model.config).name for name, model in tiny.MODELS.items()
 }
-"""GGUF architecture of a tiny checkpoint, as far as tokenizers go."""
+"""GGUF architecture of a tiny checkpoint."""
+
+KINDS: Final[Mapping[str, tuple[str, ...]]] = {
+    name: tuple(
+        kind
+        for family in architectures.ARCHITECTURES
+        if family.name == name
+        for kind in family.tokenizer_kinds
+    )
+    for name in sorted({family.name for family in architectures.ARCHITECTURES})
+}
+"""Tokenizers looked for, by GGUF architecture, in order: of all tables that share its name."""
 
 PUBLISHED: Final[Mapping[str, str]] = {
     "llama2": "llama",

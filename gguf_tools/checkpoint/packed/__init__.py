@@ -27,6 +27,7 @@ _UNPACKERS: Final = {
     "bitsandbytes": "bitsandbytes",
     "modelopt": "modelopt",
     "bitnet": "bitnet",
+    "mxfp4": "mxfp4",
 }
 
 METHODS: Final = tuple(_UNPACKERS)
@@ -78,7 +79,9 @@ def unpack(
         )
     parts = Parts(tensors)
     import_module(f".{_UNPACKERS[method]}", __name__).unpack(settings, parts)
-    return Unpacked(parts.finish(), parts.dropped, [_WORDS.format(method)])
+    found = parts.finish()
+    notes = [_WORDS.format(method)] if parts.computes else []
+    return Unpacked(found, parts.dropped, notes)
 
 
 def _settings(config: Mapping[str, Any], producer: Any) -> Mapping[str, Any] | None:

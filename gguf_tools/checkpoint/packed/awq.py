@@ -83,25 +83,25 @@ class _Linear(Computed):
         self._group, self._bands = size, bands
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        from . import kernels
+
         first, last = start // 8, -(-stop // 8)
-        values = self._integers(self._weight, first, last)
-        zeros = self._integers(self._zeros, first, last)
+        words = self._bands.words(self._weight, first, last)
+        zeros = self._integers(self._bands.words(self._zeros, first, last))
         size = self._scales.nbytes // (self._scales.shape[0] * self._scales.shape[1])
         packed = np.ascontiguousarray(self._bands.columns(self._scales, 8 * first, 8 * last, size))
         scales = self._scales.decoded(packed.reshape(-1)).reshape(packed.shape[0], 8 * (last - first))
         checked_scales(scales, self._scales.name)
-        grouped = values.reshape(len(values), zeros.shape[1], self._group)
-        grouped -= zeros[:, :, None]
-        grouped *= scales.T[:, :, None]
-        return values[start - 8 * first : stop - 8 * first]
+        groups = scales.shape[0]
+        out = np.empty((8 * (last - first), groups, self._group), np.float32)
+        kernels.awq(
+            words.reshape(last - first, groups, self._group), zeros, np.ascontiguousarray(scales.T), out
+        )
+        return out.reshape(len(out), -1)[start - 8 * first : stop - 8 * first]
 
-    def _integers(self, tensor: SafetensorsTensor, first: int, last: int) -> NDArray[np.float32]:
-        """Words ``first`` to ``last`` of every row as float32 (outputs, rows)."""
-        packed = self._bands.columns(tensor, first, last, 4)
-        rows = packed.shape[0]
-        planes = np.ascontiguousarray(packed.reshape(rows, last - first, 4).transpose(1, 2, 0))
-        out = np.empty((last - first, 8, rows), np.float32)
-        for byte in range(4):
-            out[:, _ORDER[2 * byte]] = planes[:, byte] & 15
-            out[:, _ORDER[2 * byte + 1]] = planes[:, byte] >> 4
-        return out.reshape(8 * (last - first), rows)
+    def _integers(self, words: NDArray[np.uint32]) -> NDArray[np.float32]:
+        """All that is in such words: float32 (outputs, rows)."""
+        out = np.empty((words.shape[0], 8, words.shape[1]), np.float32)
+        for place, output in enumerate(_ORDER):
+            out[:, output] = words >> np.uint32(4 * place) & np.uint32(15)
+        return out.reshape(-1, words.shape[1])

@@ -23,6 +23,7 @@ import numpy as np
 from ...errors import CheckpointError
 from ..documents import parse_object
 from ..reader import SafetensorsTensor
+from .integers import pairs
 from .parts import Computed, Parts, checked_scales, require_shape, whole, whole_floats
 
 if TYPE_CHECKING:
@@ -96,17 +97,21 @@ class _FourBits(Computed):
             require_shape(nested[1], [(256,)], ["F32"])
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        from . import kernels
+
         row = self.shape[-1]
         first, last = start * row, stop * row  # values
         packed = self._weight.raw(first // 2, last // 2).reshape(-1)
-        codes = whole_floats(self._codes)
-        pairs = np.stack([np.repeat(codes, 16), np.tile(codes, 16)], axis=1)
-        values = pairs.take(packed, axis=0).reshape(-1)
+        table = pairs(whole_floats(self._codes), swapped=True)
         scales = self._scale(first // self._block, -(-last // self._block))
+        values = np.empty(last - first, np.float32)
         lead = first % self._block
+        zeros = np.zeros(max(scales.size, 1), np.float32)
         if lead == 0 and values.size % self._block == 0:
-            values.reshape(-1, self._block)[...] *= scales[:, None]
+            blocks = values.reshape(-1, self._block)
+            kernels.halves(packed.reshape(len(blocks), self._block // 2), table, zeros, scales, blocks)
         else:
+            kernels.halves(packed[None], table, zeros, np.ones(1, np.float32), values[None])
             values *= np.repeat(scales, self._block)[lead : lead + values.size]
         return values.reshape(stop - start, row)
 

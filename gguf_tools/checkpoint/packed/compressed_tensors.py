@@ -1,8 +1,8 @@
 """compressed-tensors: what llm-compressor and vLLM's tools write.
 
-    pack-quantized    NAME.weight_packed      I32 (rows, ⌈columns / (32 // bits)⌉): integers plus 2^(bits−1)
+    pack-quantized    NAME.weight_packed      I32 (rows, ⌈columns × bits / 32⌉): integers plus 2^(bits−1)
                       NAME.weight_scale       (rows, groups), or (rows, 1)
-                      NAME.weight_zero_point  I32 (⌈rows / (32 // bits)⌉, groups): packed along the rows
+                      NAME.weight_zero_point  I32 (⌈rows × bits / 32⌉, groups): packed along the rows
                       NAME.weight_shape       I64 (2,): rows and columns
                       NAME.weight_g_idx       I32 (columns,): groups, where the order of activations counts
     int-quantized     NAME.weight I8, NAME.weight_scale, perhaps NAME.weight_zero_point
@@ -12,7 +12,11 @@
 
     value = (integer − zero point) × scale
 
-From the compressors of compressed-tensors 0.20.
+Integers of 3, 5, 6 and 7 bits are a stream in which some lie across two words; older releases put 32 // bits
+of them into a word, which shows in the shape.
+
+From the compressors of compressed-tensors 0.20; the older packing from ``dequant_model`` of llama.cpp's
+converter (b11434).
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ import numpy as np
 
 from ...errors import CheckpointError, UnsupportedError
 from ..reader import SafetensorsTensor
-from .integers import fields, words
+from .integers import dense, fields, scaled, words
 from .nvfp4 import NVFP4
 from .parts import Bands, Computed, Parts, checked_scales, require_shape, whole
 from .scaled import Scaled, grid
@@ -140,7 +144,18 @@ class _Groups:
 
     def _weights(self, layer: str) -> Mapping[str, Any]:
         named = [group for group in self._groups if self._names(group, layer)]
-        weights = (named or self._groups)[0].get("weights")
+        found = [group.get("weights") for group in named or self._groups]
+        weights = found[0]
+        if not named and any(other != weights for other in found):
+            raise UnsupportedError(
+                "config groups that differ, and name classes of layers only: which of them is this layer's "
+                "cannot be told",
+                path="config.json",
+                key="quantization_config.config_groups",
+                tensor=layer,
+                found=[group.get("targets") for group in self._groups],
+                expected="one group, or groups that name layers",
+            )
         return weights if isinstance(weights, Mapping) else {}
 
     def _names(self, group: Mapping[str, Any], layer: str) -> bool:
@@ -181,7 +196,9 @@ class _Linear(Computed):
         each = 32 // bits
         if rows < 1 or columns < 1:
             raise CheckpointError("not the shape of a matrix", tensor=shape.name, found=(rows, columns))
-        require_shape(packed, [(rows, -(-columns // each))], ["I32"])
+        shapes = [(rows, -(-columns * bits // 32)), (rows, -(-columns // each))]
+        require_shape(packed, shapes, ["I32"])
+        self._dense = tuple(packed.shape) == shapes[0]
         groups = scale.shape[1] if len(scale.shape) == 2 else 0
         if groups < 1 or (columns % groups and order is None):
             raise CheckpointError(
@@ -192,7 +209,8 @@ class _Linear(Computed):
             )
         require_shape(scale, [(rows, groups)], ["F16", "BF16", "F32"])
         if zeros is not None:
-            require_shape(zeros, [(-(-rows // each), groups)], ["I32"])
+            height = -(-rows * bits // 32) if self._dense else -(-rows // each)
+            require_shape(zeros, [(height, groups)], ["I32"])
         if order is not None:
             require_shape(order, [(columns,)], ["I32", "I64"])
         super().__init__(name, (rows, columns))
@@ -201,10 +219,16 @@ class _Linear(Computed):
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         count, columns = stop - start, self.shape[1]
-        values = words(self._packed.raw(start, stop), self._bits)[:, :columns]
         scales = checked_scales(self._scale.rows(start, stop), self._scale.name)
         zeros = self._zeros_of(start, stop)
         places = self._places()
+        data = self._packed.raw(start, stop)
+        if self._bits in (2, 4, 8) and 8 * data.shape[1] == self._bits * columns:
+            return scaled(data, self._bits, zeros, scales, places)  # words are of no importance
+        if self._dense:
+            values = dense(data, self._bits)[:, :columns].astype(np.float32)
+        else:
+            values = words(data, self._bits)[:, :columns]
         if places is not None:
             return (values - zeros.take(places, axis=1)) * scales.take(places, axis=1)
         grouped = values.reshape(count, self._groups, columns // self._groups)
@@ -215,6 +239,11 @@ class _Linear(Computed):
         """Zero points of each row, (rows, groups): those of a symmetric layer are half the range."""
         if self._zeros is None:
             return np.full((stop - start, self._groups), 1 << (self._bits - 1), np.float32)
+        if self._dense:
+            begin, end = start // 32 * self._bits, -(-stop * self._bits // 32)
+            along = np.ascontiguousarray(self._zeros.raw(begin, end).view("<u4").T).view(np.uint8)
+            found = dense(along, self._bits)[:, start % 32 : start % 32 + stop - start]
+            return found.T.astype(np.float32)
         each = 32 // self._bits
         first, last = start // each, -(-stop // each)
         packed = np.ascontiguousarray(self._zeros.raw(first, last)).view("<u4")

@@ -23,7 +23,7 @@ import numpy as np
 
 from ...errors import CheckpointError, UnsupportedError
 from ..reader import SafetensorsTensor
-from .integers import stream
+from .integers import scaled, stream
 from .parts import Bands, Computed, Parts, checked_scales, require_shape, setting, whole
 
 if TYPE_CHECKING:
@@ -99,20 +99,11 @@ class _Linear(Computed):
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         count = stop - start
-        packed = np.ascontiguousarray(self._bands.columns(self._weight, start, stop, 4))
-        words = np.ascontiguousarray(packed.view("<u4").T)
-        values = stream(words.view(np.uint8).reshape(count, 4 * words.shape[1]), self._bits)
+        words = self._bands.words(self._weight, start, stop)
         zeros = self._zeros_of(start, stop)
         scales = checked_scales(self._columns(self._scales, start, stop), self._scales.name)
-        places = self._places()
-        if places is not None:
-            values -= zeros.T.take(places, axis=1)
-            values *= scales.T.take(places, axis=1)
-            return values
-        grouped = values.reshape(count, self._groups, self._group)
-        grouped -= zeros.T[:, :, None]
-        grouped *= scales.T[:, :, None]
-        return values
+        data = words.view(np.uint8).reshape(count, 4 * words.shape[1])
+        return scaled(data, self._bits, zeros.T, scales.T, self._places())
 
     def _zeros_of(self, start: int, stop: int) -> NDArray[np.float32]:
         """Zero points of some outputs: (groups, outputs)."""

@@ -17,22 +17,41 @@ import numpy as np
 from ...errors import CheckpointError
 from ..reader import SafetensorsTensor
 from ..small_floats import E2M1
+from .integers import pairs
 from .parts import Computed, checked_scales, require_shape, whole_floats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["NVFP4", "pairs_of_e2m1"]
+__all__ = ["NVFP4", "e2m1"]
 
 _GROUP: Final = 16
 
-_PAIRS: Final = np.stack([np.tile(E2M1, 16), np.repeat(E2M1, 16)], axis=1)
-"""For each byte the values of its low and its high half."""
+_PAIRS: Final = pairs(E2M1)
 
 
-def pairs_of_e2m1(data: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """uint8 (rows, n) → float32 (rows, 2 n), the low half of a byte first."""
-    return _PAIRS.take(data, axis=0).reshape(data.shape[0], 2 * data.shape[1])
+def e2m1(data: NDArray[np.uint8], scales: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values of 4 bits times their scales.
+
+    Args:
+        data: uint8 (rows, columns / 2), the first of two values in the low half of a byte.
+        scales: float32 (rows, groups), of groups of 16 or 32.
+
+    Returns:
+        float32 (rows, columns).
+    """
+    from . import kernels
+
+    rows, columns = data.shape[0], 2 * data.shape[1]
+    parts = columns // max(scales.shape[1], 1) // _GROUP
+    out = np.empty((rows, columns), np.float32)
+    kernels.sixteens(
+        data.reshape(scales.size, parts, _GROUP // 2),
+        _PAIRS,
+        np.ascontiguousarray(scales).reshape(-1),
+        out.reshape(scales.size, parts, _GROUP),
+    )
+    return out
 
 
 class NVFP4(Computed):
@@ -58,10 +77,8 @@ class NVFP4(Computed):
         self._packed, self._scale, self._tensor_scale, self._divide = packed, scale, tensor_scale, divide
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
-        values = pairs_of_e2m1(self._packed.raw(start, stop))
         whole = checked_scales(whole_floats(self._tensor_scale).reshape(1), self._tensor_scale.name)[0]
         # groups of zeros have a scale of zero
         scales = checked_scales(self._scale.rows(start, stop), self._scale.name, zero=True)
         scales = scales / whole if self._divide else scales * whole
-        values.reshape(len(values), scales.shape[1], _GROUP)[...] *= scales[:, :, None]
-        return values
+        return e2m1(self._packed.raw(start, stop), scales)

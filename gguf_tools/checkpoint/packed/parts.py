@@ -71,6 +71,7 @@ class Parts:
         self.tensors = tensors
         self.dropped: list[tuple[str, str]] = []
         self._made: dict[str, tuple[str, Source]] = {}
+        self._first: list[str] = []
         self._used: set[str] = set()
         self._missing: list[str] = []
 
@@ -97,9 +98,20 @@ class Parts:
         """Whether something was made of this part, or it was dropped."""
         return name in self._used
 
-    def make(self, name: str, source: Source, *, at: str) -> None:
-        """``source`` stands under ``name``, in the place where the part ``at`` stood."""
+    def make(self, name: str, source: Source, *, at: str, first: bool = False) -> None:
+        """``source`` stands under ``name``, in the place where the part ``at`` stood.
+
+        With ``first`` it stands before all other tensors: those whose blocks llama.cpp's converter keeps,
+        it writes before everything else.
+        """
         self._made[at] = (name, source)
+        if first:
+            self._first.append(at)
+
+    @property
+    def computes(self) -> bool:
+        """Whether anything made exists as float32 only."""
+        return any(source.storage is None for _, source in self._made.values())
 
     def drop(self, endings: Iterable[str], reason: str) -> None:
         """Leave out all tensors with one of these endings."""
@@ -119,14 +131,16 @@ class Parts:
             shown = ", ".join(self._missing[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
             raise CheckpointError(f"packed tensors lack their {shown}")
         found: dict[str, Source] = {}
-        for name, tensor in self.tensors.items():
+        early = set(self._first)
+        later = (name for name in self.tensors if name not in early)
+        for name in (*self._first, *later):
             if name in self._made:
                 made, source = self._made[name]
                 if made in found or (made != name and made in self.tensors):
                     raise CheckpointError("the same tensor is there packed and unpacked", tensor=made)
                 found[made] = source
             elif name not in self._used:
-                found[name] = tensor
+                found[name] = self.tensors[name]
         return found
 
 
@@ -191,7 +205,12 @@ class Bands:
     """
 
     WIDTH: Final = 2048
-    """Bytes of each row in a band."""
+    """Bytes of each row in a band, at least; wider ones are multiples of it, up to `WIDEST`."""
+
+    WIDEST: Final = 16384
+
+    SIZE: Final = 4 << 20
+    """Bytes of a band where its width may be chosen."""
 
     KEPT: Final = 6
 
@@ -201,19 +220,31 @@ class Bands:
 
     def columns(self, tensor: SafetensorsTensor, start: int, stop: int, item: int) -> NDArray[np.uint8]:
         """Columns ``start`` to ``stop`` of a matrix with items of ``item`` bytes: uint8 (rows, bytes)."""
-        first, last = start * item // self.WIDTH, -(-stop * item // self.WIDTH)
-        bands = [self._band(tensor, band, item) for band in range(first, last)]
+        rows = max(tensor.shape[0], 1)
+        width = min(max(self.SIZE // rows // self.WIDTH, 1) * self.WIDTH, self.WIDEST)
+        first, last = start * item // width, max(-(-stop * item // width), start * item // width + 1)
+        bands = [self._band(tensor, band, width, item) for band in range(first, last)]
         joined = bands[0] if len(bands) == 1 else np.concatenate(bands, axis=1)
-        offset = first * self.WIDTH
+        offset = first * width
         return joined[:, start * item - offset : stop * item - offset]
 
-    def _band(self, tensor: SafetensorsTensor, band: int, item: int) -> NDArray[np.uint8]:
+    def words(self, tensor: SafetensorsTensor, start: int, stop: int) -> NDArray[np.uint32]:
+        """Columns of words of 32 bits as rows: uint32 (stop − start, rows)."""
+        from . import kernels
+
+        columns = self.columns(tensor, start, stop, 4).view("<u4")
+        turned = np.empty(columns.shape[::-1], np.uint32)
+        kernels.transpose(columns, turned)
+        return turned
+
+    def _band(self, tensor: SafetensorsTensor, band: int, width: int, item: int) -> NDArray[np.uint8]:
         key = (id(tensor), band)
         with self._lock:
             if (found := self._kept.get(key)) is not None:
                 self._kept.move_to_end(key)
                 return found
-        made = tensor.band(band * self.WIDTH, min((band + 1) * self.WIDTH, tensor.shape[-1] * item))
+        end = tensor.shape[-1] * item
+        made = tensor.band(min(band * width, end), min((band + 1) * width, end))
         with self._lock:
             self._kept[key] = made
             while len(self._kept) > self.KEPT:

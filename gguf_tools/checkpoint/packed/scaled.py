@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Scaled", "grid"]
+
+
+_FLOAT8: Final = {"F8_E4M3": (3, 0x7F), "F8_E5M2": (2, 0x7C)}
+"""Bits of the mantissa, and the least magnitude that is no number."""
 
 
 def grid(
@@ -90,12 +94,24 @@ class Scaled(Computed):
         super().__init__(name, tuple(base.shape))
         self._base, self._scale, self._zeros, self._block = base, scale, zeros, block
         self._divide, self._zero = divide, zero
+        plain = isinstance(base, SafetensorsTensor) and zeros is None and not divide
+        self._float8 = _FLOAT8.get(base.dtype) if isinstance(base, SafetensorsTensor) and plain else None
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
-        values = self._base.rows(start, stop)
-        count, columns = values.shape
+        columns = self.shape[-1] if self.shape else 1
         width = min(self._block[1], columns)
         scales = self._per_row(self._scale, start, stop)
+        if self._float8 is not None and columns % width == 0 and scales.size:
+            from . import kernels
+
+            codes = self._base.raw(start, stop).reshape(-1, width)
+            out = np.empty((stop - start, columns), np.float32)
+            kernels.float8(
+                codes, np.ascontiguousarray(scales).reshape(-1), *self._float8, out.reshape(-1, width)
+            )
+            return out
+        values = self._base.rows(start, stop)
+        count = stop - start
         zeros = None if self._zeros is None else self._per_row(self._zeros, start, stop, zeros=True)
         if columns % width:
             scales = np.repeat(scales, width, axis=1)[:, :columns]

@@ -1,0 +1,102 @@
+"""Does a vocabulary hold together: tokens, scores, types, merges, special tokens, embeddings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from ..container.metadata import Array, Metadata
+from ..source import Source, row_count
+from ..spec import TokenType, ValueType
+from .findings import Finding, error, place, warning
+
+__all__ = ["tokenizer_findings", "vocabulary_findings"]
+
+_BYTE_TOKEN: Final = re.compile(r"<0x[0-9A-Fa-f]{2}>")
+_TOKEN_ARRAYS: Final = (
+    ("tokenizer.ggml.scores", ValueType.FLOAT32),
+    ("tokenizer.ggml.token_type", ValueType.INT32),
+)
+_NO_TOKENIZERS: Final = frozenset({"none", "no_vocab"})
+
+
+def tokenizer_findings(metadata: Metadata) -> Iterator[Finding]:
+    """What llama.cpp refuses to do without."""
+    kind = metadata.get("tokenizer.ggml.model")
+    if not isinstance(kind, str):
+        key = "tokenizer.ggml.model"
+        yield error("vocabulary", place(key=key), "the key is missing" if kind is None else "not a text")
+    elif kind not in _NO_TOKENIZERS:
+        needed = ["tokens", "merges"] if kind == "gpt2" else ["tokens"]
+        for key in (f"tokenizer.ggml.{name}" for name in needed):
+            if key not in metadata:
+                yield error("vocabulary", place(key=key), f"missing, and a {kind} tokenizer needs it")
+
+
+def vocabulary_findings(metadata: Metadata, tensors: Mapping[str, Source]) -> Iterator[Finding]:
+    """What of the vocabulary does not fit together."""
+    key = "tokenizer.ggml.tokens"
+    tokens = metadata.get(key)
+    if tokens is None:
+        return
+    if not isinstance(tokens, Array) or tokens.element_type is not ValueType.STRING:
+        yield error("vocabulary", place(key=key), "the tokens are not an array of strings")
+        return
+    for key, kind in _TOKEN_ARRAYS:
+        value = metadata.get(key)
+        if value is None:
+            continue
+        if not isinstance(value, Array) or value.element_type is not kind:
+            found = value.element_type.name if isinstance(value, Array) else metadata.type_of(key).name
+            yield error("vocabulary", place(key=key), f"not an array of {kind.name} but {found}")
+        elif len(value) != len(tokens):
+            yield error("vocabulary", place(key=key), f"{len(value)} items for {len(tokens)} tokens")
+        elif kind is ValueType.INT32:
+            yield from _token_types(key, value.numpy(), tokens)
+        elif not np.isfinite(value.numpy()).all():
+            yield error("vocabulary", place(key=key), "a score is NaN or infinite")
+    yield from _merges(metadata)
+    for key in metadata:
+        if key.startswith("tokenizer.ggml.") and key.endswith("_token_id"):
+            number = metadata[key]
+            if not isinstance(number, int) or not 0 <= number < len(tokens):
+                yield warning("token-id", place(key=key), f"{number!r} is no id of {len(tokens)} tokens")
+    embedding = tensors.get("token_embd.weight")
+    if embedding is not None and row_count(embedding.shape) != len(tokens):
+        where = place(tensor="token_embd.weight")
+        message = f"{row_count(embedding.shape)} embeddings for {len(tokens)} tokens"
+        yield error("vocabulary-size", where, message)
+
+
+def _merges(metadata: Metadata) -> Iterator[Finding]:
+    key = "tokenizer.ggml.merges"
+    merges = metadata.get(key)
+    if merges is None:
+        return
+    if not isinstance(merges, Array) or merges.element_type is not ValueType.STRING:
+        yield error("vocabulary", place(key=key), "the merges are not an array of strings")
+        return
+    for number, merge in enumerate(merges):
+        if " " not in merge[1:-1]:
+            text = ascii(merge[:40])
+            yield error("vocabulary", place(key=key), f"merge {number}, {text}, is not two parts and a space")
+            return
+
+
+def _token_types(key: str, types: Any, tokens: Array) -> Iterator[Finding]:
+    odd = np.flatnonzero((types < 0) | (types > max(TokenType)))
+    if len(odd):
+        first = int(odd[0])
+        yield warning(
+            "token-type", place(key=key), f"token {first} is of the unknown type {int(types[first])}"
+        )
+    for number in np.flatnonzero(types == TokenType.BYTE).tolist():
+        if not _BYTE_TOKEN.fullmatch(tokens[number]):
+            text = ascii(tokens[number][:40])
+            yield error(
+                "byte-token", place(key=key), f"token {number} is a byte, but its text {text} is not <0xHH>"
+            )
+            return

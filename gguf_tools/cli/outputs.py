@@ -1,0 +1,54 @@
+"""What ``split`` and ``merge`` have in common: options, and the list of files they write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .console import console, print_json, printable, seconds, size, table
+
+if TYPE_CHECKING:
+    from ..editing.outputs import OutputFile
+
+__all__ = ["print_outputs", "write_options"]
+
+
+def write_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--dry-run``, ``--force`` and ``--quiet``."""
+    for option in reversed(
+        (
+            click.option("--dry-run", is_flag=True, help="Show the files and their sizes; write nothing."),
+            click.option("--force", is_flag=True, help="Replace files that exist."),
+            click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def print_outputs(
+    source: str, outputs: Sequence[OutputFile], elapsed: float | None, *, quiet: bool, as_json: bool
+) -> None:
+    """The files, as a table or as JSON; ``elapsed`` is None where nothing was written."""
+    if as_json:
+        files = [output.to_dict() for output in outputs]
+        print_json({"source": source, "files": files, "written": elapsed is not None, "seconds": elapsed})
+        return
+    if quiet:
+        return
+    from rich.text import Text
+
+    listing = table("file", "tensors", "size", right=("tensors", "size"))
+    for output in outputs:
+        listing.add_row(Text(printable(str(output.path))), f"{len(output.tensors):,}", size(output.size))
+    out = console()
+    out.print(listing)
+    total = sum(output.size for output in outputs)
+    count = f"{len(outputs)} file{'' if len(outputs) == 1 else 's'}"
+    if elapsed is None:
+        out.print(f"\n{count}, {total:,} bytes (dry run: nothing written)")
+    else:
+        rate = size(int(total / max(elapsed, 1e-6)))
+        out.print(f"\n{count}, {total:,} bytes in {seconds(elapsed)} ({rate}/s)")

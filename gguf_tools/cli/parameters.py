@@ -1,0 +1,51 @@
+"""Kinds of values that several commands' options take."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import click
+
+__all__ = ["pairs", "row_range", "to_bytes"]
+
+_UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_BINARY: Final = {"KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30, "TI": 1 << 40}
+
+
+def to_bytes(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Callback of an option for a size: ``500M`` and ``2G`` count in thousands, as llama.cpp's tools do;
+    ``2GiB`` in 1024s."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?", value.strip().upper())
+    scale = match and (_UNITS | _BINARY).get(match[2])
+    if not match or not scale:
+        raise click.BadParameter(f"{value!r} is not a size such as 2G, 500M or 1.5GiB")
+    count = int(float(match[1]) * scale)
+    if count < 1:
+        raise click.BadParameter("a size must be positive")
+    return count
+
+
+def pairs(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
+    """Callback of a repeatable option ``A=B``: what stands before and after the first equals sign."""
+    result = {}
+    for text in value:
+        left, sign, right = text.partition("=")
+        if not sign or not left:
+            raise click.BadParameter(f"{text!r} is not of the form {param.metavar}")
+        if left in result:
+            raise click.BadParameter(f"{left} is given twice")
+        result[left] = right
+    return result
+
+
+def row_range(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """Callback of an option ``A:B``: two numbers, the first smaller."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d{1,18}):(\d{1,18})", value.strip())
+    if not match or int(match[1]) >= int(match[2]):
+        raise click.BadParameter(f"{value!r} is not a range such as 0:8")
+    return int(match[1]), int(match[2])

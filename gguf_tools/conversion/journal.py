@@ -1,0 +1,206 @@
+"""What of a job is done already, kept beside its output so that an interrupted run can be continued.
+
+The journal of ``model.gguf`` is ``.model.gguf.journal``: a line with the fingerprint of the plan, then a
+record for every run of rows that is safely in the output, 28 bytes, little endian:
+
+    u32 file │ u32 tensor │ u64 first row │ u64 row after the last │ u32 CRC-32 of the 24 bytes before
+
+A record is written only after the rows it speaks of have been synced: what a journal says holds even after
+a loss of power. A tail that was cut or garbled is ignored.
+
+The open journal is also the lock on the output: whoever holds it is the only one writing there.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ..errors import OutputError
+from ..files import hidden_sibling
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+__all__ = ["Journal", "Run"]
+
+Run = tuple[int, int]
+"""Rows from the first to before the second."""
+
+SYNC_SECONDS: Final = 5.0
+"""Between two records at least: as much work as a killed run may lose. Syncing more often would keep workers
+waiting for the disk."""
+
+_HEAD: Final = "gguf-tools journal 1 {}\n"
+_RECORD: Final = struct.Struct("<IIQQ")
+_CHECK: Final = struct.Struct("<I")
+_MOST_BYTES: Final = 1 << 28
+"""Of a journal that is read: a job of 10 TB makes a hundredth of that."""
+
+
+class Journal:
+    """The journal of one output, locked. A context manager.
+
+    Args:
+        target: the output it belongs to.
+        fingerprint: of the plan, see `Plan.fingerprint`.
+        resume: continue what an earlier run of the same plan has left.
+        force: start afresh even where there is something to continue.
+
+    Attributes:
+        resumed: whether there is something to continue.
+
+    Raises:
+        OutputError: somebody else is writing this output; there is something to continue and neither
+            ``resume`` nor ``force``; or, with ``resume``, what is there is of another plan.
+    """
+
+    def __init__(self, target: Path, fingerprint: str, *, resume: bool, force: bool) -> None:
+        self.target = target
+        self.path = hidden_sibling(target, ".journal")
+        self.resumed = False
+        self._head = _HEAD.format(fingerprint).encode()
+        self._resume, self._force = resume, force
+        self._fd = -1
+        self._done: dict[tuple[int, int], list[Run]] = {}
+        self._pending: list[bytes] = []
+        self._lock = threading.Lock()
+        self._synced = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._fd = self._locked()
+        try:
+            self._begin()
+        except BaseException:
+            os.close(self._fd)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None or not self._resume:
+            self.path.unlink(missing_ok=True)
+        os.close(self._fd)
+
+    def runs(self, file: int, tensor: int) -> list[Run]:
+        """Rows of a tensor that are done, in order."""
+        return sorted(self._done.get((file, tensor), []))
+
+    def add(self, file: int, tensor: int, start: int, stop: int) -> None:
+        """Take note of rows that have been written, if not yet synced. May be called from many threads."""
+        record = _RECORD.pack(file, tensor, start, stop)
+        with self._lock:
+            self._pending.append(record + _CHECK.pack(zlib.crc32(record)))
+
+    def due(self) -> bool:
+        """Whether it is time to sync again; the one that is told so should."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._synced < SYNC_SECONDS:
+                return False
+            self._synced = now
+            return True
+
+    def sync(self, outputs: Callable[[], None]) -> None:
+        """Record what was noted, after ``outputs`` has made it durable.
+
+        Raises:
+            OutputError: the disk refuses.
+        """
+        with self._lock:
+            noted, self._pending = self._pending, []
+        outputs()
+        try:
+            with self._lock:
+                os.write(self._fd, b"".join(noted))
+            os.fsync(self._fd)
+        except OSError as error:
+            raise self._failure("cannot write the journal", error) from error
+
+    def _locked(self) -> int:
+        """The journal's descriptor, once nobody else holds it."""
+        while True:
+            try:
+                flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+                fd = os.open(self.path, flags, 0o666)
+            except OSError as error:
+                raise self._failure("cannot create the journal", error) from error
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                os.close(fd)
+                raise OutputError("another process is writing this output", path=self.target) from error
+            except OSError:
+                pass  # some network file systems cannot lock
+            # its last holder may have removed it between our opening and our locking it
+            if _is_at(fd, self.path):
+                return fd
+            os.close(fd)
+
+    def _begin(self) -> None:
+        """Read what an earlier run has left, or start afresh."""
+        try:
+            found = os.pread(self._fd, _MOST_BYTES, 0)
+        except OSError as error:
+            raise self._failure("cannot read the journal", error) from error
+        ours = found.startswith(self._head)
+        if self._resume and found and not ours:
+            raise OutputError(
+                "what an interrupted run left cannot be continued: its source, its options or this program "
+                "have changed since; without --resume it is started afresh",
+                path=self.target,
+            )
+        done = _records(found[len(self._head) :]) if ours else []
+        if done and not self._resume and not self._force:
+            raise OutputError(
+                "an interrupted run has left a part of this output: pass --resume to go on with it, or "
+                "--force to start afresh",
+                path=self.target,
+            )
+        if ours and self._resume:
+            self.resumed = True
+            for file, tensor, start, stop in done:
+                self._done.setdefault((file, tensor), []).append((start, stop))
+            length = len(self._head) + len(done) * (_RECORD.size + _CHECK.size)
+        else:
+            length = 0
+        try:
+            os.ftruncate(self._fd, length)
+            if not length:
+                os.write(self._fd, self._head)
+        except OSError as error:
+            raise self._failure("cannot write the journal", error) from error
+
+    def _failure(self, doing: str, error: OSError) -> OutputError:
+        return OutputError(f"{doing}: {error.strerror}", path=self.path)
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _records(data: bytes) -> list[tuple[int, int, int, int]]:
+    """All records up to the first that is cut short or garbled."""
+    size = _RECORD.size + _CHECK.size
+    found = []
+    for at in range(0, len(data) - size + 1, size):
+        record = data[at : at + _RECORD.size]
+        if _CHECK.unpack_from(data, at + _RECORD.size)[0] != zlib.crc32(record):
+            break
+        found.append(_RECORD.unpack(record))
+    return found

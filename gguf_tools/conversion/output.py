@@ -1,0 +1,235 @@
+"""Where a plan's bytes go: files that appear complete, one by one or as a directory, and the journal of them.
+
+Each file is opened when its first rows arrive and gets its name when its last ones are there, so that the
+shards of a model are final as soon as they are complete, and a thousand of them do not need a thousand
+descriptors. A directory gets its name when all of its files are complete.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import OutputError
+from ..files import AtomicDirectory, AtomicFile, check_target, hidden_sibling, require_space
+from ..source import row_count
+from .journal import Journal, Run
+from .plan import Plan, PlannedFile
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+__all__ = ["Output"]
+
+_PARTIAL = ".partial"
+
+
+class _File:
+    """One file of the output: whether it is open, and how many of its rows are still to come."""
+
+    def __init__(self, planned: PlannedFile, path: Path, partial: Path) -> None:
+        self.planned = planned
+        self.path = path
+        self.partial = partial
+        self.open: AtomicFile | None = None
+        self.missing = sum(row_count(tensor.shape) for tensor in planned.tensors)
+        self.is_final = False
+        self.lock = threading.Lock()
+
+    def was_completed(self) -> bool:
+        """Whether an earlier run, which wrote all rows, gave it its name too."""
+        if self.missing or not self.path.exists() or self.path.stat().st_size != self.planned.size:
+            return False
+        if self.partial.exists():  # between its two names
+            if not self.partial.samefile(self.path):
+                return False
+            self.partial.unlink()
+        return True
+
+
+class Output:
+    """The output of a plan while it is written. A context manager; `write` may be called from many threads.
+
+    Args:
+        plan: what is to be written.
+        target: the output file, or directory where ``plan.is_directory``; the shards of a split model go
+            beside it.
+        force: replace what exists.
+        resume: continue where an interrupted run stopped, and when interrupted, let the next one do so.
+
+    Raises:
+        OutputError: the target exists, cannot be written, is being written by another process, or is what an
+            interrupted run of another plan has left; or the disk is full.
+    """
+
+    def __init__(self, plan: Plan, target: Path, *, force: bool, resume: bool) -> None:
+        self._plan, self._target = plan, target
+        self._force, self._resume = force, resume
+        self._stack = ExitStack()
+        self._journal = Journal(target, plan.fingerprint(), resume=resume, force=force)
+        self._files: list[_File] = []
+        self._is_split = not plan.is_directory and all(file.name for file in plan.files)
+
+    def __enter__(self) -> Self:
+        plan, target = self._plan, self._target
+        check_target(target, self._force or self._resume or self._is_split, directory=plan.is_directory)
+        with self._stack:
+            self._stack.enter_context(self._journal)
+            if not self._journal.resumed:
+                self._remove_leftovers()
+                check_target(target, self._force or self._is_split, directory=plan.is_directory)
+            folder = self._opened_folder() if plan.is_directory else target.parent
+            self._files = [self._file(number, folder) for number in range(len(plan.files))]
+            self._require_space()
+            self._stack.push(self._close_files)
+            for file in self._files:
+                if not file.missing and not file.is_final:
+                    self._complete(file)
+            self._stack = self._stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is not None and self._resume:
+            with suppress(OutputError):  # the disk may be what has failed: then the journal says less
+                self._journal.sync(self._sync_files)
+        self._stack.__exit__(kind, error, traceback)
+
+    def runs(self) -> Iterator[tuple[int, int, Run]]:
+        """Rows still to be written: number of the file, number of the tensor in it, first row and end.
+
+        In file order: sequential reading and writing is what disks like.
+        """
+        for number, file in enumerate(self._files):
+            for index, tensor in enumerate(file.planned.tensors):
+                last = 0
+                for start, stop in self._journal.runs(number, index):
+                    if last < start:
+                        yield number, index, (last, start)
+                    last = max(last, stop)
+                if last < row_count(tensor.shape):
+                    yield number, index, (last, row_count(tensor.shape))
+
+    def write(self, file: int, tensor: int, start: int, stop: int, data: NDArray[Any]) -> None:
+        """Write rows ``start`` to ``stop`` of a tensor, and complete its file with the last of all rows.
+
+        Raises:
+            OutputError: the disk is full, the write failed, or the file's name is taken.
+            GGUFToolsError: an input file has changed, so that what was written cannot be trusted.
+        """
+        there = self._files[file]
+        planned = there.planned.tensors[tensor]
+        self._open(there).write_at(planned.offset + start * planned.row_bytes, data)
+        self._journal.add(file, tensor, start, stop)
+        with there.lock:
+            there.missing -= stop - start
+            complete = not there.missing
+        if complete:
+            self._complete(there)
+        elif self._journal.due():
+            self._journal.sync(self._sync_files)
+
+    def _file(self, number: int, folder: Path) -> _File:
+        planned = self._plan.files[number]
+        path = folder / planned.name if planned.name else self._target
+        partial = path if self._plan.is_directory else hidden_sibling(path, _PARTIAL)
+        file = _File(planned, path, partial)
+        for index in range(len(planned.tensors)):
+            file.missing -= sum(stop - start for start, stop in self._journal.runs(number, index))
+        file.is_final = self._journal.resumed and not self._plan.is_directory and file.was_completed()
+        if not file.is_final and not self._plan.is_directory:
+            check_target(path, self._force)
+        return file
+
+    def _open(self, file: _File) -> AtomicFile:
+        if file.open is not None:  # without the lock, which is held as long as the disk takes to sync
+            return file.open
+        with file.lock:
+            if file.open is None:
+                opened = AtomicFile(
+                    file.path,
+                    size=file.planned.size,
+                    force=self._force or self._plan.is_directory,
+                    partial=file.partial,
+                    keep=self._resume or self._plan.is_directory,
+                )
+                opened.__enter__()
+                file.open = opened
+                opened.write_at(0, file.planned.header)
+                _write_last_byte(file.planned, opened)
+            return file.open
+
+    def _complete(self, file: _File) -> None:
+        for source in self._plan.inputs:
+            source.require_unchanged()
+        opened = self._open(file)
+        if not self._plan.is_directory:
+            self._journal.sync(self._sync_files)
+        with file.lock:
+            opened.finish()
+            file.open, file.is_final = None, True
+
+    def _sync_files(self) -> None:
+        for file in self._files:
+            with file.lock:
+                if file.open is not None:
+                    file.open.sync()
+
+    def _close_files(self, *failure: object) -> None:
+        for file in self._files:
+            if file.open is not None:
+                file.open.abandon()
+                file.open = None
+
+    def _opened_folder(self) -> Path:
+        partial = hidden_sibling(self._target, _PARTIAL)
+        folder = self._stack.enter_context(
+            AtomicDirectory(self._target, force=self._force, partial=partial, keep=self._resume)
+        )
+        for name, contents in self._plan.sidecars.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            with AtomicFile(folder / name, size=len(contents), force=True) as sidecar:
+                sidecar.write_at(0, contents)
+        return folder
+
+    def _remove_leftovers(self) -> None:
+        """What a killed run has left, which nobody writes to: the journal is locked."""
+        names = [file.name for file in self._plan.files if self._is_split]
+        for path in (self._target, *(self._target.parent / name for name in names)):
+            partial = hidden_sibling(path, _PARTIAL)
+            if partial.is_dir() and not partial.is_symlink():
+                shutil.rmtree(partial, ignore_errors=True)
+            else:
+                partial.unlink(missing_ok=True)
+
+    def _require_space(self) -> None:
+        """Files are reserved one after another: ask for all of them at once beforehand."""
+        files = [file for file in self._files if not file.is_final]
+        wanted = sum(file.planned.size - _allocated(file.partial) for file in files)
+        require_space(self._target, max(0, wanted))
+
+
+def _allocated(path: Path) -> int:
+    try:
+        return os.stat(path).st_blocks * 512
+    except OSError:
+        return 0
+
+
+def _write_last_byte(file: PlannedFile, output: AtomicFile) -> None:
+    """Padding after the last tensor is part of the file even where no space could be reserved."""
+    end = max((t.offset + t.nbytes for t in file.tensors), default=len(file.header))
+    if file.size > end:
+        output.write_at(file.size - 1, b"\0")

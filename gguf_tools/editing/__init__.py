@@ -1,0 +1,1 @@
+"""Changing GGUF files without decoding a tensor: cutting, joining, editing metadata."""

@@ -1,0 +1,193 @@
+"""Overwriting part of a file so that everybody sees the old bytes or the new ones, never a mix.
+
+*Other processes.* The kernel grants a write lease (``F_SETLEASE``, Linux) only where nobody else has the
+file open or mapped, whatever program it is; and while the lease is held, whoever opens the file waits. So
+no reader exists while the bytes change. Where no lease is to be had (the file is in use, belongs to
+somebody else, lies on a network share; or this is no Linux), nothing is overwritten: `NotAloneError`.
+
+*Crashes.* Bytes inside one sector of 512 are one write that a disk carries out whole or not at all, and
+that no signal can interrupt. More bytes than that could be left half written by a power failure or a
+SIGKILL at the wrong moment; so the old ones are first put into a journal beside the file, on disk and under
+its final name, which is removed when the new ones are on disk. A journal found later means that an edit was
+interrupted: this package refuses such a file until `recover` has put the old bytes back. Other programs
+do not know the journal; until then they may see a damaged header, which is the price of not copying.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from ..container.journal import journal_path
+from ..errors import FormatError, OutputError
+from ..files import AtomicFile, sync_directory
+
+__all__ = ["SECTOR", "NotAloneError", "changed_range", "overwrite", "recover"]
+
+SECTOR: Final = 512
+"""Bytes a disk writes whole or not at all. Most have sectors of 4096 today; none has smaller ones."""
+
+_MAGIC: Final = "gguf-tools edit journal 1"
+
+
+class NotAloneError(OutputError):
+    """The file is open elsewhere, or it cannot be known whether it is."""
+
+
+def overwrite(path: str | os.PathLike[str], old: bytes, new: bytes) -> None:
+    """Replace ``old`` at the start of a file by ``new``, of the same length.
+
+    Raises:
+        NotAloneError: no lease; the file is untouched.
+        OutputError: the file does not begin with ``old`` any more, or cannot be written.
+    """
+    start, stop = changed_range(old, new)
+    if start == stop:
+        return
+    real = Path(os.path.realpath(path))
+    with _leased(real) as fd:
+        if os.pread(fd, len(old), 0) != old:
+            raise OutputError("the file was changed by somebody else meanwhile", path=path)
+        if start // SECTOR == (stop - 1) // SECTOR:
+            _write(fd, start, new[start:stop], real)
+            os.fsync(fd)
+            return
+        try:
+            _write_journal(real, start, old[start:stop])
+            _write(fd, start, new[start:stop], real)
+            os.fsync(fd)
+        except BaseException:
+            _write(fd, start, old[start:stop], real)
+            os.fsync(fd)
+            _remove_journal(real)
+            raise
+        _remove_journal(real)
+
+
+def recover(path: str | os.PathLike[str]) -> bool:
+    """Undo an interrupted edit of a file: put the old bytes back.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        FormatError: the journal is damaged or of another file.
+        OutputError: the file is open elsewhere or cannot be written.
+    """
+    real = Path(os.path.realpath(path))
+    journal = journal_path(real)
+    if not os.path.lexists(journal):
+        return False
+    offset, old = _read_journal(journal, real)
+    with _leased(real) as fd:
+        _write(fd, offset, old, real)
+        os.fsync(fd)
+        _remove_journal(real)
+    return True
+
+
+def changed_range(old: bytes, new: bytes) -> tuple[int, int]:
+    """The smallest range outside of which both are equal."""
+    assert len(old) == len(new)
+    if old == new:
+        return 0, 0
+    size = len(old)
+    low, high = 0, size  # the first difference lies in old[low:high]
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if old[low:middle] != new[low:middle] else (middle, high)
+    start = low
+    low, high = start, size  # the last one lies in old[low:high]
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if old[middle:high] != new[middle:high] else (low, middle)
+    return start, low + 1
+
+
+@contextmanager
+def _leased(path: Path) -> Iterator[int]:
+    """The file, open for writing by nobody else, and unopenable for others until the block ends."""
+    import fcntl
+
+    if not hasattr(fcntl, "F_SETLEASE"):
+        raise NotAloneError("this system cannot tell whether the file is open elsewhere", path=path)
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise OutputError(f"cannot open the file for writing: {error.strerror}", path=path) from error
+    try:
+        os.fsync(fd)  # beforehand, so that nobody waits for gigabytes of somebody's unwritten data
+        try:
+            # A process that opens the file makes the kernel notify us. Default is SIGIO, which would kill;
+            # SIGURG is ignored unless somebody wants it.
+            fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        except OSError as error:
+            raise NotAloneError(
+                f"the file is open elsewhere, or cannot be locked: {error.strerror}", path=path
+            ) from error
+        try:
+            yield fd
+        finally:
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    finally:
+        os.close(fd)
+
+
+def _write(fd: int, offset: int, data: bytes, path: Path) -> None:
+    view = memoryview(data)
+    try:
+        while view.nbytes:
+            written = os.pwrite(fd, view, offset)
+            view = view[written:]
+            offset += written
+    except OSError as error:
+        raise OutputError(f"cannot write: {error.strerror}", path=path, offset=offset) from error
+
+
+def _write_journal(path: Path, offset: int, old: bytes) -> None:
+    """A line of JSON, then the old bytes."""
+    status = path.stat()
+    facts = {
+        "magic": _MAGIC,
+        "offset": offset,
+        "bytes": len(old),
+        "sha256": hashlib.sha256(old).hexdigest(),
+        "size": status.st_size,
+        "inode": status.st_ino,
+    }
+    # One that is there already is of a file that has been replaced since: opening this one told.
+    with AtomicFile(journal_path(path), force=True) as out:
+        head = (json.dumps(facts) + "\n").encode()
+        out.write_at(0, head)
+        out.write_at(len(head), old)
+
+
+def _read_journal(journal: Path, path: Path) -> tuple[int, bytes]:
+    """Offset and old bytes, checked to be whole and of this very file."""
+    head, _, old = journal.read_bytes().partition(b"\n")
+    try:
+        facts: Any = json.loads(head)
+        sound = facts["magic"] == _MAGIC and hashlib.sha256(old).hexdigest() == facts["sha256"]
+        offset, inode, size = facts["offset"], facts["inode"], facts["size"]
+    except (ValueError, KeyError, TypeError):
+        sound = False
+    if not sound or type(offset) is not int or offset < 0:
+        raise FormatError("the journal of the interrupted edit is damaged", path=journal)
+    status = path.stat()
+    if (status.st_ino, status.st_size) != (inode, size):
+        raise FormatError(
+            "the journal is not of this file, which has been replaced since; remove the journal", path=journal
+        )
+    return offset, old
+
+
+def _remove_journal(path: Path) -> None:
+    journal_path(path).unlink(missing_ok=True)
+    sync_directory(path.parent)
