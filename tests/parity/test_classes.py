@@ -25,6 +25,8 @@ print(json.dumps({name: gguf.MODEL_ARCH_NAMES[found.model_arch] for name, found 
 
 UNREGISTERED = {
     "MptForCausalLM",  # transformers' own spelling
+    "RobertaForMaskedLM",
+    "XLMRobertaForMaskedLM",
 }
 
 
