@@ -30,6 +30,10 @@ UNREGISTERED = {
 }
 
 
+DECIDED_LATER = {"NomicBertModel"}
+"""Of which the converter knows several kinds, by their configs."""
+
+
 def test_classes_are_registered_for_the_same_architecture() -> None:
     command = [sys.executable, "-c", LISTING, str(oracles.llama_cpp())]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -37,6 +41,5 @@ def test_classes_are_registered_for_the_same_architecture() -> None:
     assert len(known) > 200
     ours = {name: family.name for family in ARCHITECTURES for name in family.hf_classes}
     assert set(ours) - set(known) == UNREGISTERED
-    assert {name: known[name] for name in ours if name in known} == {
-        name: family for name, family in ours.items() if name in known
-    }
+    compared = set(ours) - UNREGISTERED - DECIDED_LATER
+    assert {name: known[name] for name in compared} == {name: ours[name] for name in compared}
