@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -28,6 +28,7 @@ class HFConfig(Mapping[str, Any]):
         notes: what the GGUF side cannot express, in sentences for the user; rules append to it.
         token_count: length of the tokenizer's vocabulary, when known.
         read_json: reads another JSON file of the checkpoint by relative name, None when it is missing.
+        tensor_names: names of the checkpoint's tensors, when known.
     """
 
     def __init__(
@@ -36,8 +37,10 @@ class HFConfig(Mapping[str, Any]):
         *,
         token_count: int | None = None,
         read_json: Callable[[str], Any] | None = None,
+        tensor_names: Iterable[str] = (),
     ) -> None:
         self._values = dict(values)
+        self.tensor_names = tuple(tensor_names)
         self.token_count = token_count
         self.read_json: Callable[[str], Any] = read_json or (lambda name: None)
         self.notes: list[str] = []
@@ -83,6 +86,10 @@ class HFConfig(Mapping[str, Any]):
         if value is not None and not isinstance(value, bool):
             raise ArchitectureError("not a boolean", path=_CONFIG, key=key, found=value)
         return bool(value)
+
+    def has_tensors(self, beginning: str) -> bool:
+        """Whether the checkpoint has a tensor whose name begins so."""
+        return any(name.startswith(beginning) for name in self.tensor_names)
 
     def _needed(self, keys: tuple[str, ...]) -> tuple[str, Any]:
         for key in keys:

@@ -142,6 +142,19 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "tie_word_embeddings": False,
     "v_head_dim": 128,
 }
+_V3_DEFAULTS: Final[dict[str, Any]] = _DEFAULTS | {
+    "first_k_dense_replace": 3,
+    "max_position_embeddings": 4096,
+    "moe_intermediate_size": 2048,
+    "n_group": 8,
+    "n_routed_experts": 256,
+    "n_shared_experts": 1,
+    "norm_topk_prob": True,
+    "num_experts_per_tok": 8,
+    "routed_scaling_factor": 2.5,
+    "scoring_func": "sigmoid",
+    "topk_group": 4,
+}
 _OWN: Final[tuple[KeyRule, ...]] = (
     Key("leading_dense_block_count", "first_k_dense_replace"),
     Key("vocab_size", "vocab_size"),
@@ -168,24 +181,9 @@ class _Normed:
 ARCHITECTURE: Final = Architecture(
     name="deepseek2",
     classes=(
-        HFClass(
-            _V3,
-            "deepseek_v3",
-            _DEFAULTS
-            | {
-                "first_k_dense_replace": 3,
-                "max_position_embeddings": 4096,
-                "moe_intermediate_size": 2048,
-                "n_group": 8,
-                "n_routed_experts": 256,
-                "n_shared_experts": 1,
-                "norm_topk_prob": True,
-                "num_experts_per_tok": 8,
-                "routed_scaling_factor": 2.5,
-                "scoring_func": "sigmoid",
-                "topk_group": 4,
-            },
-        ),
+        HFClass(_V3, "deepseek_v3", _V3_DEFAULTS),
+        HFClass("KimiVLForConditionalGeneration", "kimi_vl", _V3_DEFAULTS),
+        HFClass("KimiK25ForConditionalGeneration", "kimi_k25", _V3_DEFAULTS),
         HFClass(
             _V2,
             "deepseek_v2",

@@ -51,6 +51,12 @@ ERNIE: Final = Architecture(
             _DEFAULTS | {"head_dim": 128, "num_key_value_heads": 2},
             _NULLS | {"head_dim": head_size},
         ),
+        HFClass(
+            "Ernie4_5_ForCausalLM",
+            "ernie4_5",
+            _DEFAULTS | {"head_dim": 128, "num_key_value_heads": 2},
+            _NULLS | {"head_dim": head_size},
+        ),
     ),
     tokenizer_kinds=("spm", "llama-hf"),
     keys=(*SIZES, KV_HEADS, CAUSAL, Rope(), RMS_EPS, HeadDim()),

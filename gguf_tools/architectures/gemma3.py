@@ -1,4 +1,4 @@
-"""Gemma 3, text only: norms stored as the distance from one, local and global layers."""
+"""Gemma 3's text model: norms stored as the distance from one, local and global layers."""
 
 from __future__ import annotations
 
@@ -60,7 +60,10 @@ def _attention_scalar(config: HFConfig) -> tuple[int, ...]:
 
 ARCHITECTURE: Final = Architecture(
     name="gemma3",
-    classes=(HFClass("Gemma3ForCausalLM", "gemma3_text", DEFAULTS),),
+    classes=(
+        HFClass("Gemma3ForCausalLM", "gemma3_text", DEFAULTS),
+        HFClass("Gemma3ForConditionalGeneration", "gemma3", DEFAULTS),
+    ),
     tokenizer_kinds=("spm", "bpe"),
     keys=(
         *SIZES,

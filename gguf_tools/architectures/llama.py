@@ -64,7 +64,11 @@ ARCHITECTURE: Final = Architecture(
     classes=(
         HFClass("LlamaForCausalLM", "llama", _DEFAULTS, _NULLS),
         HFClass("LlamaModel", "llama", _DEFAULTS, _NULLS),
+        HFClass("LLaMAForCausalLM", "llama", _DEFAULTS, _NULLS),
+        HFClass("VLlama3ForCausalLM", "llama", _DEFAULTS | {"num_attention_heads": 32}, _NULLS),
+        HFClass("VoxtralForConditionalGeneration", "voxtral", _DEFAULTS, _NULLS),
         HFClass("MistralForCausalLM", "mistral", _MISTRAL_DEFAULTS, _MISTRAL_NULLS),
+        HFClass("LlavaForConditionalGeneration", "llava", _MISTRAL_DEFAULTS, _MISTRAL_NULLS),
         HFClass("MixtralForCausalLM", "mixtral", _MIXTRAL_DEFAULTS, _MISTRAL_NULLS),
         HFClass("InternLM3ForCausalLM", "internlm3", _DEFAULTS, _MISTRAL_NULLS),
     ),

@@ -26,6 +26,9 @@ ARCHITECTURE: Final = Architecture(
     classes=(
         HFClass("Qwen2ForCausalLM", "qwen2", _DEFAULTS, _NULLS),
         HFClass("Qwen2Model", "qwen2", _DEFAULTS, _NULLS),
+        HFClass("Qwen2AudioForConditionalGeneration", "qwen2_audio", _DEFAULTS, _NULLS),
+        HFClass("AudioFlamingo3ForConditionalGeneration", "audioflamingo3", _DEFAULTS, _NULLS),
+        HFClass("DotsOCRForCausalLM", "dots_ocr", _DEFAULTS, _NULLS),
     ),
     tokenizer_kinds=("spm", "bpe"),
     keys=(

@@ -323,16 +323,16 @@ def fit_llama3(factors: NDArray[np.float32], base: float, size: int) -> dict[str
     taken as 1 first; then common values are tried. Bit-equal candidates win over close ones.
 
     Raises:
-        ArchitectureError: no parameters give these factors, or too few frequencies lie in the smooth part
-            to tell (nothing is invented).
+        ArchitectureError: no parameters that were tried give these factors (nothing is invented).
     """
     factor = shortest(factors.max())
     close = None
     for low, high, original in [
         *_solved(factors, base, size),
-        *product(_LOWS[:3], _HIGHS, _ORIGINALS),
+        *(tried for tried in product(_LOWS[:3], _HIGHS, _ORIGINALS) if tried[0] < tried[1]),
+        *((1.0, 1.0, original) for original in _ORIGINALS),  # Llama 4 has no smooth part at all
     ]:
-        if not 0 < low < high or original < 1 or factor <= 1:
+        if not 0 < low <= high or original < 1 or factor <= 1:
             continue
         made = llama3_factors(base, size, factor, low, high, original)
         found = {

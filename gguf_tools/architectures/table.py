@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from .config import GGUFFacts, HFConfig
 from .keys import Entry, KeyRule
 from .scalars import Scalars
 from .tensors import COMMON_DROPS, Drop, Rule, dropped, expand, packable, translate
+from .wrapped import reason_to_leave, unwrapped
 
 __all__ = ["Architecture", "FromConfig", "GGUFSide", "HFClass", "HFSide"]
 
@@ -36,6 +37,7 @@ class HFClass:
         nulls: keys that transformers computes when they are null (or left out, with no default above).
         prefixed: whether its tensors carry the architecture's ``prefix``.
         when: which configs of the class are this architecture, where GGUF has several for one class.
+        export_only: whether it converts to another architecture, of the same computation.
     """
 
     name: str
@@ -44,6 +46,7 @@ class HFClass:
     nulls: Mapping[str, Callable[[HFConfig], Any]] = field(default_factory=dict)
     prefixed: bool = True
     when: Callable[[HFConfig], bool] | None = None
+    export_only: bool = False
 
 
 class FromConfig(Protocol):
@@ -151,16 +154,19 @@ class Architecture:
 
     @property
     def hf_classes(self) -> tuple[str, ...]:
-        """Names of the transformers classes."""
-        return tuple(entry.name for entry in self.classes)
+        """Names of the transformers classes it is the architecture of."""
+        return tuple(entry.name for entry in self.classes if not entry.export_only)
 
     def covers(self, config: Mapping[str, Any]) -> bool:
         """Whether a config is of one of the classes, and not of the kind another architecture is for."""
-        chosen = next((entry for entry in self.classes if entry.name == class_name(config)), None)
+        name = class_name(config)
+        chosen = next((entry for entry in self.classes if entry.name == name and not entry.export_only), None)
         return chosen is not None and (chosen.when is None or chosen.when(HFConfig(self.complete(config))))
 
-    def complete(self, config: Mapping[str, Any]) -> dict[str, Any]:
+    def complete(self, config: Mapping[str, Any], tensor_names: Iterable[str] = ()) -> dict[str, Any]:
         """The config with nested text settings at the root and transformers' defaults filled in.
+
+        ``tensor_names`` are those of the checkpoint, which tell what some configs do not say.
 
         Raises:
             ArchitectureError: it names no class of this architecture.
@@ -179,7 +185,7 @@ class Architecture:
         values = {**chosen.defaults, **values}
         for key, value in chosen.nulls.items():
             if values.get(key) is None:
-                values[key] = value(HFConfig(values))
+                values[key] = value(HFConfig(values, tensor_names=tensor_names))
         return values
 
     def to_gguf(
@@ -204,11 +210,12 @@ class Architecture:
             ArchitectureError: a config value is missing or unusable, tensors are missing or unknown, or a
                 shape does not fit.
         """
-        facts = HFConfig(self.complete(config), token_count=token_count, read_json=read_json)
+        facts = HFConfig(self.complete(config, tensors), token_count=token_count, read_json=read_json)
         entries = [[entry for rule in rules for entry in rule.forward(facts)] for rules in self.key_rules]
         metadata = [(f"{self.name}.{key}", kind, value) for group in entries for key, kind, value in group]
         layers = next(value for key, _, value in metadata if key.endswith(".block_count"))
-        sources, original, left_out = self._named(tensors, layers, facts)
+        wrapped = any(isinstance(config.get(key), Mapping) for key in ("text_config", "vision_config"))
+        sources, original, left_out = self._named(tensors, layers, facts, wrapped=wrapped)
         scalars = [rule.forward(sources, layers) for rule in self.scalars]
         metadata[:0] = scalars
         hint = ""
@@ -279,14 +286,17 @@ class Architecture:
         return [entry for rules in self.key_rules for rule in rules for entry in rule.forward(config)]
 
     def _named(
-        self, tensors: Mapping[str, Source], layers: int, config: HFConfig
+        self, tensors: Mapping[str, Source], layers: int, config: HFConfig, *, wrapped: bool
     ) -> tuple[dict[str, Source], dict[str, str], list[tuple[str, str]]]:
         """Tensors under the names the rules use, their original names, and those dropped with reasons."""
         sources: dict[str, Source] = {}
         original: dict[str, str] = {}
         left_out: list[tuple[str, str]] = []
         for given, source in tensors.items():
-            name = given
+            if wrapped and (reason := reason_to_leave(given)) is not None:
+                left_out.append((given, reason))
+                continue
+            name = unwrapped(given, self.prefix) if wrapped else given
             for pattern, replacement in self.renames:
                 name = re.sub(pattern, replacement, name)
             if not name.startswith((self.prefix, *self.heads)):

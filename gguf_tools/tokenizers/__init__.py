@@ -37,19 +37,34 @@ _GRANITE_TOKENS: Final = 49152
 _CODE_GEMMA_EOT: Final = 107
 """llama.cpp's converter takes every Gemma 1 for a CodeGemma, whose <end_of_turn> this is."""
 
-_LIKE_LLAMA: Final = frozenset({"llama", "arcee", "granite", "granitemoe", "smollm3"})
+_LIKE_LLAMA: Final = frozenset({"llama", "arcee", "granite", "granitemoe", "mistral3", "smollm3"})
 """What llama.cpp's converter derives from its Llama."""
 
 _PREFIXED: Final = _LIKE_LLAMA | {"ernie4_5", "ernie4_5-moe"}
 """Whose ``add_prefix_space`` it heeds."""
 
+_NO_SPACE: Final = frozenset({"gemma", "gemma2", "gemma3", "gemma3n", "gemma-embedding"})
+
+_NO_BOS: Final = frozenset({"phi2", "chatglm"})
+"""Of which the converter says that no BOS is added, unless the tokenizer's files say otherwise."""
+
+_GLM: Final = {"eos": "<|endoftext|>", "eot": "<|user|>", "unk": "<|endoftext|>"}
+_SPARE: Final[Mapping[str, Mapping[str, str]]] = {
+    "chatglm": _GLM,
+    "glm4": _GLM | {"bos": "<|endoftext|>"},
+    "glm4moe": {
+        "bos": "[gMASK]",
+        "eot": "<|user|>",
+        "unk": "<|endoftext|>",
+        "eom": "<|observation|>",
+    },
+}
+"""Added tokens with a role that the files of these families leave out."""
 _TYPED: Final = frozenset({"bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2"})
 """Whose runtime wants to know how many kinds of texts they tell apart."""
 
 _TYPES: Final = {"bpe": "BPE", "wordpiece": "WordPiece", "unigram": "Unigram"}
 """``model.type`` in tokenizer.json, where that tells a kind."""
-
-_NO_SPACE: Final = frozenset({"gemma", "gemma2", "gemma3", "gemma-embedding"})
 
 _NO_SPACE_IN_JSON: Final = frozenset({"jamba"})
 """Which put no space before a text if their SentencePiece vocabulary is in tokenizer.json."""
@@ -106,7 +121,7 @@ def _load(
     internlm3 = config.get("architectures") == ["InternLM3ForCausalLM"]
     if architecture in _PREFIXED and not internlm3:
         metadata.extend(_llama_before(files))
-    if architecture == "phi2":
+    if architecture in _NO_BOS:
         metadata.set(ADD_KEYS["bos"], False, ValueType.BOOL)
     if architecture == "modern-bert":
         metadata.extend((key, ValueType.BOOL, True) for key in ADD_KEYS.values())
@@ -119,7 +134,8 @@ def _load(
         metadata.extend(_llama_before(files))
     if architecture == "internlm2":
         metadata.extend(adds_space(files))
-    special = special_entries(files, len(vocabulary.tokens) if vocabulary.bounded else None)
+    limit = len(vocabulary.tokens) if vocabulary.bounded else None
+    special = special_entries(files, limit, _SPARE.get(architecture))
     metadata.extend(rwkv_special(special, vocabulary.tokens) if vocabulary.model == "rwkv" else special)
     metadata.extend(vocabulary.last_entries())
     if architecture == "internlm2" or internlm3:

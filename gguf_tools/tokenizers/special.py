@@ -42,26 +42,30 @@ _ROLES: Final = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 _WORD: Final = frozenset(string.ascii_letters + string.digits)
 
 
-def special_entries(files: TokenizerFiles, limit: int | None) -> Iterator[Entry]:
+def special_entries(
+    files: TokenizerFiles, limit: int | None, spare: Mapping[str, str] | None = None
+) -> Iterator[Entry]:
     """Metadata of everything special, in the converter's order.
 
     Args:
         files: of the checkpoint.
         limit: number of tokens special ids must stay below, or None for no check.
+        spare: text of the added token that has a role where no file gives one.
 
     Raises:
         TokenizerError: a file's structure is not what it should be, or an id is negative.
         CheckpointError: a file cannot be read.
     """
-    yield from _Special(files, limit).entries()
+    yield from _Special(files, limit, spare or {}).entries()
 
 
 class _Special:
     """Collects what the files say; later files only fill gaps."""
 
-    def __init__(self, files: TokenizerFiles, limit: int | None) -> None:
+    def __init__(self, files: TokenizerFiles, limit: int | None, spare: Mapping[str, str]) -> None:
         self._files = files
         self._limit = limit
+        self._spare = spare
         self._ids: dict[str, int] = {}
         self._add: dict[str, bool] = {}
         self._roles = list(_ROLES)
@@ -77,6 +81,8 @@ class _Special:
         if self._configured:
             self._from_tokenizer_config()
         self._from_config()
+        for role, text in self._spare.items():
+            self._set(role, self._added_ids().get(text), "tokenizer.json")
         for role, token_id in self._ids.items():
             if role in ID_KEYS:
                 yield ID_KEYS[role], ValueType.UINT32, token_id
@@ -165,11 +171,7 @@ class _Special:
                 return
 
     def _from_tokenizer_config(self) -> None:
-        added = items(self._tokenizer.get("added_tokens"), "added_tokens", self._files.path("tokenizer.json"))
-        ids: dict[str, Any] = {}
-        for token in added:
-            if isinstance(token, dict) and isinstance(token.get("content"), str):
-                ids.setdefault(token["content"], token.get("id"))
+        ids = self._added_ids()
         for role in self._roles:
             asked = self._named.get(f"add_{role}_token")
             if isinstance(asked, bool):
@@ -177,6 +179,15 @@ class _Special:
             text = text_of(self._named.get(f"{role}_token"))
             if text is not None:
                 self._set(role, ids.get(text), "tokenizer.json")
+
+    def _added_ids(self) -> dict[str, Any]:
+        """Ids of tokenizer.json's added tokens, by text."""
+        added = items(self._tokenizer.get("added_tokens"), "added_tokens", self._files.path("tokenizer.json"))
+        ids: dict[str, Any] = {}
+        for token in added:
+            if isinstance(token, dict) and isinstance(token.get("content"), str):
+                ids.setdefault(token["content"], token.get("id"))
+        return ids
 
     def _from_config(self) -> None:
         config = self._files.json("config.json") or {}

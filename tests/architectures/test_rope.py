@@ -153,6 +153,7 @@ def test_the_factors_of_llama_3_1_are_those_torch_gives_the_converter() -> None:
         (10000.0, 16, 8.0, 1.0, 4.0, 8192),
         (1e6, 128, 3.5, 1.5, 7.0, 1000),
         (250000.0, 80, 16.0, 1.0, 3.0, 6000),
+        (500000.0, 128, 16.0, 1.0, 1.0, 8192),  # Llama 4
     ],
 )
 def test_parameters_come_back_from_the_factors(

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from gguf_tools.architectures.config import HFConfig
 from gguf_tools.architectures.deepseek import SplitLatent
+from gguf_tools.architectures.delta_net import SplitDelta
 from gguf_tools.architectures.gpt_oss import Deinterleave, DeinterleaveRows
+from gguf_tools.architectures.padding import PadTokens
 from gguf_tools.architectures.plamo import GroupHeads
 from gguf_tools.architectures.rwkv import Twice
 from gguf_tools.architectures.scaling import Scaled
@@ -48,10 +50,16 @@ CONFIG = HFConfig(
     {
         "heads": 3,
         "n_shared_head": 3,
+        "linear_key_head_dim": 2,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "linear_value_head_dim": 3,
         "num_attention_heads": 6,
         "num_key_value_heads": 2,
         "qk_nope_head_dim": 2,
         "v_head_dim": 3,
+        "vocab_size": 9,
+        "vocab_size_per_layer_input": 6,
     }
 )
 SQUEEZE = Reshape(gguf=lambda shape: (shape[0], shape[-1]), hf=lambda shape: (shape[0], 1, shape[1]))
@@ -122,6 +130,8 @@ CASES: dict[str, tuple[Transform, list[tuple[int, ...]]]] = {
     "factors of one": (Scaled(lambda config: [(None, (1.0, 1.0))]), [(5, 3)]),
     "scaled": (HALVED, [(5, 3)]),
     "scaled by rows": (BY_ROWS, [(6, 3)]),
+    "pad tokens": (PadTokens(), [(6, 4)]),
+    "split a delta net": (SplitDelta(), [(32, 5)]),
 }
 
 
@@ -188,6 +198,24 @@ def test_latent_heads_are_split_and_keys_transposed() -> None:
     keys, found = SplitLatent().forward([ArraySource(array.reshape(30, 4))], CONFIG)
     np.testing.assert_array_equal(values(keys), array[:, :2].swapaxes(1, 2))
     np.testing.assert_array_equal(values(found), array[:, 2:])
+
+
+def test_tokens_without_embeddings_get_zeros() -> None:
+    array = numbers((6, 4))
+    for source in (ArraySource(array), stored(array, "BF16"), Computed(array)):
+        (made,) = PadTokens().forward([source], CONFIG)
+        assert made.storage is source.storage
+        np.testing.assert_array_equal(values(made), np.concatenate([values(source), np.zeros((3, 4))]))
+    whole = ArraySource(numbers((9, 4)))
+    assert PadTokens().forward([whole], CONFIG) == [whole]
+
+
+def test_parts_of_a_delta_net_are_gathered_from_its_key_heads() -> None:
+    array = numbers((2, 16, 5))  # key heads; rows of query, key, value and gate; columns
+    mixed, gate = SplitDelta().forward([ArraySource(array.reshape(32, 5))], CONFIG)
+    parts = [array[:, :2], array[:, 2:4], array[:, 4:10]]
+    np.testing.assert_array_equal(values(mixed), np.concatenate([part.reshape(-1, 5) for part in parts]))
+    np.testing.assert_array_equal(values(gate), array[:, 10:].reshape(-1, 5))
 
 
 def test_experts_alternate_in_gpt_oss() -> None:
@@ -289,6 +317,8 @@ def test_computed_values_can_be_permuted_but_have_no_bytes() -> None:
         pytest.param(DeinterleaveRows(), [(3, 4, 2), (3, 5, 2)], True, id="rows that differ"),
         pytest.param(SplitLatent(), [(31, 4)], False, id="latent rows"),
         pytest.param(SplitLatent(), [(6, 4, 2), (6, 2, 4)], True, id="latent parts"),
+        pytest.param(SplitDelta(), [(31, 5)], False, id="rows of a delta net"),
+        pytest.param(SplitDelta(), [(19, 5), (12, 5)], True, id="parts of a delta net"),
         pytest.param(SwapHalves(), [(5, 4)], False, id="halves of an odd number"),
         pytest.param(SkipRows(lambda config: 2), [(2, 4)], False, id="nothing but unused rows"),
         pytest.param(SkipRows(lambda config: 2), [(4,)], True, id="a vector has no rows to skip"),

@@ -15,11 +15,6 @@ from tests.llama import Llama
 TEXT = "The capital of France is Paris. One, two, three, 4567; été!\n"
 
 
-ALIKE = 0.995
-"""Cosine of outputs of a model and of the same at 8 bits. Where tokens choose experts, some of them
-choose otherwise, and later ones look back at those: then it is asked of half the tokens."""
-
-
 def outputs(name: str, path: Path) -> NDArray[np.float32]:
     """Logits, or an encoder's states, one row per token; of newer families for three of the tokens."""
     if tiny.MODELS[name].newer:
@@ -56,4 +51,4 @@ def test_quantizing_moves_the_outputs_only_a_little(
         rows = outputs(name, path)
         found[recipe] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     cosines = (found["F32"] * found["Q8_0"]).sum(axis=1)
-    assert np.quantile(cosines, 0.5 if tiny.MODELS[name].routed else 0) > ALIKE
+    assert np.quantile(cosines, 0.5 if tiny.MODELS[name].routed else 0) > tiny.MODELS[name].alike

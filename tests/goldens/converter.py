@@ -20,13 +20,15 @@ class Job(NamedTuple):
     """One conversion. ``outtype`` is the converter's word: f32, f16, bf16 or q8_0.
 
     The converter names a pre-tokenizer by a checksum of what it makes of one string, which no invented
-    vocabulary matches: ``pre`` is what it is told instead; None leaves it to the converter.
+    vocabulary matches: ``pre`` is what it is told instead; None leaves it to the converter. ``options`` go to
+    the command line.
     """
 
     checkpoint: Path
     target: Path
     outtype: str
     pre: str | None = None
+    options: tuple[str, ...] = ()
 
 
 def convert(jobs: Sequence[Job]) -> None:
@@ -35,7 +37,7 @@ def convert(jobs: Sequence[Job]) -> None:
     Raises:
         RuntimeError: the converter failed; with the last it said.
     """
-    text = json.dumps([[str(job.checkpoint), str(job.target), job.outtype, job.pre] for job in jobs])
+    text = json.dumps([[str(job.checkpoint), str(job.target), *job[2:]] for job in jobs])
     command = [sys.executable, "-m", "tests.goldens.converter", str(oracles.llama_cpp())]
     root = Path(__file__).resolve().parent.parent.parent
     done = subprocess.run(command, input=text, cwd=root, capture_output=True, text=True)
@@ -52,11 +54,11 @@ def _main() -> None:
 
     logging.disable(logging.WARNING)
     recognise = TextModel.get_vocab_base_pre
-    for checkpoint, target, outtype, pre in json.load(sys.stdin):
+    for checkpoint, target, outtype, pre, options in json.load(sys.stdin):
         told = (lambda name: lambda self, tokenizer: name)(pre)
         TextModel.get_vocab_base_pre = recognise if pre is None else told
         Rwkv6Model.lerp_weights, Rwkv7Model.lerp_weights = {}, {}  # or the last checkpoint's count too
-        sys.argv = ["convert_hf_to_gguf.py", checkpoint, "--outfile", target, "--outtype", outtype]
+        sys.argv = ["convert_hf_to_gguf.py", checkpoint, "--outfile", target, "--outtype", outtype, *options]
         convert_hf_to_gguf.main()
 
 

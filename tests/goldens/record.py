@@ -9,8 +9,8 @@ per checkpoint, ``fixtures/goldens/<name>.json``:
 - ``refused``: kinds llama.cpp fails to make (it has no fallback for rows its older formats do not divide).
 
 Kinds of files: ``F32``, ``F16``, ``BF16`` and ``converter-Q8_0`` come from ``convert_hf_to_gguf.py``; the
-others from ``llama_model_quantize`` applied to the F32 one (``quantizer-F16`` and such where the two
-overlap).
+others from ``llama_model_quantize`` applied to the F32 one, or to that which the checkpoint's
+``quantized_from`` names (``quantizer-F16`` and such where the two overlap).
 """
 
 from __future__ import annotations
@@ -58,10 +58,12 @@ KINDS = (*CONVERTER, *QUANTIZER)
 def record(name: str, scratch: Path) -> dict[str, Any]:
     """The golden of one tiny checkpoint, as JSON values."""
     checkpoint = tiny.build(name, scratch)
-    wanted = tiny.MODELS[name].kinds
+    model = tiny.MODELS[name]
+    wanted = model.kinds
     paths = {kind: scratch / f"{name}-{kind}.gguf" for kind in CONVERTER if kind in wanted}
-    pre = tiny.MODELS[name].pre
-    convert([Job(checkpoint, path, CONVERTER[kind], pre) for kind, path in paths.items()])
+    convert(
+        [Job(checkpoint, path, CONVERTER[kind], model.pre, model.options) for kind, path in paths.items()]
+    )
     described = {kind: describe(path) for kind, path in paths.items()}
     refused = []
     for kind, file_type in QUANTIZER.items():
@@ -69,7 +71,7 @@ def record(name: str, scratch: Path) -> dict[str, Any]:
             continue
         path = scratch / f"{name}-{kind}.gguf"
         try:
-            llama.quantize(paths["F32"], path, file_type)
+            llama.quantize(paths[model.quantized_from], path, file_type)
         except RuntimeError:
             refused.append(kind)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ def load_model(directory: Path, *, encoder: bool = False) -> Any:
         AutoConfig,
         AutoModel,
         AutoModelForCausalLM,
+        AutoModelForImageTextToText,
         AutoModelForSeq2SeqLM,
         T5EncoderModel,
     )
@@ -24,6 +26,8 @@ def load_model(directory: Path, *, encoder: bool = False) -> Any:
     torch.set_num_threads(1)
     config = AutoConfig.from_pretrained(directory)
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    if "text_config" in json.loads((directory / "config.json").read_text(encoding="utf-8")):
+        kind = AutoModelForImageTextToText
     if encoder:
         kind = T5EncoderModel if config.model_type == "t5" else AutoModel
     model = kind.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager")

@@ -41,7 +41,7 @@ TABLE_DIFFERENCE = 1e-2
 RUNNING = {name: tiny.MODELS[name] for name in tiny.KNOWN if tiny.MODELS[name].runs}
 DECODERS = tuple(name for name, model in RUNNING.items() if not model.newer and not model.encoder)
 ENCODERS = tuple(name for name, model in RUNNING.items() if model.encoder)
-FOREIGN = tuple(name for name in tiny.NAMES if tiny.MODELS[name].foreign)
+FOREIGN = tuple(name for name in tiny.NAMES if tiny.MODELS[name].foreign and tiny.MODELS[name].encoder)
 NEWER = tuple(name for name, model in RUNNING.items() if model.newer)
 
 
@@ -61,7 +61,8 @@ def test_logits_agree(
     measured(f"logits {name}: largest difference {largest:.1e}, median divergence {median:.1e}")
     assert theirs.std() > 0.5
     assert median < MEDIAN_DIVERGENCE
-    assert largest < (TABLE_DIFFERENCE if tiny.MODELS[name].gelu else LARGEST_DIFFERENCE)
+    allowed = TABLE_DIFFERENCE if tiny.MODELS[name].gelu else LARGEST_DIFFERENCE
+    assert largest < max(allowed, tiny.MODELS[name].difference)
 
 
 @pytest.mark.parametrize("name", NEWER)

@@ -14,7 +14,7 @@ import json
 import shutil
 from pathlib import Path
 
-from . import dense, encoders, first, hybrids, packed, second, third
+from . import dense, encoders, first, hybrids, mixed, packed, second, third
 from .base import TOKENIZERS, Tiny, decoder, normal, to_bf16, write_safetensors, write_sharded
 
 __all__ = [
@@ -40,6 +40,7 @@ _PLAIN: dict[str, Tiny] = {
     **dense.MODELS,
     **encoders.MODELS,
     **hybrids.MODELS,
+    **mixed.MODELS,
 }
 
 NAMES = tuple(_PLAIN)

@@ -123,6 +123,18 @@ class Tiny:
     """Whether transformers has its class and its tokenizer, without code that comes with a checkpoint."""
     folded: bool = False
     """Whether multipliers of the config go into the weights: an export has other weights, of equal effect."""
+    difference: float = 0.0
+    """How far a logit may be from transformers', where llama.cpp's own graphs of a model are as far apart."""
+    regrouped: bool = False
+    """Whether an export has the same values in other tensors: a matrix for each expert instead of a stack."""
+    quantized_from: str = "F32"
+    """The converter's file that its quantized goldens are made of: tensors that are never quantized keep its
+    type."""
+    alike: float = 0.995
+    """Cosine of what its F32 and its Q8_0 file compute. Where tokens choose experts, some of them choose
+    otherwise, and later ones look back at those: then it is asked of half the tokens."""
+    options: tuple[str, ...] = ()
+    """Options of llama.cpp's converter when its goldens are recorded."""
     newer: bool = False
     """Whether it needs a newer llama.cpp than `tests.llama` has; `tests.newer_llama` then judges it."""
 

@@ -39,6 +39,9 @@ ARRAYS = (
 
 def again(metadata: Metadata, architecture: str, directory: Path, **config: Any) -> Metadata:
     """Exported and loaded, with a config as an export has it."""
+    ids = {"bos_token_id": "bos", "eos_token_id": "eos", "pad_token_id": "padding"}
+    found = {hf: metadata.get(f"tokenizer.ggml.{name}_token_id") for hf, name in ids.items()}
+    config = {hf: token for hf, token in found.items() if token is not None} | config
     config = {"vocab_size": len(metadata["tokenizer.ggml.tokens"])} | config
     if "tokenizer.ggml.token_type_count" in metadata:
         config["type_vocab_size"] = metadata["tokenizer.ggml.token_type_count"]

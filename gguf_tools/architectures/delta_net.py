@@ -1,0 +1,59 @@
+"""Projections of gated delta nets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import ArchitectureError
+from ..source import Source
+from .config import HFConfig
+from .transforms import Transform
+from .views import Gathered, Joined
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["SplitDelta"]
+
+
+@dataclass(frozen=True)
+class SplitDelta(Transform):
+    """``in_proj_qkvz``, whose rows stand by key head ↔ query, key and value, and the gate, each by itself.
+
+    A key head has its rows of query and of key, and those of value and gate of the heads that share it.
+    """
+
+    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        (source,) = sources
+        mixed, gate = self._order(config)
+        rows = len(mixed) + len(gate)
+        if len(source.shape) != 2 or source.shape[0] != rows:
+            raise ArchitectureError(
+                "the fused projection has the wrong number of rows", found=source.shape, expected=rows
+            )
+        return [
+            Gathered(source, lambda row: mixed[row], (len(mixed), source.shape[1])),
+            Gathered(source, lambda row: gate[row], (len(gate), source.shape[1])),
+        ]
+
+    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        order = self._order(config)
+        found, expected = [source.shape[:1] for source in sources], [part.shape for part in order]
+        if found != expected:
+            raise ArchitectureError("the parts have the wrong number of rows", found=found, expected=expected)
+        back = np.argsort(np.concatenate(order))
+        both = Joined(list(sources), (len(back), sources[0].shape[-1]))
+        return [Gathered(both, lambda row: back[row])]
+
+    @staticmethod
+    def _order(config: HFConfig) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Which rows of HF's make up query, key and value, and which the gate."""
+        heads, key = config.integer("linear_num_key_heads"), config.integer("linear_key_head_dim")
+        value = config.integer("linear_num_value_heads") // heads * config.integer("linear_value_head_dim")
+        rows = np.arange(heads * 2 * (key + value)).reshape(heads, -1)  # by key head
+        parts = np.split(rows, [key, 2 * key, 2 * key + value], axis=1)
+        return np.concatenate([part.reshape(-1) for part in parts[:3]]), parts[3].reshape(-1)
