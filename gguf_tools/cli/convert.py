@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .console import common_options
+from .execution import Execution, execution_options
 from .quantizing import Wanted, epilog, quantizing_options
 from .report import run
 
@@ -29,17 +29,14 @@ from .report import run
     "Without it they are refused: loading a pickle can run code.",
 )
 @quantizing_options(default="Q4_K_M")
-@common_options
+@execution_options
 def command(
     src: str,
     dst: str,
     wanted: Wanted,
     pre: str | None,
     allow_pickle: bool,
-    threads: int | None,
-    force: bool,
-    quiet: bool,
-    as_json: bool,
+    how: Execution,
 ) -> None:
     """Convert the Hugging Face checkpoint in directory SRC to the GGUF file DST.
 
@@ -61,8 +58,6 @@ def command(
         action="converting",
         dry_run=wanted.dry_run,
         explain=wanted.explain,
-        threads=threads,
-        force=force,
-        quiet=quiet,
-        as_json=as_json,
+        split_max_size=wanted.split_max_size,
+        how=how,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .console import common_options
+from .execution import Execution, execution_options
 from .report import run
 
 
@@ -25,16 +25,13 @@ from .report import run
     "packed as OpenAI publishes them, and all else is bf16.",
 )
 @click.option("--dry-run", is_flag=True, help="Show the plan, with the exact output size; write nothing.")
-@common_options
+@execution_options
 def command(
     src: str,
     dst: str,
     dtype: str,
     dry_run: bool,
-    threads: int | None,
-    force: bool,
-    quiet: bool,
-    as_json: bool,
+    how: Execution,
 ) -> None:
     """Turn the GGUF file SRC into the Hugging Face checkpoint directory DST.
 
@@ -48,8 +45,5 @@ def command(
         dst,
         action="exporting",
         dry_run=dry_run,
-        threads=threads,
-        force=force,
-        quiet=quiet,
-        as_json=as_json,
+        how=how,
     )

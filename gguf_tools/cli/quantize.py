@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .console import common_options
+from .execution import Execution, execution_options
 from .quantizing import Wanted, epilog, quantizing_options
 from .report import run
 
@@ -19,15 +19,12 @@ from .report import run
 @click.argument("src", type=click.Path())
 @click.argument("dst", type=click.Path())
 @quantizing_options(default=None)
-@common_options
+@execution_options
 def command(
     src: str,
     dst: str,
     wanted: Wanted,
-    threads: int | None,
-    force: bool,
-    quiet: bool,
-    as_json: bool,
+    how: Execution,
 ) -> None:
     """Write the GGUF file SRC again as DST with its tensors in another type.
 
@@ -43,8 +40,6 @@ def command(
         action="quantizing",
         dry_run=wanted.dry_run,
         explain=wanted.explain,
-        threads=threads,
-        force=force,
-        quiet=quiet,
-        as_json=as_json,
+        split_max_size=wanted.split_max_size,
+        how=how,
     )

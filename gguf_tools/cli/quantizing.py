@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ..recipes import RECIPES, Overrides, combine, read_recipe_file
+from .parameters import to_bytes
 
 __all__ = ["Wanted", "epilog", "quantizing_options"]
 
@@ -25,6 +26,7 @@ class Wanted:
         overrides: what is wanted otherwise than the recipe says.
         dry_run: only show the plan.
         explain: tell for every tensor why it gets its type.
+        split_max_size: most bytes of tensor data in a file of the output, or None for one file.
     """
 
     recipe: str
@@ -32,6 +34,7 @@ class Wanted:
     overrides: Overrides
     dry_run: bool
     explain: bool
+    split_max_size: int | None
 
 
 def epilog(*examples: str) -> str:
@@ -71,6 +74,13 @@ def quantizing_options(default: str | None) -> Callable[[Callable[..., Any]], Ca
             help="Fail where rows do not divide into blocks, instead of taking another type.",
         ),
         click.option("--recipe", "file", metavar="FILE", help="A TOML file that says all this."),
+        click.option(
+            "--split-max-size",
+            metavar="SIZE",
+            callback=to_bytes,
+            help="Write shards DST-00001-of-00003.gguf of at most so much tensor data, such as 2G; each is "
+            "there as soon as it is complete.",
+        ),
         click.option("--explain", is_flag=True, help="Tell for every tensor why it gets its type."),
         click.option(
             "--dry-run", is_flag=True, help="Show the plan, with the exact output size; write nothing."
@@ -89,6 +99,7 @@ def quantizing_options(default: str | None) -> Callable[[Callable[..., Any]], Ca
             pure: bool,
             no_fallback: bool,
             file: str | None,
+            split_max_size: int | None,
             explain: bool,
             dry_run: bool,
             **others: Any,
@@ -105,7 +116,7 @@ def quantizing_options(default: str | None) -> Callable[[Callable[..., Any]], Ca
             name = recipe or named or default
             if name is None:
                 raise click.UsageError("Missing option '--type' / '-t'.")
-            wanted = Wanted(name, imatrix, overrides, dry_run, explain)
+            wanted = Wanted(name, imatrix, overrides, dry_run, explain, split_max_size)
             return command(*arguments, wanted=wanted, **others)
 
         for option in reversed(options):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .console import console, facts, number, print_json, printable, progress, seconds, size, table
@@ -12,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..conversion.plan import Plan, TypeShare
+    from .execution import Execution
 
 MAX_NAMES_SHOWN = 8
 """Tensor names listed after a fallback or drop; ``--json`` has all of them."""
@@ -23,29 +28,60 @@ def run(
     *,
     action: str,
     dry_run: bool,
-    threads: int | None,
-    force: bool,
-    quiet: bool,
-    as_json: bool,
+    how: Execution,
     explain: bool = False,
+    split_max_size: int | None = None,
 ) -> None:
     """Make the plan and carry it out, or with ``dry_run`` only show it."""
     started = time.monotonic()
     plan = make_plan()
+    if split_max_size is not None:
+        from ..conversion.sharding import split_plan
+
+        plan = split_plan(plan, destination, split_max_size)
     elapsed = None
     if not dry_run:
         from ..conversion.engine import execute
 
-        with progress(action, quiet=quiet or as_json) as report:
-            execute(plan, destination, threads=threads, force=force, progress=report)
+        with _ending_orderly(), progress(action, quiet=how.quiet or how.as_json) as report:
+            execute(
+                plan,
+                destination,
+                threads=how.threads,
+                force=how.force,
+                resume=how.resume,
+                max_memory=how.max_memory,
+                progress=report,
+            )
         elapsed = time.monotonic() - started
-    if as_json:
+    if how.as_json:
         print_json({**plan.to_dict(), "destination": destination, "written": not dry_run, "seconds": elapsed})
-    elif dry_run or explain or not quiet:
+    elif dry_run or explain or not how.quiet:
         out = console()
         if explain:
             _print_rules(out, plan)
         _print_plan(out, plan, destination, elapsed)
+
+
+@contextmanager
+def _ending_orderly() -> Iterator[None]:
+    """Let SIGTERM end as an error does, which takes back what was begun, instead of just stopping."""
+
+    def terminated(number: int, frame: object) -> None:
+        sys.exit(128 + number)
+
+    previous = signal.signal(signal.SIGTERM, terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _target(plan: Plan, destination: str) -> str:
+    if plan.is_directory or not plan.files[0].name:
+        return destination
+    first = os.path.join(os.path.dirname(destination), plan.files[0].name)
+    return first if len(plan.files) == 1 else f"{first} and {len(plan.files) - 1} more"
 
 
 def _print_plan(out: Console, plan: Plan, destination: str, elapsed: float | None) -> None:
@@ -53,7 +89,7 @@ def _print_plan(out: Console, plan: Plan, destination: str, elapsed: float | Non
     count = sum(1 for _ in plan.tensors())
     rows = {
         "from": plan.source,
-        "to": destination + ("  (dry run: nothing written)" if elapsed is None else ""),
+        "to": _target(plan, destination) + ("  (dry run: nothing written)" if elapsed is None else ""),
         "architecture": plan.architecture,
         "type": plan.recipe,
         "parameters": f"{number(plan.parameters)} in {count:,} tensors",

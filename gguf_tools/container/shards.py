@@ -9,23 +9,38 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..errors import FormatError
-from ..spec import DEFAULT_ALIGNMENT
+from ..spec import DEFAULT_ALIGNMENT, ValueType, align
 from .header import fills_file
+from .metadata import Metadata
 from .reader import GGUFFile, check_layout, is_split, open_one
-from .writer import ALIGNMENT_KEY
+from .writer import ALIGNMENT_KEY, alignment_of
 
 if TYPE_CHECKING:
     from .reader import Decoder, Tensor
 
-__all__ = ["SPLIT_KEYS", "check_member", "open_shard", "open_shards", "shard_name", "shard_paths"]
+__all__ = [
+    "MAX_SHARDS",
+    "SPLIT_KEYS",
+    "check_member",
+    "open_shard",
+    "open_shards",
+    "shard_groups",
+    "shard_metadata",
+    "shard_name",
+    "shard_paths",
+]
 
 SPLIT_KEYS: Final = ("split.no", "split.count", "split.tensors.count")
+
+MAX_SHARDS: Final = 65_535
+"""``split.count`` is a UINT16; the five digits of file names would allow a few more."""
 
 _NAME: Final = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.DOTALL)
 
@@ -42,6 +57,55 @@ class ShardName:
 def shard_name(stem: str, number: int, count: int) -> str:
     """The file name of shard ``number`` (from 1) of ``count``."""
     return f"{stem}-{number:05}-of-{count:05}.gguf"
+
+
+def shard_groups(
+    sizes: Sequence[int], alignment: int, *, max_size: int | None = None, max_tensors: int | None = None
+) -> list[list[int]]:
+    """Which tensors go into which shard, as llama.cpp's ``gguf-split`` decides it.
+
+    A shard ends before the tensor that would make it exceed the limit, counting padded tensor data and not
+    metadata. A tensor larger than the limit gets a shard of its own, where that tool gives up.
+
+    Args:
+        sizes: bytes of every tensor, in order.
+        alignment: of tensor data.
+        max_size: most bytes of tensor data in a shard.
+        max_tensors: most tensors in a shard, where ``max_size`` is None.
+
+    Returns:
+        Numbers of tensors, shard by shard; always at least one shard.
+    """
+    groups: list[list[int]] = [[]]
+    total = 0
+    for number, size in enumerate(sizes):
+        padded = align(size, alignment)
+        full = len(groups[-1]) == max_tensors if max_size is None else total + padded > max_size
+        if full and groups[-1]:
+            groups.append([])
+            total = 0
+        groups[-1].append(number)
+        total += padded
+    return groups
+
+
+def shard_metadata(model: Metadata, number: int, count: int, tensors: int) -> Metadata:
+    """The metadata of shard ``number`` (from 0) of ``count``, of a model with so many tensors in all.
+
+    The first has all of the model's; the others only say what they are, and the alignment where it is not
+    the usual one.
+    """
+    metadata = model.copy() if number == 0 else Metadata()
+    for key in SPLIT_KEYS:
+        if key in metadata:
+            del metadata[key]
+    alignment = alignment_of(model)
+    if number and alignment != DEFAULT_ALIGNMENT:
+        metadata.set(ALIGNMENT_KEY, alignment, ValueType.UINT32)
+    metadata.set("split.no", number, ValueType.UINT16)
+    metadata.set("split.tensors.count", tensors, ValueType.INT32)
+    metadata.set("split.count", count, ValueType.UINT16)
+    return metadata
 
 
 def parse_shard_name(name: str) -> ShardName | None:

@@ -90,6 +90,7 @@ def assemble_gguf(
         dropped=tuple(dropped),
         notes=(*notes, *gaps),
         inputs=tuple(inputs),
+        metadata=metadata,
     )
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ..container.metadata import Metadata
+
 __all__ = ["Plan", "PlannedFile", "PlannedTensor", "TypeShare", "type_shares"]
 
 
@@ -145,6 +147,7 @@ class Plan:
         dropped: what is left out (name, reason).
         notes: what the user should know, one sentence each.
         inputs: the open files all rows come from.
+        metadata: of a GGUF file, as its header has it.
     """
 
     kind: str
@@ -156,6 +159,7 @@ class Plan:
     dropped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     inputs: tuple[InputFile, ...] = ()
+    metadata: Metadata | None = None
 
     @property
     def is_directory(self) -> bool:

@@ -20,6 +20,7 @@ from .assemble import assemble_gguf, ggml_shape, model_facts
 from .engine import Progress, execute
 from .opening import open_decoding
 from .plan import Plan
+from .sharding import split_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +48,7 @@ def requantize(
     force: bool = False,
     resume: bool = False,
     max_memory: int | None = None,
+    split_max_size: int | None = None,
     progress: Progress | None = None,
 ) -> Plan:
     """Write the GGUF file ``src`` again as ``dst``, quantized by the recipe called ``type``.
@@ -61,6 +63,8 @@ def requantize(
         force: replace an existing file.
         resume: go on where an interrupted run stopped, see `engine.execute`.
         max_memory: bytes that work in flight may take.
+        split_max_size: most bytes of tensor data in a file; then the output is shards of that, named after
+            ``dst``, each there as soon as it is complete.
         progress: called with bytes done, bytes in all, and a tensor's name.
 
     Returns:
@@ -74,6 +78,8 @@ def requantize(
         OutputError: ``dst`` exists or cannot be written.
     """
     plan = plan_requantization(src, type=type, imatrix=imatrix, overrides=overrides)
+    if split_max_size is not None:
+        plan = split_plan(plan, dst, split_max_size)
     execute(plan, dst, threads=threads, force=force, resume=resume, max_memory=max_memory, progress=progress)
     return plan
 

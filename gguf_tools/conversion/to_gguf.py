@@ -13,6 +13,7 @@ from .assemble import assemble_gguf, ggml_shape, model_facts
 from .engine import Progress, execute
 from .packed import packed_file_type, packed_notes, packed_type
 from .plan import Plan
+from .sharding import split_plan
 
 __all__ = ["convert", "plan_conversion"]
 
@@ -30,6 +31,7 @@ def convert(
     force: bool = False,
     resume: bool = False,
     max_memory: int | None = None,
+    split_max_size: int | None = None,
     progress: Progress | None = None,
 ) -> Plan:
     """Convert a checkpoint directory to a GGUF file in one pass.
@@ -46,6 +48,8 @@ def convert(
         force: replace an existing file.
         resume: go on where an interrupted run stopped, see `engine.execute`.
         max_memory: bytes that work in flight may take.
+        split_max_size: most bytes of tensor data in a file; then the output is shards of that, named after
+            ``dst``, each there as soon as it is complete.
         progress: called with bytes done, bytes in all, and a tensor's name.
 
     Returns:
@@ -62,6 +66,8 @@ def convert(
     plan = plan_conversion(
         src, type=type, pre=pre, allow_pickle=allow_pickle, imatrix=imatrix, overrides=overrides
     )
+    if split_max_size is not None:
+        plan = split_plan(plan, dst, split_max_size)
     execute(plan, dst, threads=threads, force=force, resume=resume, max_memory=max_memory, progress=progress)
     return plan
 

@@ -19,24 +19,24 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ..container.metadata import Metadata
 from ..container.reader import GGUFFile, open_gguf
-from ..container.shards import SPLIT_KEYS, parse_shard_name, shard_name
-from ..container.writer import ALIGNMENT_KEY
+from ..container.shards import (
+    MAX_SHARDS,
+    SPLIT_KEYS,
+    parse_shard_name,
+    shard_groups,
+    shard_metadata,
+    shard_name,
+)
 from ..errors import FormatError, GGUFToolsError, OutputError
 from ..source import row_length
-from ..spec import DEFAULT_ALIGNMENT, ValueType, align
+from ..spec import ValueType
 from .outputs import OutputFile, Progress, lay_out, write_outputs
 
-if TYPE_CHECKING:
-    from ..container.reader import Tensor
-
 __all__ = ["MAX_SHARDS", "merge", "plan_merge", "plan_split", "split"]
-
-MAX_SHARDS: Final = 65_535
-"""``split.count`` is a UINT16; the five digits of file names would allow a few more."""
 
 _LAYER_NORM: Final = re.compile(r"blk\.\d+\.attn_norm\.weight")
 
@@ -103,8 +103,10 @@ def _plan_split(
     limit = max_tensors if max_size is None else max_size
     if limit is not None and limit < 1:
         raise GGUFToolsError("a file's limit must be positive", found=limit)
-    groups: list[list[Tensor]] = [[]] if empty_first else []
-    groups += _groups(list(file.tensors.values()), file.alignment, max_size, max_tensors)
+    tensors = list(file.tensors.values())
+    sizes = [tensor.nbytes or 0 for tensor in tensors]
+    groups: list[list[int]] = [[]] if empty_first else []
+    groups += shard_groups(sizes, file.alignment, max_size=max_size, max_tensors=max_tensors)
     if len(groups) > MAX_SHARDS:
         raise OutputError(
             "too many files; allow larger ones",
@@ -113,36 +115,13 @@ def _plan_split(
             expected=f"at most {MAX_SHARDS}",
         )
     base = _stem_of(file.path) if stem is None else Path(stem)
-    first = _without(file.metadata, SPLIT_KEYS)
-    others = Metadata()
-    if file.alignment != DEFAULT_ALIGNMENT:
-        others.set(ALIGNMENT_KEY, file.alignment, ValueType.UINT32)
     outputs = []
-    for number, tensors in enumerate(groups):
-        metadata = (others if number else first).copy()
-        metadata.set("split.no", number, ValueType.UINT16)
-        metadata.set("split.tensors.count", len(file.tensors), ValueType.INT32)
-        metadata.set("split.count", len(groups), ValueType.UINT16)
+    for number, group in enumerate(groups):
+        metadata = shard_metadata(file.metadata, number, len(groups), len(tensors))
         path = base.parent / shard_name(base.name, number + 1, len(groups))
-        outputs.append(lay_out(path, metadata, tensors, alignment=file.alignment))
+        members = [tensors[index] for index in group]
+        outputs.append(lay_out(path, metadata, members, alignment=file.alignment))
     return outputs
-
-
-def _groups(
-    tensors: Sequence[Tensor], alignment: int, max_size: int | None, max_tensors: int | None
-) -> list[list[Tensor]]:
-    """Tensors file by file; always at least one file."""
-    groups: list[list[Tensor]] = [[]]
-    size = 0
-    for tensor in tensors:
-        nbytes = align(tensor.nbytes or 0, alignment)
-        full = len(groups[-1]) == max_tensors if max_size is None else size + nbytes > max_size
-        if full and groups[-1]:
-            groups.append([])
-            size = 0
-        groups[-1].append(tensor)
-        size += nbytes
-    return groups
 
 
 def merge(
