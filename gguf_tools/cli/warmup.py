@@ -24,8 +24,8 @@ def command(types: tuple[str, ...], quiet: bool, as_json: bool) -> None:
     Every type is compiled when it is first used, which takes a few seconds, and kept for later
     processes. An image or a shared cache is best filled once, with this command.
     """
+    from ..jit import cache_directory
     from ..quants import warmup
-    from ..quants.jit import cache_directory
     from ..quants.table import MODULES, codec
 
     wanted = [codec(name).type for name in types] or list(MODULES)

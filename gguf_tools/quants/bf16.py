@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
-from .jit import kernel
 
 LAYOUT = np.dtype([("upper", "<u2")])
 

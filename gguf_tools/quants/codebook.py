@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from .jit import kernel
+from ..jit import kernel
 from .lanes import LANES
 from .tiles import PART, SIZE, STATE, WEIGHT, X
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import kernel
+from ..jit import kernel
 
 __all__ = ["BLOCK", "TILE", "magnitude", "ranges", "widest"]
 

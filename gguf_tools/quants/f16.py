@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .half import half_to_single, single_to_half
-from .jit import kernel
 
 LAYOUT = np.dtype([("value", "<f2")])
 

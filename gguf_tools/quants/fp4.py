@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from .jit import kernel
+from ..jit import kernel
 
 __all__ = ["VALUES", "levels"]
 

@@ -20,8 +20,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ..jit import inlined, kernel
 from .grids import GRIDS, levels, neighbours
-from .jit import inlined, kernel
 from .magnitudes import MAGNITUDE_FLOATS, ROOT, X
 
 __all__ = [

@@ -19,6 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ..jit import inlined, kernel
 from .grid_points import (
     ENTRY,
     ONE_SCALE,
@@ -33,7 +34,6 @@ from .grid_points import (
     put_distances,
     put_distances_at_steps,
 )
-from .jit import inlined, kernel
 from .lanes import MAGIC, level, scratch
 from .magnitudes import PRODUCT, WEIGHT, X
 

@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ..jit import kernel
 from .grids import grid
-from .jit import kernel
 
 __all__ = ["EVEN_SIGNS", "SIGNS", "put_four", "put_group", "put_shifted", "table", "word"]
 

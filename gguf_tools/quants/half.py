@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import kernel
+from ..jit import kernel
 
 __all__ = ["half_to_single", "single_from_bits", "single_to_half"]
 

@@ -26,12 +26,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .grid_points import points
 from .groups import put_shifted, table
 from .half import half_to_single, single_to_half
-from .jit import kernel
 from .lanes import LANES, nearest, scratch
 from .splits import (
     DOWN,

@@ -23,13 +23,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .grid_points import points
 from .grid_search import AGAIN_ALWAYS, room, search, step_factors
 from .groups import EVEN_SIGNS, put_group, table, word
 from .half import half_to_single, single_to_half
-from .jit import kernel
 from .lanes import LANES, scratch
 from .magnitudes import (
     WEIGHT,

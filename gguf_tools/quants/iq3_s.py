@@ -21,13 +21,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .grid_points import points
 from .grid_search import AGAIN_ALL, room, search, step_factors
 from .groups import SIGNS, put_four, table
 from .half import half_to_single, single_to_half
-from .jit import kernel
 from .magnitudes import move_signs, peak_of, scale_levels, sum_of_squares, weigh
 
 LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", 64), ("qh", "u1", 8), ("signs", "u1", 32), ("scales", "u1", 4)])

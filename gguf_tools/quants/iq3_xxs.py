@@ -23,13 +23,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .grid_points import points
 from .grid_search import AGAIN_MOVED, room, search, step_factors
 from .groups import EVEN_SIGNS, put_four, table, word
 from .half import half_to_single, single_to_half
-from .jit import kernel
 from .magnitudes import move_signs, peak_of, put_signs, scale_levels, sum_of_squares, weigh
 
 LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", 64), ("scales_and_signs", "<u4", 8)])

@@ -20,11 +20,11 @@ from typing import Final
 
 import numpy as np
 
+from ..jit import kernel
 from ..spec import GGMLType
 from .codebook import SCALE, SCRATCH, VALUES, levels, search, weigh_by_square
 from .codec import Codec
 from .half import half_to_single, single_to_half
-from .jit import kernel
 from .lanes import LANES, nearest, scratch
 from .tiles import SIZE, load, load_weights, spread_of_blocks, weigh
 

@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from .jit import kernel
+from ..jit import kernel
 
 __all__ = ["CHUNK", "LANES", "MAGIC", "level", "nearest", "scratch"]
 

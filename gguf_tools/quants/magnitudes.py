@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from .jit import kernel
+from ..jit import kernel
 from .lanes import nearest
 
 __all__ = [

@@ -15,11 +15,11 @@ from typing import Final
 
 import numpy as np
 
+from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .extremes import magnitude
 from .fp4 import VALUES, levels
-from .jit import kernel
 
 LAYOUT = np.dtype([("e", "u1"), ("qs", "u1", 16)])
 

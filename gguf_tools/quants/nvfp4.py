@@ -17,11 +17,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .extremes import magnitude
 from .fp4 import VALUES, levels
-from .jit import kernel
 
 LAYOUT = np.dtype([("d", "u1", 4), ("qs", "u1", 32)])
 

@@ -15,10 +15,10 @@ from typing import Final
 
 import numpy as np
 
+from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .half import half_to_single, single_to_half
-from .jit import kernel
 
 LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", 16)])
 

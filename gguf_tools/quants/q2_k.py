@@ -20,10 +20,10 @@ from typing import Final
 
 import numpy as np
 
+from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .half import half_to_single, single_to_half
-from .jit import kernel
 from .lanes import LANES, scratch
 from .positive_scales import BATCH, FIT_SCRATCH, fit_scales, fitted
 from .scale_min import (

@@ -27,10 +27,10 @@ from typing import Final
 
 import numpy as np
 
+from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .half import half_to_single, single_to_half
-from .jit import kernel
 from .lanes import LANES, MAGIC, level, nearest, scratch
 from .symmetric import EMPTY, FOUND, SCALE, SCRATCH, STEP, collect, search, step_factors
 from .tiles import STATE, THIRD, WEIGHT, X, load, load_weights, spread_of_blocks, weigh

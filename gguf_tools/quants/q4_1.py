@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .extremes import TILE, ranges
 from .half import half_to_single, single_to_half
-from .jit import kernel
 from .lanes import LANES, scratch
 from .scale_min import FOUND, LOW, SCALE, SCRATCH, levels_found, search_rows, step_factors
 from .tiles import spread_of_rows

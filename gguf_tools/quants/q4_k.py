@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
-from .jit import kernel
 from .lanes import scratch
 from .positive_scales import BATCH, FIT_SCRATCH
 from .scale_min import FOUND, SCRATCH, step_factors

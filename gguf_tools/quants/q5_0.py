@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .extremes import BLOCK, TILE, widest
 from .half import half_to_single, single_to_half
-from .jit import kernel
 from .lanes import LANES, MAGIC, scratch
 from .symmetric import SCALE, SCRATCH, levels_found, search_rows, step_factors
 from .tiles import spread_of_rows

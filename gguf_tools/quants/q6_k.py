@@ -23,10 +23,10 @@ from typing import Final
 
 import numpy as np
 
+from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .half import half_to_single, single_to_half
-from .jit import kernel
 from .lanes import LANES, MAGIC, level, nearest, scratch
 from .symmetric import EMPTY, SCALE, SCRATCH, STEP, search, step_factors, weigh_by_square
 from .tiles import load, load_weights

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .extremes import BLOCK, TILE, widest
 from .half import half_to_single, single_to_half
-from .jit import kernel
 
 LAYOUT = np.dtype([("d", "<f2"), ("qs", "i1", 32)])
 

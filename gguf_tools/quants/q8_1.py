@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .half import half_to_single
-from .jit import kernel
 
 LAYOUT = np.dtype([("d", "<f2"), ("s", "<f2"), ("qs", "i1", 32)])
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .half import single_from_bits
-from .jit import kernel
 
 LAYOUT = np.dtype([("d", "<f4"), ("qs", "i1", 256), ("bsums", "<i2", 16)])
 

@@ -18,8 +18,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ..jit import kernel
 from .half import half_to_single, single_to_half
-from .jit import kernel
 from .lanes import LANES, MAGIC, level, nearest
 from .tiles import PART, SIZE, STATE, THIRD, WEIGHT, X, load, load_weights, put_spreads, weigh
 

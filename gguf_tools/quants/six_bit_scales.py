@@ -19,8 +19,8 @@ from typing import Final
 
 import numpy as np
 
+from ..jit import kernel
 from .half import half_to_single, single_to_half
-from .jit import kernel
 from .lanes import LANES
 from .positive_scales import fit_scales, fitted
 from .scale_min import collect, refit, round_scales, search, weigh_by_mean

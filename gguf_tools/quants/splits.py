@@ -15,8 +15,8 @@ from typing import Final
 
 import numpy as np
 
+from ..jit import kernel
 from .grid_points import nearest_of_eight
-from .jit import kernel
 from .lanes import CHUNK, LANES
 from .tiles import SIZE, STATE, THIRD, WEIGHT, X
 

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from .jit import kernel
+from ..jit import kernel
 from .lanes import LANES, MAGIC, level
 from .tiles import PART, SIZE, STATE, THIRD, WEIGHT, X, load, load_weights, put_spreads, weigh
 

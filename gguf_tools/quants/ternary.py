@@ -9,9 +9,9 @@ from typing import Final
 
 import numpy as np
 
+from ..jit import kernel
 from .extremes import magnitude
 from .half import single_to_half
-from .jit import kernel
 
 __all__ = ["ELEMENTS", "trits"]
 

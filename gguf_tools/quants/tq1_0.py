@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .half import half_to_single
-from .jit import kernel
 from .ternary import ELEMENTS, trits
 
 LAYOUT = np.dtype([("qs", "u1", 48), ("qh", "u1", 4), ("d", "<f2")])

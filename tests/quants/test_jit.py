@@ -43,7 +43,7 @@ def copy_of_the_package(folder: Path) -> Path:
 
 ENCODE = """
 import json, numpy as np, gguf_tools.quants as q
-from gguf_tools.quants.jit import cache_directory
+from gguf_tools.jit import cache_directory
 data = q.quantize(np.linspace(-1, 1, 32, dtype=np.float32), "Q4_0")
 print(json.dumps([data.tolist(), str(cache_directory()), len(list(cache_directory().rglob("*.nbc")))]))
 """
