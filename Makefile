@@ -34,7 +34,7 @@ test: $(VENV)/.installed  ## Unit, contract, golden and end-to-end tests
 	$(BIN)/python -m pytest -n auto -m 'not parity'
 
 test-parity: $(PARITY)/.installed  ## Logits, tokenizers and exported checkpoints against torch + transformers
-	$(PARITY)/bin/python -m pytest -m parity
+	$(PARITY)/bin/python -m pytest -n auto -m parity
 
 lint: $(VENV)/.installed  ## Style
 	$(BIN)/ruff check .
