@@ -30,6 +30,10 @@ UNREGISTERED = {
 }
 
 
+DECIDED_LATER = {"NomicBertModel"}
+"""Whose architecture the converter decides when it has read more than the class."""
+
+
 def test_classes_are_registered_for_the_same_architecture() -> None:
     command = [sys.executable, "-c", LISTING, str(oracles.llama_cpp())]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -40,5 +44,5 @@ def test_classes_are_registered_for_the_same_architecture() -> None:
         for name in family.hf_classes:
             ours.setdefault(name, set()).add(family.name)
     assert set(ours) - set(known) == UNREGISTERED
-    astray = {name: found for name, found in ours.items() if name in known and known[name] not in found}
-    assert astray == {}
+    compared = set(ours) - UNREGISTERED - DECIDED_LATER
+    assert [name for name in compared if known[name] not in ours[name]] == []
