@@ -14,6 +14,7 @@ from tests.hostile.case import Case, Refused, judge
 from tests.hostile.gguf_files import CASES as GGUF_CASES
 from tests.hostile.registry import CASES, by_class
 from tests.hostile.split_files import CASES as SPLIT_CASES
+from tests.hostile.truncations import FILES, truncations
 
 LEAST_VARIANTS = 3
 
@@ -47,6 +48,16 @@ def test_what_becomes_of_it(case: Case, tmp_path: Path) -> None:
 def test_verify_finds_what_opening_refuses(case: Case, tmp_path: Path) -> None:
     if isinstance(case.outcome, Refused):
         assert any(finding.severity == "error" for finding in verify(case.make(tmp_path)))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_truncation(name: str, tmp_path: Path) -> None:
+    data, use, _, _ = FILES[name]
+    whole = tmp_path / "whole.bin"
+    whole.write_bytes(data)
+    use(whole)
+    problems = {case.name: judge(case, case.make(tmp_path)) for case in truncations(name)}
+    assert {cut: problem for cut, problem in problems.items() if problem} == {}
 
 
 def test_every_class_has_several_variants() -> None:
