@@ -190,7 +190,7 @@ def _files_of(directory: Path) -> dict[str, set[str] | None]:
     except OSError as error:
         raise CheckpointError(f"cannot list the directory: {error.strerror}", path=directory) from error
     if INDEX_NAME in present:
-        return dict(_weight_map(directory))
+        return dict(_weight_map(directory, present))
     shards = [name for name in present if _SHARD.fullmatch(name)]
     if shards:
         _check_complete(directory, shards)
@@ -207,7 +207,7 @@ def _config(directory: Path) -> dict[str, Any]:
     return parse_object(data, os.fspath(directory / CONFIG_NAME), strict=False)
 
 
-def _weight_map(directory: Path) -> dict[str, set[str]]:
+def _weight_map(directory: Path, present: Sequence[str]) -> dict[str, set[str]]:
     """The index turned around: file name → tensors. All files it names exist.
 
     Raises:
@@ -237,7 +237,9 @@ def _weight_map(directory: Path) -> dict[str, set[str]]:
                 expected="the plain name of a .safetensors file beside it",
             )
         files.setdefault(name, set()).add(tensor)
-    missing = sorted(name for name in files if not os.path.exists(directory / name))
+    # One listing instead of a look at each: a hostile index may name a hundred thousand files.
+    listed = files.keys() & set(present)
+    missing = sorted(files.keys() - {name for name in listed if os.path.exists(directory / name)})
     if missing:
         raise CheckpointError(f"the index names {_listed('file', missing)} that do not exist", path=path)
     return files

@@ -51,12 +51,15 @@ class Case:
         make: puts it into an empty directory and returns what is to be opened.
         use: opens it, and looks at everything that can be had without paying for weights.
         outcome: what must come of that.
+        honest: why it may take more than a hostile file: it costs what a sound file of its size costs, whose
+            last entry could as well be the first one that is wrong.
     """
 
     name: str
     make: Callable[[Path], Path]
     use: Callable[[Path], Any]
     outcome: Outcome
+    honest: str = ""
 
     @property
     def number(self) -> int:

@@ -47,9 +47,11 @@ def _indexed(index: bytes, prepare: Callable[[Path], Any] = lambda folder: None)
     return make
 
 
-def _index(name: str, weight_map: Any, message: str, prepare: Any = lambda folder: None) -> Case:
+def _index(
+    name: str, weight_map: Any, message: str, prepare: Any = lambda folder: None, honest: str = ""
+) -> Case:
     make = _indexed(b.index(weight_map), prepare)
-    return Case(f"38 {name}", make, _open, Refused(CheckpointError, message))
+    return Case(f"38 {name}", make, _open, Refused(CheckpointError, message), honest)
 
 
 def _raw(name: str, data: bytes, message: str) -> Case:
@@ -68,14 +70,22 @@ def _linked_index(folder: Path) -> None:
 
 _UNUSABLE = (
     *("../secret.safetensors", "/etc/passwd", "/dev/zero", "a/../../secret.safetensors", "sub/x.safetensors"),
-    *("..\\secret.safetensors", "C:x.safetensors", "x.bin", "", ".", ".hidden.safetensors", "a\0.safetensors"),
+    *(
+        "..\\secret.safetensors",
+        "C:x.safetensors",
+        "x.bin",
+        "",
+        ".",
+        ".hidden.safetensors",
+        "a\0.safetensors",
+    ),
 )
 
 _INDEXES = (
     *(_index(f"file name {name!r}", _MAP | {"y": name}, "the index names a file it must not") for name in _UNUSABLE),
     *(_index(f"file name {name!r}", _MAP | {"y": name}, "the index names a file it must not") for name in (None, 7, [_TWO], {})),
     _index("file missing", _MAP | {"z": "gone.safetensors"}, r"names 1 file \('gone.safetensors'\) that do not exist"),
-    _index("100,000 files missing", {str(i): f"{i}.safetensors" for i in range(100_000)}, "more than 200 files"),
+    _index("100,000 files missing", {str(i): f"{i}.safetensors" for i in range(100_000)}, "more than 200 files", honest="as many entries as the index of DeepSeek-V3 has"),
     _index("tensor elsewhere than stated", {"x": _TWO, "y": _ONE}, r"puts 1 tensor \('x'\) into this file|puts 1 tensor"),
     _index("tensor that no file has", _MAP | {"z": _TWO}, r"puts 1 tensor \('z'\) into this file"),
     _index("tensor left out", {"x": _ONE, "w": _TWO}, r"puts 1 tensor \('w'\)"),
@@ -136,15 +146,30 @@ def _plan(path: Path) -> list[str]:
     return [tensor.name for file in plan.files for tensor in file.tensors]
 
 
-def _config(name: str, config: bytes | dict[str, Any] | None, message: str, kind: Any = CheckpointError) -> Case:
-    return Case(f"39 {name}", _with_config(config), _plan, Refused(kind, message))
+def _config(
+    name: str,
+    config: bytes | dict[str, Any] | None,
+    message: str,
+    kind: Any = CheckpointError,
+    honest: str = "",
+) -> Case:
+    return Case(f"39 {name}", _with_config(config), _plan, Refused(kind, message), honest)
 
 
-def _taken(name: str, config: dict[str, Any]) -> Case:
-    return Case(f"39 {name}", _with_config(config), _plan, Taken(lambda names: "token_embd.weight" in names))
+def _taken(name: str, config: dict[str, Any], honest: str = "") -> Case:
+    outcome = Taken(lambda names: "token_embd.weight" in names)
+    return Case(f"39 {name}", _with_config(config), _plan, outcome, honest)
 
 
-_SIZES = ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "vocab_size", "max_position_embeddings")
+_SIZES = (
+    "num_hidden_layers",
+    "hidden_size",
+    "intermediate_size",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "vocab_size",
+    "max_position_embeddings",
+)
 _WRONG: tuple[Any, ...] = (0, -1, "8", 2.5, True, [8], {"a": 1}, 1 << 70)
 
 _BOMB = {"auto_map": {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}}
@@ -182,9 +207,9 @@ _CONFIGS = (
     *(_config(f"{key} {value!r}", {key: value}, key, ArchitectureError) for key in ("rms_norm_eps", "rope_theta") for value in (0, -1.0, "1e-5", float("nan"), float("inf"), True, 1e-60, [])),
     *(_config(f"rope_scaling {value!r}", {"rope_scaling": value}, "rope", _ANY) for value in (7, [], "linear", {"type": "nonesuch", "factor": 2}, {"rope_type": "linear", "factor": "x"}, {"rope_type": "llama3", "factor": -1})),
     _config("4,000,000,000 layers", {"num_hidden_layers": 4_000_000_000}, "num_hidden_layers", _ANY),
-    _config("more layers than there are tensors for", {"num_hidden_layers": 500}, "tensors missing", ArchitectureError),
+    _config("more layers than there are tensors for", {"num_hidden_layers": 500}, "tensors missing", ArchitectureError, "500 layers are planned, which is less than is allowed"),
     _taken("a name that looks like a path", {"_name_or_path": "../../etc/passwd"}),
-    _taken("a million keys nobody asked for", {f"k{i}": 0 for i in range(100_000)}),
+    _taken("100,000 keys nobody asked for", {f"k{i}": 0 for i in range(100_000)}, "a whole plan of a sound model, beside 2 MB of JSON"),
     Case("39 auto_map", _evil, _unmarked, Taken(bool)),
 )  # fmt: skip
 

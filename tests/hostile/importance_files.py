@@ -16,7 +16,9 @@ from tests.hostile.case import Case, Outcome, Refused, Taken, one_file
 __all__ = ["CASES"]
 
 
-def entry(name: bytes = b"b", calls: int = 1, values: tuple[float, ...] = (1.0,), count: int | None = None) -> bytes:
+def entry(
+    name: bytes = b"b", calls: int = 1, values: tuple[float, ...] = (1.0,), count: int | None = None
+) -> bytes:
     """An entry of the old format; ``count`` may lie."""
     head = struct.pack("<i", len(name)) + name
     return head + struct.pack("<ii", calls, len(values) if count is None else count) + b.floats(*values)

@@ -57,7 +57,7 @@ def _plan_export(path: Path) -> None:
 
 def _metadata(path: Path) -> dict[str, Any]:
     with open_gguf(path) as file:
-        return {key: value for key, value in file.metadata.items()} | {"": file.metadata.to_bytes()}
+        return dict(file.metadata.items()) | {"": file.metadata.to_bytes()}
 
 
 def case(

@@ -126,6 +126,11 @@ def read_safetensors(path: Path) -> None:
 
 
 CASES = tuple(
-    Case(name, one_file(make, "hostile.safetensors"), read_safetensors, Refused(CheckpointError, rf"^\S*hostile\.safetensors: .*{message}"))
+    Case(
+        name,
+        one_file(make, "hostile.safetensors"),
+        read_safetensors,
+        Refused(CheckpointError, rf"^\S*hostile\.safetensors: .*{message}"),
+    )
     for name, (make, message) in _REFUSED.items()
 )

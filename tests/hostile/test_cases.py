@@ -19,7 +19,7 @@ from tests.hostile.truncations import FILES, truncations
 LEAST_VARIANTS = 3
 
 WATCHDOG = 60
-"""Seconds after which a case counts as hanging: ``make torture`` measures, a busy machine must not fail here."""
+"""Seconds after which a case counts as hanging; what is measured is measured by ``make torture``."""
 
 
 class HangsError(BaseException):

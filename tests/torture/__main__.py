@@ -1,6 +1,6 @@
 """``make torture``: what the package withstands, as tables; the exit code tells whether it withstood all.
 
-    python -m tests.torture [--part files|blocks|determinism|kills] [--kills N]
+python -m tests.torture [--part files|blocks|determinism|kills] [--kills N]
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from tests.torture.report import show
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.torture", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.torture", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("--part", choices=["files", "blocks", "determinism", "kills"], help="only this one")
     parser.add_argument("--kills", type=int, default=25, help="conversions to kill again and again")
     options = parser.parse_args()

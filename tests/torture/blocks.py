@@ -74,6 +74,8 @@ def _different(data: NDArray[np.uint8], type_: GGMLType) -> int:
     guarded = buffer[GUARD : GUARD + data.size].reshape(data.shape)
     guarded[:] = data
     ours = quants.dequantize(guarded, type_, shape)
-    expected = quants.dequantize(data, type_, shape) if type_ in NOT_IN_GGML else ggml.decode(data, type_, shape)
+    expected = (
+        quants.dequantize(data, type_, shape) if type_ in NOT_IN_GGML else ggml.decode(data, type_, shape)
+    )
     touched = (buffer[:GUARD] != 0xA5).any() or (buffer[-GUARD:] != 0xA5).any() or (guarded != data).any()
     return len(data) if touched else int((ours.view(np.uint32) != expected.view(np.uint32)).any(1).sum())

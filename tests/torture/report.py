@@ -10,11 +10,12 @@ __all__ = ["Row", "show"]
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table; ``problems`` are sentences, of which there should be none."""
+    """A line of a table; ``problems`` are sentences, of which there should be none; ``notes`` are others."""
 
     title: str
     cells: dict[str, str]
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def show(heading: str, rows: Iterable[Row]) -> list[str]:
@@ -25,6 +26,8 @@ def show(heading: str, rows: Iterable[Row]) -> list[str]:
             print(f"\n{heading:<46}" + "".join(f"{title:>14}" for title in row.cells), flush=True)
         print(f"{row.title:<46}" + "".join(f"{cell:>14}" for cell in row.cells.values()), flush=True)
         problems += row.problems
+        for note in row.notes:
+            print(f"  ({note})", flush=True)
     for problem in problems:
         print(f"  ! {problem}", flush=True)
     return problems

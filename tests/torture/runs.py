@@ -32,7 +32,9 @@ def determinism(recipes: tuple[str, ...] = RECIPES) -> Iterator[Row]:
             for threads in THREADS:
                 for elements in CHUNKS:
                     path = Path(folder) / f"{threads}-{elements}.gguf"
-                    engine.execute(plan_of(some_tensors(), recipe), path, threads=threads, chunk_elements=elements)
+                    engine.execute(
+                        plan_of(some_tensors(), recipe), path, threads=threads, chunk_elements=elements
+                    )
                     digests.add(_digest(path))
         yield Row(
             recipe,
@@ -57,5 +59,9 @@ def kills(conversions: int) -> Iterator[Row]:
             leftovers += len(list(inside.iterdir())) - 1
     problems = [f"{different} of {conversions} files differ"] if different else []
     problems += [f"{leftovers} files are left over"] if leftovers else []
-    cells = {"kills survived": f"{survived:,}", "bytes compared": f"{compared:,}", "differing": str(different)}
+    cells = {
+        "kills survived": f"{survived:,}",
+        "bytes compared": f"{compared:,}",
+        "differing": str(different),
+    }
     yield Row(f"{conversions} conversions", cells, problems)
