@@ -29,7 +29,7 @@ class _Gating:
         function = config.find("scoring_func")
         if function is None:
             return
-        if function not in _GATING:
+        if not isinstance(function, str) or function not in _GATING:
             raise ArchitectureError(
                 "a router that llama.cpp does not know",
                 path="config.json",

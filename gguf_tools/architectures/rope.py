@@ -151,7 +151,8 @@ class PartialRotary:
     whole: bool = False
 
     def forward(self, config: HFConfig) -> Iterator[Entry]:
-        share = float(config.find(*self.hf) or config.number(*self.hf))
+        config.number(*self.hf)  # refuses what is no number; rounded to float32 it would make other sizes
+        share = float(config.find(*self.hf))
         width, heads = config.integer("hidden_size"), config.integer("num_attention_heads")
         size = head_size(config)
         yield (
