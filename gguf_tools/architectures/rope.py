@@ -219,7 +219,7 @@ def longrope_scale(config: HFConfig) -> float | None:
     if _kind(rope, _LONGROPE) not in _LONGROPE or not rope.get("long_factor"):
         return None
     longest = config.integer("max_position_embeddings")
-    original = config.integer("original_max_position_embeddings")
+    original = config.integer("original_max_position_embeddings", least=2)  # its logarithm is divided by
     ratio = longest / original
     return rounded(math.sqrt(1 + math.log(ratio) / math.log(original)) if ratio > 1 else 1.0)
 

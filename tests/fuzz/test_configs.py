@@ -16,7 +16,7 @@ from tests.architectures.sources import checkpoint
 from tests.fuzz.targets import fuzz_config
 
 WRONG: tuple[Any, ...] = (
-    *(None, True, -1, 0, 3, 1 << 31, 1 << 70, 1.5, -0.0, float("nan"), float("inf"), 1e300),
+    *(None, True, -1, 0, 1, 3, 1 << 31, 1 << 70, 1.5, -0.0, float("nan"), float("inf"), 1e300),
     *("", "x", "\ud800", [], [None], [[1]], [-1, 0], ["x", "y"], {}, {"x": 1}, {"0": []}),
     {"type": "x", "rope_type": [], "factor": {}},
 )
@@ -64,6 +64,7 @@ def test_a_wrong_value_anywhere_in_a_config(name: str) -> None:
         ("stablelm", "partial_rotary_factor", float("nan")),
         ("stablelm", "partial_rotary_factor", float("inf")),
         ("phi2", "partial_rotary_factor", [0.5]),
+        ("phi-longrope", "original_max_position_embeddings", 1),
     ],
 )
 def test_what_fuzzing_found(name: str, key: str, value: Any) -> None:
