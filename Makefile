@@ -3,12 +3,14 @@
 PYTHON ?= python3
 VENV   := .venv
 PARITY := .venv-parity
+FUZZ   := .venv-fuzz
 BIN    := $(VENV)/bin
 MODEL  ?= fixtures/demo
 TYPE   ?= Q4_K_M
 PROMPT ?=
+SECONDS ?= 60
 
-.PHONY: help demo test test-parity lint types bench goldens clean
+.PHONY: help demo test test-parity torture fuzz lint types bench goldens clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -27,6 +29,12 @@ $(PARITY)/.installed: pyproject.toml
 	$(PARITY)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev,parity]'
 	@touch $@
 
+$(FUZZ)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(FUZZ)
+	$(FUZZ)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(FUZZ)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev,fuzz]'
+	@touch $@
+
 demo: $(VENV)/.installed  ## Convert MODEL (default: the one in fixtures/) to TYPE, inspect it, run it in llama.cpp
 	$(BIN)/python -m tests.demo --model '$(MODEL)' --type '$(TYPE)' --prompt '$(PROMPT)'
 
@@ -35,6 +43,12 @@ test: $(VENV)/.installed  ## Unit, contract, golden and end-to-end tests
 
 test-parity: $(PARITY)/.installed  ## Logits, tokenizers and exported checkpoints against torch + transformers
 	$(PARITY)/bin/python -m pytest -n auto -m parity
+
+torture: $(VENV)/.installed  ## Hostile files, arbitrary blocks, determinism, kill -9: measured and counted
+	$(BIN)/python -m tests.torture
+
+fuzz: $(FUZZ)/.installed  ## Coverage-guided fuzzing of every reader, SECONDS (default 60) each
+	$(FUZZ)/bin/python -m tests.fuzz --seconds $(SECONDS)
 
 lint: $(VENV)/.installed  ## Style
 	$(BIN)/ruff check .
@@ -50,4 +64,4 @@ goldens: $(PARITY)/.installed  ## Record again what llama.cpp's own converter an
 	$(PARITY)/bin/python -m tests.goldens.record
 
 clean:  ## Remove the environments and caches
-	rm -rf $(VENV) $(PARITY) build dist demo-out .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) $(PARITY) $(FUZZ) fuzz-findings build dist demo-out .pytest_cache .mypy_cache .ruff_cache *.egg-info

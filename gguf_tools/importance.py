@@ -38,6 +38,9 @@ __all__ = ["Entry", "ImportanceMatrix", "load_importance"]
 
 _MAX_ENTRIES: Final = 1 << 20
 _MAX_NAME: Final = 1 << 10
+_MAX_DATASET: Final = 1 << 16
+_MAX_VALUES: Final = 1 << 28
+"""Bytes of one entry's values. The widest real ones, of 384 experts of 7168 columns, take 11 MB."""
 _SUMS: Final = ".in_sum2"
 _COUNTS: Final = ".counts"
 
@@ -135,7 +138,9 @@ def _from_gguf(file: GGUFFile) -> ImportanceMatrix:
                 )
         values = stored.dequantize()
         seen = np.rint(counts[name].dequantize().reshape(-1)).astype(np.float32)
-        if seen.size == 0 or values.size % seen.size:
+        if not np.isfinite(seen).all():
+            raise FormatError("a count is not a finite number", path=path, tensor=name)
+        if values.size == 0 or seen.size == 0 or values.size % seen.size:
             raise FormatError(
                 "the counts do not fit the sums",
                 path=path,
@@ -159,43 +164,59 @@ def _from_gguf(file: GGUFFile) -> ImportanceMatrix:
 
 
 def _from_binary(file: InputFile) -> ImportanceMatrix:
-    data = file.read(0, file.size).tobytes()
-    position = 0
-
-    def number() -> int:
-        nonlocal position
-        if position + 4 > len(data):
-            raise FormatError("is cut off", path=file.path, offset=position)
-        value: int = struct.unpack_from("<i", data, position)[0]
-        position += 4
-        return value
-
-    def take(count: int, most: int, what: str) -> bytes:
-        nonlocal position
-        if not 0 <= count <= min(most, len(data) - position):
-            raise FormatError(
-                f"is not an importance matrix, or cut off: {what}",
-                path=file.path,
-                offset=position,
-                found=count,
-                expected=f"at most {min(most, len(data) - position)}",
-            )
-        position += count
-        return data[position - count : position]
-
-    count = number()
+    reader = _Binary(file)
+    count = reader.number()
     if not 0 < count <= _MAX_ENTRIES:
         raise FormatError("is not an importance matrix: number of entries", path=file.path, found=count)
-    entries = {}
+    entries: dict[str, Entry] = {}
     for _ in range(count):
-        name = take(number(), _MAX_NAME, "length of a name").decode("utf-8", "surrogateescape")
-        calls = number()
-        values = np.frombuffer(take(4 * number(), len(data), "number of values"), "<f4").astype(np.float32)
+        name = reader.take(reader.number(), _MAX_NAME, "length of a name").decode("utf-8", "surrogateescape")
+        calls = reader.number()
+        data = reader.take(4 * reader.number(), _MAX_VALUES, "number of values")
+        values = np.frombuffer(data, "<f4").astype(np.float32)
         if "\0" in name or not values.size:
-            raise FormatError("an entry is unusable", path=file.path, offset=position, tensor=name)
+            raise FormatError("an entry is unusable", path=file.path, offset=reader.position, tensor=name)
+        if name in entries:
+            raise FormatError("an entry occurs twice", path=file.path, offset=reader.position, tensor=name)
         entries[name] = Entry(values / np.float32(calls) if calls > 0 else values)
-    chunks = number() if position < len(data) else 0
+    chunks = 0 if reader.at_end else reader.number()
     datasets: tuple[str, ...] = ()
-    if position < len(data):
-        datasets = (take(number(), len(data), "length of the dataset's name").decode("utf-8", "replace"),)
+    if not reader.at_end:
+        text = reader.take(reader.number(), _MAX_DATASET, "length of the dataset's name")
+        datasets = (text.decode("utf-8", "replace"),)
     return ImportanceMatrix(file.path, entries, datasets, max(chunks, 0))
+
+
+class _Binary:
+    """A file of the old format, read piece by piece: what it claims to hold is never taken on trust."""
+
+    def __init__(self, file: InputFile) -> None:
+        self._file = file
+        self.position = 0
+
+    @property
+    def at_end(self) -> bool:
+        return self.position >= self._file.size
+
+    def number(self) -> int:
+        if self.position + 4 > self._file.size:
+            raise FormatError("is cut off", path=self._file.path, offset=self.position)
+        value: int = struct.unpack("<i", self._next(4))[0]
+        return value
+
+    def take(self, count: int, most: int, what: str) -> bytes:
+        most = min(most, self._file.size - self.position)
+        if not 0 <= count <= most:
+            raise FormatError(
+                f"is not an importance matrix, or cut off: {what}",
+                path=self._file.path,
+                offset=self.position,
+                found=count,
+                expected=f"at most {most}",
+            )
+        return self._next(count)
+
+    def _next(self, count: int) -> bytes:
+        data = self._file.read(self.position, count).tobytes()
+        self.position += count
+        return data

@@ -37,6 +37,10 @@ MAX_ARRAY_DEPTH: Final = 8
 MAX_ELEMENTS: Final = (1 << 63) - 1
 """ggml counts elements in an int64."""
 
+MAX_BESIDE_ZERO: Final = (1 << 32) - 1
+"""Product of the other dimensions of a tensor without elements. No data bounds it: rows of no bytes would be
+counted through for years, and numpy refuses shapes whose product overflows though it is multiplied by 0."""
+
 
 class ValueType(IntEnum):
     """Types of metadata values."""

@@ -170,7 +170,8 @@ class PartialRotary:
     whole: bool = False
 
     def forward(self, config: HFConfig) -> Iterator[Entry]:
-        share = float(config.find(*self.hf) or config.number(*self.hf))
+        config.number(*self.hf)  # refuses what is no number; rounded to float32 it would make other sizes
+        share = float(config.find(*self.hf))
         width, heads = config.integer("hidden_size"), config.integer("num_attention_heads")
         size = head_size(config)
         yield (
@@ -239,7 +240,7 @@ def longrope_scale(config: HFConfig) -> float | None:
     if _kind(rope, _LONGROPE) not in _LONGROPE or not rope.get("long_factor"):
         return None
     longest = config.integer("max_position_embeddings")
-    original = config.integer("original_max_position_embeddings")
+    original = config.integer("original_max_position_embeddings", least=2)  # its logarithm is divided by
     ratio = longest / original
     return rounded(math.sqrt(1 + math.log(ratio) / math.log(original)) if ratio > 1 else 1.0)
 

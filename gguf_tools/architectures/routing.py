@@ -32,7 +32,7 @@ class Gating:
         if function is None:
             return
         known = GATING | {alias: GATING[name] for alias, name in self.aliases.items()}
-        if function not in known:
+        if not isinstance(function, str) or function not in known:
             raise ArchitectureError(
                 "a router that llama.cpp does not know",
                 path="config.json",

@@ -217,7 +217,7 @@ def _files_of(directory: Path, allow_pickle: bool) -> dict[str, set[str] | None]
         (f"{_CONSOLIDATED}.index.json", _CONSOLIDATED, "consolidated-"),
     ):
         if index in present:
-            return dict(_weight_map(directory, index))
+            return dict(_weight_map(directory, index, present))
         shards = [name for name in present if name.startswith(stem) and _SHARD.fullmatch(name)]
         if shards:
             _check_complete(directory, shards, stem)
@@ -236,7 +236,7 @@ def _config(directory: Path, name: str) -> dict[str, Any]:
     return parse_object(data, os.fspath(directory / name), strict=False)
 
 
-def _weight_map(directory: Path, name: str) -> dict[str, set[str]]:
+def _weight_map(directory: Path, name: str, present: Sequence[str]) -> dict[str, set[str]]:
     """The index turned around: file name → tensors. All files it names exist.
 
     Raises:
@@ -266,7 +266,9 @@ def _weight_map(directory: Path, name: str) -> dict[str, set[str]]:
                 expected="the plain name of a .safetensors file beside it",
             )
         files.setdefault(name, set()).add(tensor)
-    missing = sorted(name for name in files if not os.path.exists(directory / name))
+    # One listing instead of a look at each: a hostile index may name a hundred thousand files.
+    listed = files.keys() & set(present)
+    missing = sorted(files.keys() - {name for name in listed if os.path.exists(directory / name)})
     if missing:
         raise CheckpointError(f"the index names {_listed('file', missing)} that do not exist", path=path)
     return files

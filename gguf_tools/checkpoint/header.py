@@ -9,10 +9,12 @@ Tensors lie without gaps or overlaps, and the last one ends the file.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Final
 
 from ..errors import CheckpointError
 from ..looks import looks_like
+from ..spec import MAX_BESIDE_ZERO
 from .documents import parse_object
 from .dtypes import Dtype, dtype_named
 
@@ -135,6 +137,8 @@ def _entry(name: str, value: Any, begin: int, path: str) -> Entry:
         raise fault("unusable shape", shape, "a list of numbers from 0 to 2^63")
     if not _naturals(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise fault("unusable data_offsets", offsets, "[begin, end] with 0 <= begin <= end")
+    if not all(shape) and prod(extent or 1 for extent in shape) > MAX_BESIDE_ZERO:
+        raise fault("unusable shape", shape, f"a product of at most {MAX_BESIDE_ZERO} beside a 0")
     # In Python's integers nothing wraps; the length is bounded by rank and dimension.
     bits = dtype.bits
     for extent in shape:

@@ -6,7 +6,8 @@ can stop at the first and ``verify`` can list them all.
 
 Policies where the format leaves room:
 
-- *A dimension of 0* is legal, as in llama.cpp: the tensor has no elements and takes no bytes.
+- *A dimension of 0* is legal, as in llama.cpp: the tensor has no elements and takes no bytes. What stands
+  beside it may not be absurd, though (`MAX_BESIDE_ZERO`).
 - *No dimensions* (n_dims 0) is a scalar, as in llama.cpp: shape ``()``, one element.
 - *An unknown or removed tensor type* leaves the tensor's size unknown; only decoding it fails.
 - *Names and strings that are not UTF-8* are kept losslessly (``surrogateescape``); keys must be UTF-8.
@@ -29,6 +30,7 @@ from ..spec import (
     DEFAULT_ALIGNMENT,
     GGUF_MAGIC,
     GGUF_VERSION,
+    MAX_BESIDE_ZERO,
     MAX_DIMS,
     MAX_ELEMENTS,
     MAX_KEY_BYTES,
@@ -212,6 +214,13 @@ def _read_entry(wire: Wire, place: int, number: int) -> tuple[TensorEntry, int]:
         if prod(size or 1 for size in shape) > MAX_ELEMENTS:
             raise wire.fault(
                 "the number of elements overflows", place, found=shape, expected="a product below 2^63"
+            )
+        if not all(shape) and prod(size or 1 for size in shape) > MAX_BESIDE_ZERO:
+            raise wire.fault(
+                "an empty tensor's other dimensions are absurd",
+                place,
+                found=shape,
+                expected=f"a product of at most {MAX_BESIDE_ZERO}",
             )
         type_number = wire.number(position, "I", "the tensor's type")
         relative = wire.number(position + 4, "Q", "the tensor's offset")

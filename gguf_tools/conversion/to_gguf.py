@@ -7,6 +7,7 @@ import os
 from .. import architectures, recipes, tokenizers
 from ..checkpoint import SafetensorsTensor, open_checkpoint, unpack
 from ..container.metadata import Array, Metadata
+from ..errors import ArchitectureError
 from ..importance import load_importance
 from ..spec import QUANTIZATION_VERSION, ValueType
 from .assemble import assemble_gguf, ggml_shape, model_facts
@@ -99,12 +100,16 @@ def plan_conversion(
     tokens = vocabulary.get("tokenizer.ggml.tokens")
     plain = unpack(config, checkpoint.tensors, checkpoint.read_json("hf_quant_config.json"))
     rows = architectures.mistral_tensors(config, plain.tensors) if checkpoint.is_mistral else plain.tensors
-    side = architecture.to_gguf(
-        config,
-        rows,
-        token_count=len(tokens) if isinstance(tokens, Array) else None,
-        read_json=checkpoint.read_json,
-    )
+    try:
+        side = architecture.to_gguf(
+            config,
+            rows,
+            token_count=len(tokens) if isinstance(tokens, Array) else None,
+            read_json=checkpoint.read_json,
+        )
+    except ArchitectureError as error:  # which knows the config, but not where it is from
+        error.path = error.path or os.fspath(src)
+        raise
     left_out = {name for name, _ in side.dropped}
     checkpoint.require_readable(
         name

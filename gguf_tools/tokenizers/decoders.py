@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from ..errors import TokenizerError
@@ -40,14 +41,10 @@ def decoder_parts(decoder: Any, path: str) -> Sequence[Mapping[str, Any]]:
     Raises:
         TokenizerError: there are more than `MAX_DECODERS`.
     """
-    parts = list(_flat(decoder))
+    parts = list(islice(_flat(decoder), MAX_DECODERS + 1))
     if len(parts) > MAX_DECODERS:
         raise TokenizerError(
-            "there are too many decoders",
-            path=path,
-            key="decoder",
-            found=len(parts),
-            expected=f"at most {MAX_DECODERS}",
+            "there are too many decoders", path=path, key="decoder", expected=f"at most {MAX_DECODERS}"
         )
     return parts
 

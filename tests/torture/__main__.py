@@ -1,0 +1,37 @@
+"""``make torture``: what the package withstands, as tables; the exit code tells whether it withstood all.
+
+python -m tests.torture [--part files|blocks|determinism|kills] [--kills N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from tests.torture import blocks, files, runs
+from tests.torture.report import show
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.torture", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("--part", choices=["files", "blocks", "determinism", "kills"], help="only this one")
+    parser.add_argument("--kills", type=int, default=25, help="conversions to kill again and again")
+    options = parser.parse_args()
+    # Files first: their processes are forked, and must not inherit the threads of a conversion.
+    parts: dict[str, Callable[[], list[str]]] = {
+        "files": lambda: show("Hostile files", files.rows()),
+        "blocks": lambda: show("Arbitrary blocks, decoded as ggml does", blocks.rows()),
+        "determinism": lambda: show("Threads 1, 2, 3, 8 × four chunk sizes", runs.determinism()),
+        "kills": lambda: show("kill -9 at random moments", runs.kills(options.kills)),
+    }
+    wanted = [options.part] if options.part else list(parts)
+    problems = [problem for part in wanted for problem in parts[part]()]
+    print(f"\n{len(problems)} problems" if problems else "\nwithstood all of it")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""The torture in brief, and whether it would notice what it looks for."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gguf_tools.errors import FormatError
+from gguf_tools.quants.table import MODULES
+from tests.hostile.case import Case, Refused, Taken, one_file
+from tests.torture import blocks, measure, runs
+
+
+def measured(use: Callable[[Path], Any], outcome: Any = None) -> measure.Measured:
+    return measure.measure(Case("1 probe", one_file(b"x"), use, outcome or Taken()))
+
+
+def refuse(path: Path) -> None:
+    raise FormatError("no", path=path)
+
+
+def test_what_is_well_is_reported_so() -> None:
+    found = measured(refuse, Refused(FormatError, "no"))
+    assert (found.problem, found.hung, found.large) == (None, False, False)
+
+
+def test_a_hang_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "HANGS_AFTER", 0.3)
+    assert measured(lambda path: time.sleep(60)).hung
+
+
+def test_a_leak_is_noticed() -> None:
+    assert measured(lambda path: {}["x"]).problem == "KeyError leaks: 'x'"
+
+
+def test_a_refusal_that_does_not_come_is_noticed() -> None:
+    assert "was taken" in str(measured(lambda path: None, Refused(FormatError, "no")).problem)
+
+
+def test_a_crash_is_noticed() -> None:
+    assert "ended with status" in str(measured(lambda path: os._exit(3)).problem)
+
+
+def test_growth_is_noticed() -> None:
+    assert measured(lambda path: np.ones(20_000_000)).large
+
+
+def test_an_allocation_is_noticed_that_nothing_touches() -> None:
+    assert "leaks" in str(measured(lambda path: mmap.mmap(-1, 1 << 36)).problem)
+
+
+def test_arbitrary_blocks() -> None:
+    found = list(blocks.rows(random_blocks=500, step=251))
+    assert [row.title for row in found] == [type_.name for type_ in MODULES]
+    assert [problem for row in found for problem in row.problems] == []
+
+
+def test_every_pattern_of_every_scale_is_tried() -> None:
+    kind = next(type_ for type_ in MODULES if type_.name == "Q4_K")
+    d, dmin = blocks.patterns(kind)
+    assert (
+        np.unique(d[:, :2].copy().view("<u2")).size
+        == np.unique(dmin[:, 2:4].copy().view("<u2")).size
+        == 1 << 16
+    )
+
+
+def test_threads_and_chunks() -> None:
+    assert [problem for row in runs.determinism(("Q4_K_M",)) for problem in row.problems] == []
+
+
+def test_killed_and_continued() -> None:
+    (row,) = runs.kills(1)
+    assert row.problems == []
