@@ -145,6 +145,7 @@ class Plan:
         dropped: what is left out (name, reason).
         notes: what the user should know, one sentence each.
         inputs: the open files all rows come from.
+        settings: what else decides the bytes and is seen nowhere above, such as the scale of an adapter.
     """
 
     kind: str
@@ -156,6 +157,7 @@ class Plan:
     dropped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     inputs: tuple[InputFile, ...] = ()
+    settings: tuple[str, ...] = ()
 
     @property
     def is_directory(self) -> bool:
@@ -168,7 +170,7 @@ class Plan:
         The inputs count by name, size and time of their last change: reading them would be half the work.
         """
         digest = hashlib.sha256()
-        about: list[Any] = [_version(), self.kind, sorted(self.sidecars)]
+        about: list[Any] = [_version(), self.kind, sorted(self.sidecars), self.settings]
         about += [[Path(file.path).name, file.size, file.modified] for file in self.inputs]
         for file in self.files:
             about.append([file.name, file.size])
