@@ -72,8 +72,8 @@ class AdapterTable:
             seen.add(id(instance))
             if missing := [other for other in instance.hf if other not in known]:
                 raise ArchitectureError(
-                    f"becomes one with {', '.join(missing[:4])}, which the adapter does not change; merge the "
-                    "adapter into its base model instead",
+                    f"becomes one with {', '.join(missing[:4])}, which the adapter does not change; "
+                    "merge the adapter into its base model instead",
                     tensor=given,
                 )
             try:

@@ -96,7 +96,8 @@ class Adapter:
     Attributes:
         path: the directory.
         config: adapter_config.json as parsed.
-        pairs: by the HF name of the matrix they are for, in the order of the file.
+        pairs: by the HF name of the matrix they are for, in the order of their data in the file,
+            which llama.cpp's converter keeps for adapters.
         whole: tensors that replace those of the base model, by HF name.
         copies: names of tensors that only repeat the base model's.
         input: the file with the weights, open.
@@ -118,7 +119,7 @@ class Adapter:
         settings = _Settings(self.config, os.fspath(self.path / CONFIG_NAME))
         factors: dict[str, dict[str, SafetensorsTensor]] = {}
         embeddings = set()
-        for name, tensor in file.tensors.items():
+        for name, tensor in sorted(file.tensors.items(), key=lambda item: item[1].offset):
             short = name.removeprefix(_PREFIX)
             tensor.require_readable()
             if short.endswith(_COPY):

@@ -106,8 +106,8 @@ def _require_pairs_only(adapter: Adapter) -> None:
     if adapter.whole:
         names = list(adapter.whole)
         raise UnsupportedError(
-            f"{len(names)} tensors were trained whole (modules_to_save), which a GGUF adapter cannot have; merge "
-            "the adapter into its base model instead (convert --merge-lora)",
+            f"{len(names)} tensors were trained whole (modules_to_save), which a GGUF adapter cannot have; "
+            "merge the adapter into its base model instead (convert --merge-lora)",
             path=adapter.path,
             tensor=names[0],
         )

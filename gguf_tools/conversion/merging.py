@@ -12,7 +12,7 @@ import numpy as np
 
 from ..architectures import AdapterTable, Architecture, LowRank, transposed
 from ..checkpoint import Adapter, LoraPair, SafetensorsTensor, open_adapter
-from ..errors import CheckpointError
+from ..errors import CheckpointError, UnsupportedError
 from ..source import Source, row_count
 
 if TYPE_CHECKING:
@@ -66,9 +66,7 @@ class Merger:
             raise CheckpointError("the scale of an adapter must be finite", path=path, found=factor)
         adapter = open_adapter(path)
         if adapter.config.get("alora_invocation_tokens") or adapter.config.get("invocation_string"):
-            raise CheckpointError(
-                "an adapter that only acts after certain tokens cannot be merged", path=path
-            )
+            raise UnsupportedError("only acts after certain tokens, and so cannot be merged", path=path)
         table = AdapterTable(self._architecture, self._config, tensors)
         places = {table.name(name): name for name in tensors}
         targets = {
@@ -78,7 +76,7 @@ class Merger:
         if unused := [name for name, place in targets.items() if place is None]:
             more = f" and {len(unused) - _SHOWN} more" if len(unused) > _SHOWN else ""
             raise CheckpointError(
-                f"the adapter changes tensors that the model does not have: {', '.join(unused[:_SHOWN])}{more}",
+                f"changes tensors that the model does not have: {', '.join(unused[:_SHOWN])}{more}",
                 path=path,
             )
         merged = dict(tensors)
@@ -108,14 +106,18 @@ class Merger:
                 raise CheckpointError(f"an adapter changes a tensor that is left out ({reason})", tensor=name)
 
     def _report(self, adapter: Adapter, factor: float) -> None:
-        scales = sorted({pair.scale * factor for pair in adapter.pairs.values()})
-        shown = (
-            f"{scales[0]:.4g}" if len(scales) == 1 else f"{scales[0]:.4g} to {scales[-1]:.4g}" * bool(scales)
+        scales = [pair.scale * factor for pair in adapter.pairs.values()]
+        self.notes.append(
+            f"merged {adapter.path}: {len(adapter.pairs)} tensors changed"
+            + (f", scale {_spread(scales)}" if scales else "")
+            + (f", and {len(adapter.whole)} replaced" if adapter.whole else "")
         )
-        text = f"merged {adapter.path}: {len(adapter.pairs)} tensors changed, by {shown} times their product"
-        whole = f", {len(adapter.whole)} replaced" if adapter.whole else ""
-        self.notes.append((text if adapter.pairs else f"merged {adapter.path}") + whole)
-        self.settings.append(repr([(name, pair.scale * factor) for name, pair in adapter.pairs.items()]))
+        self.settings.append(repr(scales))
+
+
+def _spread(values: Sequence[float]) -> str:
+    low, high = f"{min(values):.4g}", f"{max(values):.4g}"
+    return low if low == high else f"{low} to {high}"
 
 
 class Merged:
