@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.tiny.base import Tensors, normal, write_safetensors
 
@@ -84,3 +84,57 @@ def adapt(
             tensors |= factors(name, shape, rank)
     assert tensors
     return write_adapter(directory, tensors, dtype=dtype, **{"r": rank, **config})
+
+
+class Case(NamedTuple):
+    """An adapter whose conversion is recorded.
+
+    Attributes:
+        model: the tiny checkpoint it is for.
+        targets: what it changes, see `adapt`.
+        kinds: what its factors are stored as.
+        rank: of all its factors.
+        dtype: of the file.
+        config: changes to the config.
+        files: further files in its directory.
+    """
+
+    model: str
+    targets: str
+    kinds: tuple[str, ...] = ("f32",)
+    rank: int = 8
+    dtype: str = "F32"
+    config: dict[str, Any] = {}  # noqa: RUF012
+    files: dict[str, str] = {}  # noqa: RUF012
+
+    def build(self, checkpoint: Path, directory: Path) -> Path:
+        """Write the adapter."""
+        made = adapt(checkpoint, directory, self.targets, rank=self.rank, dtype=self.dtype, **self.config)
+        for name, text in self.files.items():
+            (made / name).write_text(text, encoding="utf-8")
+        return made
+
+
+_PROJECTIONS = r".*(_proj|lm_head)\.weight"
+_CARD = "---\nlicense: mit\nbase_model: example/Tiny-Llama-1B\n---\n# An adapter\n"
+
+CASES = {
+    "llama": Case("llama", _PROJECTIONS, ("f32", "f16", "bf16", "q8_0")),
+    "llama-bf16": Case("llama", _PROJECTIONS, ("f32", "q8_0"), 32, "BF16", files={"README.md": _CARD}),
+    "llama-embeddings": Case("llama", r".*(embed_tokens|q_proj)\.weight", ("f32", "f16")),
+    "llama-activated": Case("llama", r".*[qv]_proj\.weight", config={"alora_invocation_tokens": [17, 4, 9]}),
+    "mixtral": Case("mixtral", r".*(\.w[123]|[qk]_proj)\.weight"),
+    "qwen3": Case("qwen3", _PROJECTIONS),
+    "gemma2": Case("gemma2", _PROJECTIONS),
+    "gemma3-vision": Case("gemma3-vision", r".*language_model.*_proj\.weight"),
+    "glm4": Case("glm4", _PROJECTIONS),
+    "gpt-neox": Case("gpt-neox", r".*(query_key_value|dense_h_to_4h)\.weight"),
+    "bloom": Case("bloom", r".*(query_key_value|dense)\.weight"),
+    "falcon": Case("falcon", r".*(query_key_value|dense)\.weight"),
+    "internlm2": Case("internlm2", r".*(wqkv|wo)\.weight"),
+    "openelm": Case("openelm", r".*_proj\.weight"),
+    "granite-hybrid": Case("granite-hybrid", r".*(in_proj|q_proj)\.weight"),
+    "t5": Case("t5", r".*(SelfAttention\.[qkvo]|wo)\.weight"),
+    "gpt2": Case("gpt2", r".*(c_attn|c_fc)\.weight", config={"fan_in_fan_out": True}),
+}
+"""Each family with a transform of its own, and each thing a config can say that a GGUF adapter has too."""

@@ -10,7 +10,7 @@ from ..source import Source
 from .config import HFConfig
 from .low_rank import LowRank, factored, transposed
 from .table import Architecture
-from .tensors import expand
+from .tensors import COMMON_DROPS, dropped, expand
 from .transforms import Chain, Transform, Transpose
 
 __all__ = ["AdapterTable"]
@@ -62,6 +62,9 @@ class AdapterTable:
         done: list[tuple[str, Source]] = []
         seen: set[int] = set()
         for name, given in known.items():
+            reason = dropped((*COMMON_DROPS, *self._architecture.drops), name, self._facts)
+            if reason is not None:
+                raise ArchitectureError(f"is left out of GGUF files ({reason})", tensor=given)
             instance = self._by_name.get(name)
             if instance is None:
                 raise ArchitectureError(
