@@ -19,7 +19,9 @@ from gguf_tools.conversion import engine
 from gguf_tools.conversion.to_gguf import plan_conversion
 from gguf_tools.errors import CheckpointError, GGUFToolsError, UnsupportedError
 from gguf_tools.source import row_count
+from tests import tiny
 from tests.adapters import PREFIX, adapt, factors, shapes_of, write_adapter
+from tests.packing import PACKINGS, part, write_parts
 from tests.tiny.base import F32, Tensors, normal, write_safetensors
 
 TOLERANCE = 4
@@ -117,8 +119,8 @@ def test_several_adapters_with_scales(tiny_checkpoints: dict[str, Path], tmp_pat
     wanted = [(first, 0.5), (second, -2.0)]
     plan = plan_conversion(base, type="F32", merge_lora=wanted)
     assert plan.notes[:2] == (
-        f"merged {first}: 8 tensors changed, scale 0.75",
-        f"merged {second}: 8 tensors changed, scale -6 to -1",
+        f"merged {first}: 6 tensors changed, scale 0.75",
+        f"merged {second}: 6 tensors changed, scale -6 to -1",
     )
     engine.execute(plan, tmp_path / "merged.gguf")
     weights = {}
@@ -165,19 +167,28 @@ def test_tensors_trained_whole_replace_the_bases(tiny_checkpoints: dict[str, Pat
     assert plan.notes[0].endswith("1 tensors changed, scale 1.5, and 2 replaced")
 
 
-def test_packed_weights_are_unpacked_first(tiny_checkpoints: dict[str, Path], tmp_path: Path) -> None:
-    base = tiny_checkpoints["llama-fp8"] if "llama-fp8" in tiny_checkpoints else None
-    name = next(n for n in tiny_checkpoints if "fp8" in n) if base is None else "llama-fp8"
-    base = tiny_checkpoints[name]
-    adapter = adapt(base, tmp_path / "lora", r".*layers\.0.*[qo]_proj\.weight")
-    gguf_tools.convert(base, tmp_path / "base.gguf", type="F32")
-    gguf_tools.convert(base, tmp_path / "merged.gguf", type="F32", merge_lora=[adapter])
-    hf = "model.layers.0.self_attn.o_proj.weight"
-    a, b = factors(hf, shapes_of(base)[hf], 8).values()
-    with gguf_tools.open(tmp_path / "base.gguf") as plain, gguf_tools.open(tmp_path / "merged.gguf") as file:
-        added = file.tensors["blk.0.attn_output.weight"].dequantize()
-        added = added - plain.tensors["blk.0.attn_output.weight"].dequantize()
-    np.testing.assert_allclose(added, 1.5 * b @ a, atol=1e-5)
+def test_packed_weights_are_unpacked_first(tmp_path: Path) -> None:
+    """FP8 weights and the same in float32 give the same file."""
+    settings, packer = PACKINGS["fp8 blocks"]
+    base = tiny.build("qwen3", tmp_path)
+    config = json.loads((base / "config.json").read_text()) | {"num_hidden_layers": 1}
+    rng = np.random.default_rng(7)
+    dense, packed = {}, {}
+    for name, values in tiny.decoder(config, qk_norm=True).items():
+        if name.endswith("proj.weight"):
+            parts, values = packer(rng, *values.shape)
+            packed |= {name.removesuffix("weight") + key: found for key, found in parts.items()}
+        else:
+            packed[name] = part(values)
+        dense[name] = values
+    (base / "config.json").write_text(json.dumps(config))
+    write_safetensors(base / "model.safetensors", dense, "F32")
+    adapter = adapt(base, tmp_path / "lora", r".*_proj\.weight")
+    gguf_tools.convert(base, tmp_path / "dense.gguf", type="F32", merge_lora=[adapter])
+    (base / "config.json").write_text(json.dumps(config | {"quantization_config": settings}))
+    write_parts(base / "model.safetensors", packed)
+    gguf_tools.convert(base, tmp_path / "packed.gguf", type="F32", merge_lora=[adapter])
+    assert (tmp_path / "packed.gguf").read_bytes() == (tmp_path / "dense.gguf").read_bytes()
 
 
 def test_the_plan_knows_the_adapter(tiny_checkpoints: dict[str, Path], tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
     .venv-parity/bin/python -m tests.goldens.record_lora
 
-``fixtures/lora.json`` holds, for each case of `tests.adapters` and each type of factors ("llama f16"), all keys,
-type, shape and SHA-256 of each tensor, and SHA-256 of the file.
+``fixtures/lora.json`` holds, for each case of `tests.adapters` and each type of factors ("llama f16"), all
+keys, type, shape and SHA-256 of each tensor, and SHA-256 of the file.
 """
 
 from __future__ import annotations
