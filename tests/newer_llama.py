@@ -75,6 +75,9 @@ def _main() -> None:
     params.n_parallel = 1
     params.warmup = False
     params.cpuparams.n_threads = 2
+    # Keys and values in float32, so that comparisons measure the weights only.
+    params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+    params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     question = json.load(sys.stdin)
     if "adapter" in question:
         params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(*question["adapter"])]

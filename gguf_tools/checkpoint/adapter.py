@@ -229,7 +229,8 @@ def _rank(a: SafetensorsTensor, b: SafetensorsTensor, expected: int) -> int:
 class _Settings:
     """Rank and alpha of each module, by adapter_config.json.
 
-    ``rank_pattern`` and ``alpha_pattern`` map ends of module names, of whole parts, to other values.
+    ``rank_pattern`` and ``alpha_pattern`` map ends of module names, of whole parts, to other values; after
+    a ``^``, whole names.
     """
 
     def __init__(self, config: Mapping[str, Any], path: str) -> None:
@@ -257,7 +258,7 @@ class _Settings:
         return alpha
 
     def _of(self, module: str, pattern: Mapping[str, Any], key: str) -> Any:
-        ends = (end for end in pattern if module == end or module.endswith(f".{end}"))
+        ends = (end for end in pattern if module == end.removeprefix("^") or module.endswith(f".{end}"))
         end = next(ends, None)
         return self._config.get(key) if end is None else pattern[end]
 
@@ -273,7 +274,7 @@ class _Settings:
                     key=key,
                     found=end,
                 )
-        return {end.removeprefix("^"): value for end, value in found.items()}
+        return found
 
     def _unusable(self, key: str, found: object, expected: str) -> CheckpointError:
         return CheckpointError("unusable value", path=self._path, key=key, found=found, expected=expected)

@@ -17,11 +17,8 @@ from tests.goldens import record_lora
 pytestmark = pytest.mark.parity
 
 TOKENS = [5, 17, 99, 4, 250, 31, 8, 77, 300, 12]
-LARGEST_DIFFERENCE = 2e-4
-"""Of a log-probability; measured 5e-6 or less."""
-
-TABLE_DIFFERENCE = 1e-2
-"""Where GELU is involved: ggml looks it up in a table of float16 values."""
+LARGEST_DIFFERENCE = 1e-4
+"""Of a log-probability; measured 1.5e-5 or less, of more than 1 that the adapters change."""
 
 UNITS = 4
 """In the last place of a tensor's largest value."""
@@ -43,7 +40,11 @@ def test_recording_again_gives_the_committed_golden(tmp_path: Path) -> None:
     ("model", "targets", "config"),
     [
         *CASES,
-        ("llama", r".*[qv]_proj\.weight", {"alpha_pattern": {"self_attn.v_proj": 5, "^model.layers.0": 3}}),
+        (
+            "llama",
+            r".*[qv]_proj\.weight",
+            {"alpha_pattern": {"self_attn.v_proj": 5, "^model.layers.0.self_attn.q_proj": 3}},
+        ),
         ("mixtral", r".*experts\.1\.w2\.weight", {"alpha_pattern": {"w2": 7}}),
     ],
 )
@@ -71,9 +72,10 @@ def test_the_merged_weights_are_pefts(
     gguf_tools.convert(base, tmp_path / "ours.gguf", type="F32", merge_lora=[adapter])
     worst = 0.0
     with gguf_tools.open(tmp_path / "ours.gguf") as ours, gguf_tools.open(tmp_path / "peft.gguf") as theirs:
-        assert ours.tensors.keys() == theirs.tensors.keys()
-        for name, tensor in ours.tensors.items():
-            one, other = tensor.dequantize(), theirs.tensors[name].dequantize()
+        # transformers does not save an output matrix that is tied, even if it was stored
+        assert ours.tensors.keys() - theirs.tensors.keys() <= {"output.weight"}
+        for name, tensor in theirs.tensors.items():
+            one, other = ours.tensors[name].dequantize(), tensor.dequantize()
             worst = max(worst, float(np.abs(one - other).max() / np.spacing(np.abs(other).max())))
     measured(f"merged {model} against PEFT: {worst:.2f} units in the last place")
     assert worst <= UNITS
@@ -102,4 +104,4 @@ def test_llama_cpp_with_the_adapter_computes_what_the_merged_model_does(
     changed = float(np.abs(plain - merged).max())
     measured(f"adapter {model}: largest difference {largest:.1e} of {changed:.1e} that it changes")
     assert changed > 0.1
-    assert largest < (TABLE_DIFFERENCE if model in {"gemma2", "gpt2"} else LARGEST_DIFFERENCE)
+    assert largest < LARGEST_DIFFERENCE
