@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .container.reader import GGUFFile, Tensor
     from .container.writer import write_gguf as write
     from .conversion.extract import extract
+    from .conversion.lora import convert_lora
     from .conversion.opening import open_decoding as open  # noqa: A004 - the public name
     from .conversion.requantize import requantize
     from .conversion.to_gguf import convert
@@ -49,6 +50,7 @@ __all__ = [
     "Tensor",
     "ValueType",
     "convert",
+    "convert_lora",
     "dequantize",
     "diff",
     "edit",
@@ -75,6 +77,7 @@ _WHERE = {
     "Tensor": ("container.reader", "Tensor"),
     "ValueType": ("spec", "ValueType"),
     "convert": ("conversion.to_gguf", "convert"),
+    "convert_lora": ("conversion.lora", "convert_lora"),
     "dequantize": ("quants", "dequantize"),
     "diff": ("analysis.diff", "diff"),
     "edit": ("editing.edit", "edit"),

@@ -35,14 +35,20 @@ def tokenize(path: Path, text: str) -> list[int]:
     return tokens
 
 
-def next_log_probabilities(path: Path, prompts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+def next_log_probabilities(
+    path: Path, prompts: Sequence[Sequence[int]], *, adapter: Path | None = None, scale: float = 1.0
+) -> NDArray[np.float32]:
     """What may follow each of ``prompts`` (token ids): log-probabilities, (prompts, vocabulary).
+
+    With an ``adapter``, a GGUF file too, times ``scale``.
 
     Raises:
         NewerLlamaError: llama.cpp does not load the file.
     """
-    found = _asked(path, prompts=[list(map(int, prompt)) for prompt in prompts])["log_probabilities"]
-    return np.array(found, np.float32)
+    question: dict[str, Any] = {"prompts": [list(map(int, prompt)) for prompt in prompts]}
+    if adapter is not None:
+        question["adapter"] = [str(adapter), scale]
+    return np.array(_asked(path, **question)["log_probabilities"], np.float32)
 
 
 def _asked(path: Path, **question: Any) -> Any:
@@ -69,7 +75,12 @@ def _main() -> None:
     params.n_parallel = 1
     params.warmup = False
     params.cpuparams.n_threads = 2
+    # Keys and values in float32, so that comparisons measure the weights only.
+    params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+    params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     question = json.load(sys.stdin)
+    if "adapter" in question:
+        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(*question["adapter"])]
     server = xllamacpp.Server(params)
     answer: dict[str, Any] = {}
     if "text" in question:

@@ -70,16 +70,20 @@ from . import (
     starcoder2,
     t5,
 )
+from .adapters import AdapterTable
 from .config import GGUFFacts
 from .general import ParameterCounts, count_parameters, general_metadata
+from .low_rank import LowRank, transposed
 from .mistral_format import mistral_config, mistral_tensors
 from .table import Architecture, GGUFSide, HFSide, class_name
 
 __all__ = [
     "ARCHITECTURES",
+    "AdapterTable",
     "Architecture",
     "GGUFSide",
     "HFSide",
+    "LowRank",
     "ParameterCounts",
     "count_parameters",
     "find",
@@ -87,6 +91,7 @@ __all__ = [
     "mistral_config",
     "mistral_tensors",
     "of_file",
+    "transposed",
 ]
 
 ARCHITECTURES: Final[tuple[Architecture, ...]] = (

@@ -27,7 +27,8 @@ class ParameterCounts(NamedTuple):
     """Numbers behind ``general.size_label``, counted as the ``gguf`` package does.
 
     Attributes:
-        total: all values of all tensors.
+        total: all values of all tensors; for an adapter, those of the matrices it changes, negated: the
+            package takes that for a sign that the count is not exact.
         shared: those used for every token.
         expert: those of one expert.
         experts: experts per layer, 0 for a dense model.
@@ -42,7 +43,13 @@ class ParameterCounts(NamedTuple):
 def count_parameters(tensors: Iterable[tuple[str, tuple[int, ...]]]) -> ParameterCounts:
     """Count the parameters of GGUF tensors given as (name, shape), shapes in numpy's order."""
     total = shared = expert = experts = stacked = 0
+    columns = None
     for name, shape in tensors:
+        if name.endswith(".lora_a"):
+            columns = shape[-1]
+            continue
+        if columns is not None and name.endswith(".lora_b"):
+            shape = (*shape[:-1], columns)
         size = prod(shape)
         total += size
         if size and "_exps." in name and len(shape) >= 3:
@@ -52,6 +59,7 @@ def count_parameters(tensors: Iterable[tuple[str, tuple[int, ...]]]) -> Paramete
             stacked += 1
         else:
             shared += size
+    total = total if columns is None else -total
     return ParameterCounts(total, shared, expert, experts // stacked if stacked else 0)
 
 
@@ -61,6 +69,7 @@ def general_metadata(
     *,
     architecture: Architecture,
     tensors: Iterable[tuple[str, Source]],
+    kind: str = "model",
 ) -> list[tuple[str, ValueType, Any]]:
     """The ``general.*`` entries of a checkpoint, as (key, type, value).
 
@@ -71,6 +80,7 @@ def general_metadata(
         config: config.json as parsed (``_name_or_path`` counts).
         architecture: the family.
         tensors: the GGUF tensors, for the size label.
+        kind: ``general.type``.
 
     Raises:
         CheckpointError: one of the files cannot be used.
@@ -82,7 +92,7 @@ def general_metadata(
         directory = directory.resolve()
     counts = count_parameters((name, tuple(source.shape)) for name, source in tensors)
     writer = gguf.GGUFWriter(path=None, arch=architecture.name)
-    writer.add_type(gguf.GGUFType.MODEL)
+    writer.add_type(kind)
     try:
         card = gguf.Metadata.load_model_card(directory)
         metadata = gguf.Metadata.apply_metadata_heuristic(

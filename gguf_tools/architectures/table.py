@@ -214,7 +214,7 @@ class Architecture:
         entries = [[entry for rule in rules for entry in rule.forward(facts)] for rules in self.key_rules]
         metadata = [(f"{self.name}.{key}", kind, value) for group in entries for key, kind, value in group]
         layers = next(value for key, _, value in metadata if key.endswith(".block_count"))
-        wrapped = any(isinstance(config.get(key), Mapping) for key in ("text_config", "vision_config"))
+        wrapped = self.is_wrapped(config)
         sources, original, left_out = self._named(tensors, layers, facts, wrapped=wrapped)
         scalars = [rule.forward(sources, layers) for rule in self.scalars]
         metadata[:0] = scalars
@@ -285,6 +285,17 @@ class Architecture:
         """The keys of a complete config, without the architecture's name."""
         return [entry for rules in self.key_rules for rule in rules for entry in rule.forward(config)]
 
+    def is_wrapped(self, config: Mapping[str, Any]) -> bool:
+        """Whether a config is of a model that holds the text model as a part."""
+        return any(isinstance(config.get(key), Mapping) for key in ("text_config", "vision_config"))
+
+    def table_name(self, given: str, *, wrapped: bool) -> str:
+        """The name the rules use for a checkpoint's tensor."""
+        name = unwrapped(given, self.prefix) if wrapped else given
+        for pattern, replacement in self.renames:
+            name = re.sub(pattern, replacement, name)
+        return name if name.startswith((self.prefix, *self.heads)) else self.prefix + name
+
     def _named(
         self, tensors: Mapping[str, Source], layers: int, config: HFConfig, *, wrapped: bool
     ) -> tuple[dict[str, Source], dict[str, str], list[tuple[str, str]]]:
@@ -296,11 +307,7 @@ class Architecture:
             if wrapped and (reason := reason_to_leave(given)) is not None:
                 left_out.append((given, reason))
                 continue
-            name = unwrapped(given, self.prefix) if wrapped else given
-            for pattern, replacement in self.renames:
-                name = re.sub(pattern, replacement, name)
-            if not name.startswith((self.prefix, *self.heads)):
-                name = self.prefix + name
+            name = self.table_name(given, wrapped=wrapped)
             if (reason := dropped((*COMMON_DROPS, *self.drops), name, config)) is not None:
                 left_out.append((given, reason))
             elif self.drops_beyond and (at := _LAYER.match(name)) and int(at[1]) >= layers:

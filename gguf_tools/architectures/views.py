@@ -58,13 +58,13 @@ class Sliced(_View):
 
     def __init__(self, base: Source, first: int, shape: tuple[int, ...]) -> None:
         super().__init__(shape, base.storage)
-        self._base, self._first = base, first
+        self.base, self.first = base, first
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
-        return self._base.rows(self._first + start, self._first + stop)
+        return self.base.rows(self.first + start, self.first + stop)
 
     def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
-        return self._base.raw(self._first + start, self._first + stop)
+        return self.base.raw(self.first + start, self.first + stop)
 
 
 class Joined(_View):
@@ -73,7 +73,7 @@ class Joined(_View):
     def __init__(self, parts: Sequence[Source], shape: tuple[int, ...]) -> None:
         storages = {part.storage for part in parts}
         super().__init__(shape, storages.pop() if len(storages) == 1 else None)
-        self._parts = list(parts)
+        self.parts = list(parts)
         self._starts = np.cumsum([0, *(row_count(part.shape) for part in parts)]).tolist()
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
@@ -83,13 +83,13 @@ class Joined(_View):
 
     def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
         pieces = [part.raw(a, b) for part, a, b in self._pieces(start, stop)]
-        return pieces[0] if len(pieces) == 1 else np.concatenate([self._parts[0].raw(0, 0), *pieces])
+        return pieces[0] if len(pieces) == 1 else np.concatenate([self.parts[0].raw(0, 0), *pieces])
 
     def _pieces(self, start: int, stop: int) -> list[tuple[Source, int, int]]:
         first = int(np.searchsorted(self._starts, start, "right")) - 1
         pieces = []
         for part, begin, end in zip(
-            self._parts[first:], self._starts[first:-1], self._starts[first + 1 :], strict=True
+            self.parts[first:], self._starts[first:-1], self._starts[first + 1 :], strict=True
         ):
             if begin >= stop:
                 break
@@ -117,12 +117,12 @@ class Gathered(_View):
         shape: tuple[int, ...] | None = None,
     ) -> None:
         super().__init__(base.shape if shape is None else shape, base.storage)
-        self._base, self._place = base, place
+        self.base, self.place = base, place
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         out = np.empty((stop - start, row_length(self.shape)), np.float32)
         for where, a, b, taken in self._runs(start, stop):
-            out[where] = self._base.rows(a, b)[taken]
+            out[where] = self.base.rows(a, b)[taken]
         return out
 
     def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
@@ -130,14 +130,14 @@ class Gathered(_View):
             raise TypeError("this source has no stored form")
         out = np.empty((stop - start, row_bytes(self.storage, row_length(self.shape))), np.uint8)
         for where, a, b, taken in self._runs(start, stop):
-            out[where] = self._base.raw(a, b)[taken]
+            out[where] = self.base.raw(a, b)[taken]
         return out
 
     def _runs(self, start: int, stop: int) -> list[tuple[NDArray[np.int64], int, int, NDArray[np.int64]]]:
         """For each run of rows underneath: where they go, its start and stop, and which of it are wanted."""
         if start >= stop:
             return []
-        places = self._place(np.arange(start, stop, dtype=np.int64))
+        places = self.place(np.arange(start, stop, dtype=np.int64))
         order = np.argsort(places, kind="stable")
         runs = []
         for where in np.split(order, np.flatnonzero(np.diff(places[order]) > self._STEP) + 1):
@@ -158,28 +158,28 @@ class Reshaped(_View):
         if storage is not None and row_length(shape) != row_length(base.shape):
             storage = storage if BLOCK_SIZES[storage].elements == 1 else None
         super().__init__(shape, storage)
-        self._base = base
+        self.base = base
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         length = row_length(self.shape)
         first, last, skip = self._around(start, stop)
-        values = self._base.rows(first, last).reshape(-1)[skip : skip + (stop - start) * length]
+        values = self.base.rows(first, last).reshape(-1)[skip : skip + (stop - start) * length]
         return values.reshape(stop - start, length)
 
     def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
         if self.storage is None:
             raise TypeError("this source has no stored form")
-        if row_length(self.shape) == row_length(self._base.shape):
-            return self._base.raw(start, stop)
+        if row_length(self.shape) == row_length(self.base.shape):
+            return self.base.raw(start, stop)
         size = BLOCK_SIZES[self.storage].bytes
         length = row_length(self.shape)
         first, last, skip = self._around(start, stop)
-        data = self._base.raw(first, last).reshape(-1)[skip * size : (skip + (stop - start) * length) * size]
+        data = self.base.raw(first, last).reshape(-1)[skip * size : (skip + (stop - start) * length) * size]
         return data.reshape(stop - start, length * size)
 
     def _around(self, start: int, stop: int) -> tuple[int, int, int]:
         """The base's rows that hold ours, and how many values of the first come before them."""
-        ours, theirs = row_length(self.shape), row_length(self._base.shape)
+        ours, theirs = row_length(self.shape), row_length(self.base.shape)
         first = start * ours // theirs
         return first, -(-stop * ours // theirs), start * ours - first * theirs
 
@@ -196,11 +196,11 @@ class Transposed(_View):
         *outer, self._a, self._b = base.shape
         whole = base.storage is None or BLOCK_SIZES[base.storage].elements > 1
         super().__init__((*outer, self._b, self._a), None if whole else base.storage)
-        self._base = base
+        self.base = base
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         out = np.empty((stop - start, self._a), np.float32)
-        self._fill(out, start, stop, self._base.rows, 1)
+        self._fill(out, start, stop, self.base.rows, 1)
         return out
 
     def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
@@ -208,7 +208,7 @@ class Transposed(_View):
             raise TypeError("this source has no stored form")
         size = BLOCK_SIZES[self.storage].bytes
         out = np.empty((stop - start, self._a, size), np.uint8)
-        self._fill(out, start, stop, self._base.raw, size)
+        self._fill(out, start, stop, self.base.raw, size)
         return out.reshape(stop - start, self._a * size)
 
     def _fill(
@@ -255,17 +255,17 @@ class Columns(_View):
     def __init__(self, base: Source, order: NDArray[np.int64]) -> None:
         whole = base.storage is None or BLOCK_SIZES[base.storage].elements > 1
         super().__init__(base.shape, None if whole else base.storage)
-        self._base, self._order = base, order
+        self.base, self.order = base, order
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
-        return self._base.rows(start, stop).take(self._order, axis=1)
+        return self.base.rows(start, stop).take(self.order, axis=1)
 
     def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
         if self.storage is None:
             raise TypeError("this source has no stored form")
-        count, size = len(self._order), BLOCK_SIZES[self.storage].bytes
-        values = self._base.raw(start, stop).reshape(stop - start, count, size)
-        return values.take(self._order, axis=1).reshape(stop - start, count * size)
+        count, size = len(self.order), BLOCK_SIZES[self.storage].bytes
+        values = self.base.raw(start, stop).reshape(stop - start, count, size)
+        return values.take(self.order, axis=1).reshape(stop - start, count * size)
 
 
 class Mapped(_View):
@@ -278,10 +278,10 @@ class Mapped(_View):
         self, base: Source, function: Callable[[NDArray[np.float32], GGMLType | None], NDArray[np.float32]]
     ) -> None:
         super().__init__(base.shape, None)
-        self._base, self._function = base, function
+        self.base, self._function = base, function
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
-        return self._function(self._base.rows(start, stop), self._base.storage)
+        return self._function(self.base.rows(start, stop), self.base.storage)
 
     def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
         raise TypeError("computed rows have no stored form")
@@ -293,15 +293,15 @@ class Column(_View):
     def __init__(self, base: Source) -> None:
         whole = base.storage is None or BLOCK_SIZES[base.storage].elements > 1
         super().__init__((prod(base.shape), 1), None if whole else base.storage)
-        self._base = base
+        self.base = base
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
-        return np.ascontiguousarray(self._base.rows(0, 1)[0, start:stop, None])
+        return np.ascontiguousarray(self.base.rows(0, 1)[0, start:stop, None])
 
     def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
         if self.storage is None:
             raise TypeError("this source has no stored form")
-        return self._base.raw(0, 1).reshape(-1, BLOCK_SIZES[self.storage].bytes)[start:stop]
+        return self.base.raw(0, 1).reshape(-1, BLOCK_SIZES[self.storage].bytes)[start:stop]
 
 
 class Row(_View):
@@ -309,13 +309,13 @@ class Row(_View):
 
     def __init__(self, base: Source) -> None:
         super().__init__((row_count(base.shape),), base.storage)
-        self._base = base
+        self.base = base
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
-        return self._base.rows(0, self.shape[0]).reshape(1, -1)[start:stop]
+        return self.base.rows(0, self.shape[0]).reshape(1, -1)[start:stop]
 
     def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
-        return self._base.raw(0, self.shape[0]).reshape(1, -1)[start:stop]
+        return self.base.raw(0, self.shape[0]).reshape(1, -1)[start:stop]
 
 
 def by_rows(source: Source) -> Source:

@@ -5,7 +5,8 @@
 ...     rows = checkpoint.tensors["model.norm.weight"].rows(0, 1)            # float32
 """
 
-from .directory import Checkpoint, open_checkpoint
+from .adapter import Adapter, LoraPair, open_adapter
+from .directory import Checkpoint, open_checkpoint, read_config
 from .dtypes import DTYPES
 from .packed import METHODS, Unpacked, unpack
 from .reader import SafetensorsFile, SafetensorsTensor
@@ -23,7 +24,9 @@ __all__ = [
     "DTYPES",
     "MAX_SHARD_BYTES",
     "METHODS",
+    "Adapter",
     "Checkpoint",
+    "LoraPair",
     "SafetensorsFile",
     "SafetensorsLayout",
     "SafetensorsTensor",
@@ -31,8 +34,10 @@ __all__ = [
     "ShardPlan",
     "TensorEntry",
     "Unpacked",
+    "open_adapter",
     "open_checkpoint",
     "plan_shards",
+    "read_config",
     "safetensors_header",
     "unpack",
 ]

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["INDEX_NAME", "SINGLE_NAME", "Checkpoint", "open_checkpoint"]
+__all__ = ["INDEX_NAME", "SINGLE_NAME", "Checkpoint", "open_checkpoint", "read_config"]
 
 SINGLE_NAME: Final = "model.safetensors"
 INDEX_NAME: Final = "model.safetensors.index.json"
@@ -188,7 +188,7 @@ def open_checkpoint(path: str | os.PathLike[str], *, allow_pickle: bool = False)
         )
     expected = names if names is not None else _files_of(directory, allow_pickle)
     is_mistral = any(name.startswith("consolidated") for name in expected)
-    config = _config(directory, PARAMS_NAME if is_mistral else CONFIG_NAME)
+    config = read_config(directory, PARAMS_NAME if is_mistral else CONFIG_NAME)
     files: list[SafetensorsFile | PickledFile] = []
     try:
         for name in sorted(expected):
@@ -229,7 +229,12 @@ def _files_of(directory: Path, allow_pickle: bool) -> dict[str, set[str] | None]
     raise _nothing_to_read(directory, present)
 
 
-def _config(directory: Path, name: str) -> dict[str, Any]:
+def read_config(directory: Path, name: str = CONFIG_NAME) -> dict[str, Any]:
+    """The config of a model in a directory, as parsed; no weights need be there.
+
+    Raises:
+        CheckpointError: there is none, or it is no JSON object.
+    """
     data = read_bytes(directory / name)
     if data is None:
         raise CheckpointError(f"{name} is missing", path=directory)

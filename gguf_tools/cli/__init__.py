@@ -18,6 +18,7 @@ __all__ = ["main"]
 
 COMMANDS: Final[dict[str, str]] = {
     "convert": "Hugging Face checkpoint → GGUF, quantized in the same pass.",
+    "convert-lora": "LoRA adapter (PEFT) → GGUF adapter.",
     "quantize": "GGUF → GGUF of another type.",
     "export": "GGUF → Hugging Face checkpoint (safetensors).",
     "inspect": "Show what a GGUF file holds.",
@@ -46,7 +47,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f".{cmd_name}", __name__)
+        module = importlib.import_module(f".{cmd_name.replace('-', '_')}", __name__)
         command = module.command
         assert isinstance(command, click.Command)
         return command

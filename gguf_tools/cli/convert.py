@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .execution import Execution, execution_options
+from .parameters import scaled_paths
 from .quantizing import Wanted, epilog, quantizing_options
 from .report import run
 
@@ -15,6 +16,7 @@ from .report import run
         "convert ./Qwen3-0.6B qwen3.gguf --type Q8_0 --threads 4",
         "convert ./Qwen3-0.6B qwen3.gguf --type Q6_K --dry-run --explain",
         "convert ./Qwen3-0.6B qwen3.gguf --imatrix imatrix.gguf -t Q4_K_S",
+        "convert ./Qwen3-0.6B tuned.gguf --merge-lora ./my-adapter:0.8",
     ),
 )
 @click.argument("src", type=click.Path())
@@ -28,6 +30,14 @@ from .report import run
     help="Where there are only PyTorch pickles (*.bin, *.pth), load them with your torch, weights only. "
     "Without it they are refused: loading a pickle can run code.",
 )
+@click.option(
+    "--merge-lora",
+    "merge_lora",
+    multiple=True,
+    metavar="DIR[:SCALE]",
+    callback=scaled_paths,
+    help="Merge the LoRA adapter (PEFT) in this directory into the weights; may be repeated.",
+)
 @quantizing_options(default="Q4_K_M")
 @execution_options
 def command(
@@ -36,6 +46,7 @@ def command(
     wanted: Wanted,
     pre: str | None,
     allow_pickle: bool,
+    merge_lora: list[tuple[str, float]],
     how: Execution,
 ) -> None:
     """Convert the Hugging Face checkpoint in directory SRC to the GGUF file DST.
@@ -51,6 +62,7 @@ def command(
             type=wanted.recipe,
             pre=pre,
             allow_pickle=allow_pickle,
+            merge_lora=merge_lora,
             imatrix=wanted.imatrix,
             overrides=wanted.overrides,
         ),

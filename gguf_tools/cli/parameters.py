@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-__all__ = ["pairs", "row_range", "to_bytes"]
+__all__ = ["pairs", "row_range", "scaled_paths", "to_bytes"]
 
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BINARY: Final = {"KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30, "TI": 1 << 40}
@@ -49,3 +49,20 @@ def row_range(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     if not match or int(match[1]) >= int(match[2]):
         raise click.BadParameter(f"{value!r} is not a range such as 0:8")
     return int(match[1]), int(match[2])
+
+
+def scaled_paths(
+    ctx: click.Context, param: click.Parameter, value: tuple[str, ...]
+) -> list[tuple[str, float]]:
+    """Callback of a repeatable option ``PATH[:SCALE]``: paths with their scales, 1 where there is none.
+
+    What follows the last colon is a scale if it reads as a number, and else part of the path.
+    """
+    result = []
+    for text in value:
+        path, colon, scale = text.rpartition(":")
+        try:
+            result.append((path, float(scale)) if colon and path else (text, 1.0))
+        except ValueError:
+            result.append((text, 1.0))
+    return result

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from .. import recipes
 from ..container.metadata import Array, Metadata
@@ -15,7 +16,11 @@ from ..spec import QUANTIZATION_VERSION, FileType, ValueType
 from .plan import Plan, PlannedFile, PlannedTensor
 from .weighting import note_importance, weights_of
 
-__all__ = ["assemble_gguf", "model_facts"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["assemble_gguf", "ggml_shape", "laid_out", "model_facts"]
 
 
 def assemble_gguf(
@@ -30,6 +35,7 @@ def assemble_gguf(
     notes: Sequence[str] = (),
     inputs: Sequence[InputFile] = (),
     file_type: FileType | None = None,
+    settings: Sequence[str] = (),
 ) -> Plan:
     """Lay out a GGUF file of these tensors in these types.
 
@@ -47,6 +53,7 @@ def assemble_gguf(
         notes: what the user should know.
         inputs: the open files the rows come from.
         file_type: what ``general.file_type`` says, where that is not the recipe's.
+        settings: see `Plan`.
 
     Raises:
         UnsupportedError: a type cannot be encoded.
@@ -60,15 +67,46 @@ def assemble_gguf(
     if importance is not None:
         note_importance(metadata, importance)
     shape = ggml_shape if recipe.quantizes else tuple
+    file = laid_out(metadata, tensors, choices, [shape(rows.shape) for _, rows in tensors], weights)
+    return Plan(
+        kind="gguf",
+        source=source,
+        architecture=str(metadata.get("general.architecture", "")),
+        recipe=recipe.name,
+        files=(file,),
+        dropped=tuple(dropped),
+        notes=(*notes, *gaps),
+        inputs=tuple(inputs),
+        metadata=metadata,
+        settings=tuple(settings),
+    )
+
+
+def laid_out(
+    metadata: Metadata,
+    tensors: Sequence[tuple[str, Source]],
+    choices: Sequence[recipes.Choice],
+    shapes: Sequence[tuple[int, ...]],
+    weights: Mapping[str, NDArray[np.float32]],
+) -> PlannedFile:
+    """One GGUF file of these tensors: its header, and where each of them goes.
+
+    Args:
+        metadata: all keys.
+        tensors: GGUF name and source of each, in file order.
+        choices: the type of each, in the same order.
+        shapes: what the file says of each.
+        weights: importances by name.
+    """
     infos = [
-        TensorInfo(name, shape(rows.shape), choice.type)
-        for (name, rows), choice in zip(tensors, choices, strict=True)
+        TensorInfo(name, shape, choice.type)
+        for (name, _), choice, shape in zip(tensors, choices, shapes, strict=True)
     ]
     layout = header_bytes(metadata, infos)
     planned = tuple(
         PlannedTensor(
             name,
-            shape(rows.shape),
+            shape,
             choice.type,
             rows,
             offset,
@@ -77,21 +115,11 @@ def assemble_gguf(
             choice.rule,
             weights.get(name),
         )
-        for (name, rows), choice, offset, size in zip(
-            tensors, choices, layout.offsets, layout.sizes, strict=True
+        for (name, rows), choice, shape, offset, size in zip(
+            tensors, choices, shapes, layout.offsets, layout.sizes, strict=True
         )
     )
-    return Plan(
-        kind="gguf",
-        source=source,
-        architecture=str(metadata.get("general.architecture", "")),
-        recipe=recipe.name,
-        files=(PlannedFile("", layout.header, planned, layout.total_size),),
-        dropped=tuple(dropped),
-        notes=(*notes, *gaps),
-        inputs=tuple(inputs),
-        metadata=metadata,
-    )
+    return PlannedFile("", layout.header, planned, layout.total_size)
 
 
 def ggml_shape(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -148,6 +148,7 @@ class Plan:
         notes: what the user should know, one sentence each.
         inputs: the open files all rows come from.
         metadata: of a GGUF file, as its header has it.
+        settings: what else decides the bytes and is seen nowhere above, such as the scale of an adapter.
     """
 
     kind: str
@@ -160,6 +161,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     inputs: tuple[InputFile, ...] = ()
     metadata: Metadata | None = None
+    settings: tuple[str, ...] = ()
 
     @property
     def is_directory(self) -> bool:
@@ -172,7 +174,7 @@ class Plan:
         The inputs count by name, size and time of their last change: reading them would be half the work.
         """
         digest = hashlib.sha256()
-        about: list[Any] = [_version(), self.kind, sorted(self.sidecars)]
+        about: list[Any] = [_version(), self.kind, sorted(self.sidecars), self.settings]
         about += [[Path(file.path).name, file.size, file.modified] for file in self.inputs]
         for file in self.files:
             about.append([file.name, file.size])

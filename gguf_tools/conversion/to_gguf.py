@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from .. import architectures, recipes, tokenizers
 from ..checkpoint import SafetensorsTensor, open_checkpoint, unpack
@@ -12,6 +13,7 @@ from ..importance import load_importance
 from ..spec import QUANTIZATION_VERSION, ValueType
 from .assemble import assemble_gguf, ggml_shape, model_facts
 from .engine import Progress, execute
+from .merging import MergeLora, Merger
 from .packed import packed_file_type, packed_notes, packed_type
 from .plan import Plan
 from .sharding import split_plan
@@ -26,6 +28,7 @@ def convert(
     type: str = "Q4_K_M",  # noqa: A002 - the field's word
     pre: str | None = None,
     allow_pickle: bool = False,
+    merge_lora: Sequence[MergeLora] = (),
     imatrix: str | os.PathLike[str] | None = None,
     overrides: recipes.Overrides | None = None,
     threads: int | None = None,
@@ -43,6 +46,8 @@ def convert(
         type: a recipe's name, such as ``"Q4_K_M"`` or ``"BF16"``.
         pre: pre-tokenizer name, instead of recognising it.
         allow_pickle: where there are no safetensors, let torch load pickled weights, with ``weights_only``.
+        merge_lora: LoRA adapters to merge into the weights, in this order: directories as PEFT saves them, or
+            such a directory and a factor for all it adds.
         imatrix: a file with an importance matrix, see `gguf_tools.importance`.
         overrides: what is wanted otherwise than the recipe says.
         threads: workers; default all available cores.
@@ -60,12 +65,19 @@ def convert(
         CheckpointError: the checkpoint is incomplete or malformed.
         ArchitectureError: the architecture is unsupported or its tensors do not match its table.
         TokenizerError: the tokenizer's files are missing or not recognised.
+        UnsupportedError: an adapter is of a kind that is not supported.
         QuantizationError: the recipe is unknown, or needs an importance matrix.
         NonFiniteError: a weight is NaN or infinite and its type cannot hold that.
         OutputError: the output exists or cannot be written.
     """
     plan = plan_conversion(
-        src, type=type, pre=pre, allow_pickle=allow_pickle, imatrix=imatrix, overrides=overrides
+        src,
+        type=type,
+        pre=pre,
+        allow_pickle=allow_pickle,
+        merge_lora=merge_lora,
+        imatrix=imatrix,
+        overrides=overrides,
     )
     if split_max_size is not None:
         plan = split_plan(plan, dst, split_max_size)
@@ -79,6 +91,7 @@ def plan_conversion(
     type: str = "Q4_K_M",  # noqa: A002
     pre: str | None = None,
     allow_pickle: bool = False,
+    merge_lora: Sequence[MergeLora] = (),
     imatrix: str | os.PathLike[str] | None = None,
     overrides: recipes.Overrides | None = None,
 ) -> Plan:
@@ -100,6 +113,9 @@ def plan_conversion(
     tokens = vocabulary.get("tokenizer.ggml.tokens")
     plain = unpack(config, checkpoint.tensors, checkpoint.read_json("hf_quant_config.json"))
     rows = architectures.mistral_tensors(config, plain.tensors) if checkpoint.is_mistral else plain.tensors
+    merger = Merger(architecture, config)
+    for adapter in merge_lora:
+        rows = merger.merge(rows, adapter)
     try:
         side = architecture.to_gguf(
             config,
@@ -110,6 +126,7 @@ def plan_conversion(
     except ArchitectureError as error:  # which knows the config, but not where it is from
         error.path = error.path or os.fspath(src)
         raise
+    merger.require_used(side.dropped)
     left_out = {name for name, _ in side.dropped}
     checkpoint.require_readable(
         name
@@ -155,7 +172,8 @@ def plan_conversion(
         source=os.fspath(src),
         importance=matrix,
         dropped=[*plain.dropped, *side.dropped],
-        notes=[*plain.notes, *packed_notes(tensors, choices), *side.notes],
+        notes=[*plain.notes, *packed_notes(tensors, choices), *merger.notes, *side.notes],
         file_type=file_type,
-        inputs=checkpoint.inputs,
+        inputs=[*checkpoint.inputs, *merger.inputs],
+        settings=merger.settings,
     )

@@ -7,7 +7,7 @@ types a file of theirs has. Every choice says in words which rule made it.
 """
 
 from .asking import combine, parse_tensor_type, read_recipe_file
-from .choosing import choose, is_embedding, needs_weights
+from .choosing import choose, choose_factor, is_embedding, needs_weights
 from .facts import Choice, ModelFacts, Overrides, TensorFacts
 from .rules import Recipe
 from .table import ALIASES, RECIPES, find_recipe
@@ -22,6 +22,7 @@ __all__ = [
     "Recipe",
     "TensorFacts",
     "choose",
+    "choose_factor",
     "combine",
     "find_recipe",
     "is_embedding",

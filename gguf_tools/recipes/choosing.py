@@ -27,7 +27,7 @@ from .tensors import (
     visiting_order,
 )
 
-__all__ = ["choose", "fallback", "is_embedding", "needs_weights"]
+__all__ = ["choose", "choose_factor", "fallback", "is_embedding", "needs_weights"]
 
 _FALLBACKS: Final = {
     GGMLType.Q2_K: GGMLType.Q4_0,
@@ -235,6 +235,19 @@ def needs_weights(name: str, type_: GGMLType, recipe: Recipe) -> bool:
     if category(name) in (Category.TOKEN_EMBEDDING, Category.OUTPUT):
         return False
     return type_ in _NEEDING_WEIGHTS or (type_ is GGMLType.Q2_K and recipe.name == "Q2_K_S")
+
+
+def choose_factor(name: str, shape: tuple[int, ...], wanted: GGMLType) -> Choice:
+    """The type of one factor of an adapter, as llama.cpp's converter chooses it.
+
+    Args:
+        name: in GGUF.
+        shape: its dimensions.
+        wanted: F32, F16, BF16 or Q8_0.
+    """
+    choice = as_converted(TensorFacts(name, shape), wanted)
+    actual, why = fallback(choice.type, row_length(shape))
+    return choice if why is None else Choice(actual, wanted, f"{choice.rule}; {why}")
 
 
 def fallback(wanted: GGMLType, row: int) -> tuple[GGMLType, str | None]:
