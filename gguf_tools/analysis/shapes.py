@@ -26,7 +26,7 @@ _ROLES: Final[dict[str, tuple[str, ...]]] = {
     "ffn_norm.bias": ("width",),
     "post_attention_norm.weight": ("width",),
     "post_ffw_norm.weight": ("width",),
-    "attn_q.weight": ("queries", "width"),
+    "attn_q.weight": ("queries or twice", "width"),
     "attn_q.bias": ("queries",),
     "attn_k.weight": ("keys", "width"),
     "attn_k.bias": ("keys",),
@@ -122,6 +122,10 @@ _MEANINGS: Final[dict[str, Callable[[_Sizes, int], int | tuple[int, ...] | None]
     "vocabulary": lambda sizes, layer: sizes.vocabulary(),
     "width": lambda sizes, layer: sizes.number("embedding_length", layer),
     "queries": lambda sizes, layer: sizes.times("attention.head_count", "attention.key_length", layer),
+    # with a gate for each
+    "queries or twice": lambda sizes, layer: _twice(
+        sizes.times("attention.head_count", "attention.key_length", layer)
+    ),
     "keys": lambda sizes, layer: sizes.times("attention.head_count_kv", "attention.key_length", layer),
     "values": lambda sizes, layer: sizes.times("attention.head_count_kv", "attention.value_length", layer),
     "outputs": lambda sizes, layer: sizes.times("attention.head_count", "attention.value_length", layer),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..container.metadata import Metadata
+from ..container.metadata import Array, Metadata
 from ..errors import ArchitectureError, FormatError, GGUFToolsError
 from ..source import Source
 from ..spec import ValueType
@@ -45,6 +45,9 @@ def check(architecture: Architecture, metadata: Metadata, tensors: Mapping[str, 
     problems = list(_keys(architecture, facts, config))
     if problems:
         return problems
+    tokens = metadata.get("tokenizer.ggml.tokens")
+    if not tensors and isinstance(tokens, Array):  # a vocabulary, without the embedding that tells its size
+        config.setdefault("vocab_size", len(tokens))
     try:
         rest = dict(tensors)
         for extra in architecture.computed:

@@ -24,7 +24,7 @@ VOCABULARY = {
 @pytest.fixture(autouse=True)
 def no_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """These files are built to show one fault each; test_verify_models.py has what tables find."""
-    monkeypatch.setattr("gguf_tools.analysis.verify.known_architecture", lambda metadata: None)
+    monkeypatch.setattr("gguf_tools.analysis.verify.known_architecture", lambda metadata, tensors: None)
 
 
 def save(folder: Path, data: bytes) -> Path:
