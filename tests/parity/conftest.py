@@ -1,4 +1,4 @@
-"""These tests are not even collected by ``make test``, whose environment lacks torch and what goes with it."""
+"""These tests are not even collected by ``make test``, whose environment lacks torch and the like."""
 
 from __future__ import annotations
 
