@@ -10,10 +10,10 @@ from ..errors import ArchitectureError
 from ..source import Source
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig, real, shortest
-from .decoder import BLOCK, FFN, OUTPUT, PRE_NORMS, TIED, experts, norms
+from .decoder import BLOCK, OUTPUT, PRE_NORMS, TIED, norms
 from .keys import CAUSAL, RMS_EPS, SIZES, Assumed, Computed, Entry, Key, KeyRule, RowsOf, experts_keys
 from .rope import Rope
-from .routing import GATING, Gating
+from .routing import GATING, Gating, dense_then_routed, is_mixed
 from .table import Architecture, HFClass
 from .tensors import Rule
 from .transforms import Transform
@@ -109,20 +109,12 @@ class SplitLatent(Transform):
         return heads, config.integer("qk_nope_head_dim"), config.integer("v_head_dim")
 
 
-def _is_mixed(config: HFConfig, layer: int) -> bool:
-    return layer >= config.integer("first_k_dense_replace", least=0)
-
-
-def _is_dense(config: HFConfig, layer: int) -> bool:
-    return not _is_mixed(config, layer)
-
-
 def _has_shared(config: HFConfig, layer: int) -> bool:
-    return _is_mixed(config, layer) and bool(config.find("n_shared_experts"))
+    return is_mixed(config, layer) and bool(config.find("n_shared_experts"))
 
 
 def _is_v3(config: HFConfig, layer: int) -> bool:
-    return _is_mixed(config, layer) and config.find("scoring_func") == "sigmoid"
+    return is_mixed(config, layer) and config.find("scoring_func") == "sigmoid"
 
 
 def _low_rank(config: HFConfig, layer: int) -> bool:
@@ -245,17 +237,6 @@ ARCHITECTURE: Final = Architecture(
             ("blk.{i}.attn_k_b.weight", "blk.{i}.attn_v_b.weight"),
             SplitLatent(),
         ),
-        *(Rule(rule.hf, rule.gguf, when=_is_dense, needed=rule.needed) for rule in FFN),
-        Rule((f"{BLOCK}.mlp.gate.weight",), ("blk.{i}.ffn_gate_inp.weight",), when=_is_mixed),
-        Rule((f"{BLOCK}.mlp.gate.e_score_correction_bias",), ("blk.{i}.exp_probs_b.bias",), when=_is_v3),
-        *experts("n_routed_experts", when=_is_mixed),
-        *(
-            Rule(rule.hf, rule.gguf, when=_has_shared)
-            for rule in norms(
-                ("mlp.shared_experts.gate_proj", "ffn_gate_shexp"),
-                ("mlp.shared_experts.up_proj", "ffn_up_shexp"),
-                ("mlp.shared_experts.down_proj", "ffn_down_shexp"),
-            )
-        ),
+        *dense_then_routed(biased=_is_v3, shared=_has_shared),
     ),
 )

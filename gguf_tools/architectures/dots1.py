@@ -5,25 +5,19 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ..spec import ValueType
-from .config import HFConfig
 from .decoder import (
-    BLOCK,
-    FFN,
     OUTPUT,
     PRE_NORMS,
     QK_NORMS,
     TIED,
     attention,
-    experts,
     flag,
     head_count,
-    norms,
 )
 from .keys import CAUSAL, KV_HEADS, RMS_EPS, SIZES, Assumed, HeadDim, Key, Present, RowsOf, experts_keys
 from .rope import Rope
-from .routing import Gating
+from .routing import Gating, dense_then_routed
 from .table import Architecture, HFClass
-from .tensors import Rule
 
 _DEFAULTS: Final[dict[str, Any]] = {
     "first_k_dense_replace": 0,
@@ -39,14 +33,6 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "tie_word_embeddings": False,
     "topk_group": 1,
 }
-
-
-def _is_mixed(config: HFConfig, layer: int) -> bool:
-    return layer >= config.integer("first_k_dense_replace", least=0)
-
-
-def _is_dense(config: HFConfig, layer: int) -> bool:
-    return not _is_mixed(config, layer)
 
 
 ARCHITECTURE: Final = Architecture(
@@ -81,17 +67,6 @@ ARCHITECTURE: Final = Architecture(
         *PRE_NORMS,
         *attention(bias=flag("attention_bias")),
         *QK_NORMS,
-        *(Rule(rule.hf, rule.gguf, when=_is_dense, needed=rule.needed) for rule in FFN),
-        *(
-            Rule(rule.hf, rule.gguf, when=_is_mixed)
-            for rule in norms(
-                ("mlp.gate", "ffn_gate_inp"),
-                ("mlp.shared_experts.gate_proj", "ffn_gate_shexp"),
-                ("mlp.shared_experts.up_proj", "ffn_up_shexp"),
-                ("mlp.shared_experts.down_proj", "ffn_down_shexp"),
-            )
-        ),
-        Rule((f"{BLOCK}.mlp.gate.e_score_correction_bias",), ("blk.{i}.exp_probs_b.bias",), when=_is_mixed),
-        *experts("n_routed_experts", when=_is_mixed),
+        *dense_then_routed(),
     ),
 )

@@ -6,8 +6,7 @@ from typing import Any, Final
 
 from ..spec import ValueType
 from .axes import Axes
-from .config import HFConfig
-from .decoder import BLOCK, FFN, OUTPUT, QK_NORMS, TIED, attention, experts, flag, head_count, never, norms
+from .decoder import OUTPUT, QK_NORMS, TIED, attention, flag, head_count, never, norms
 from .keys import (
     CAUSAL,
     CONTEXT,
@@ -26,6 +25,7 @@ from .keys import (
 )
 from .nextn import NEXT_TENSORS, Blocks, Predicting
 from .rope import PartialRotary
+from .routing import dense_then_routed
 from .table import Architecture, HFClass
 from .tensors import Rule
 
@@ -51,14 +51,6 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "use_qk_norm": False,
 }
 _NULLS: Final = {"num_key_value_heads": head_count}
-
-
-def _is_mixed(config: HFConfig, layer: int) -> bool:
-    return layer >= config.integer("first_k_dense_replace", least=0)
-
-
-def _is_dense(config: HFConfig, layer: int) -> bool:
-    return not _is_mixed(config, layer)
 
 
 ARCHITECTURE: Final = Architecture(
@@ -105,18 +97,7 @@ ARCHITECTURE: Final = Architecture(
         *norms(("input_layernorm", "attn_norm"), ("post_attention_layernorm", "post_attention_norm")),
         *attention(bias=flag("attention_bias"), output_bias=never),
         *(Rule(rule.hf, rule.gguf, when=flag("use_qk_norm")) for rule in QK_NORMS),
-        *(Rule(rule.hf, rule.gguf, when=_is_dense, needed=rule.needed) for rule in FFN),
-        *(
-            Rule(rule.hf, rule.gguf, when=_is_mixed)
-            for rule in norms(
-                ("mlp.gate", "ffn_gate_inp"),
-                ("mlp.shared_experts.gate_proj", "ffn_gate_shexp"),
-                ("mlp.shared_experts.up_proj", "ffn_up_shexp"),
-                ("mlp.shared_experts.down_proj", "ffn_down_shexp"),
-            )
-        ),
-        Rule((f"{BLOCK}.mlp.gate.e_score_correction_bias",), ("blk.{i}.exp_probs_b.bias",), when=_is_mixed),
-        *experts("n_routed_experts", when=_is_mixed),
+        *dense_then_routed(),
         *NEXT_TENSORS,
     ),
 )

@@ -1,4 +1,4 @@
-"""How routers make weights of logits."""
+"""Models whose first blocks are dense and whose others route to experts, as DeepSeek names them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any, Final
 from ..errors import ArchitectureError
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig
+from .decoder import BLOCK, FFN, experts, norms
 from .keys import Entry
+from .tensors import Condition, Rule, only
 
-__all__ = ["GATING", "Gating"]
+__all__ = ["GATING", "Gating", "dense_then_routed", "is_dense", "is_mixed"]
 
 GATING: Final[dict[str, int]] = {"softmax": 1, "sigmoid": 2}
 """llama.cpp's numbers (``enum llama_expert_gating_func_type``) by HF's names."""
@@ -47,3 +49,35 @@ class Gating:
         function = names.get(facts.integer("expert_gating_func") or 0)
         if function is not None:
             config["scoring_func"] = function
+
+
+def is_mixed(config: HFConfig, layer: int) -> bool:
+    """The condition that a layer routes to experts: all but the first ``first_k_dense_replace``."""
+    return layer >= config.integer("first_k_dense_replace", least=0)
+
+
+def is_dense(config: HFConfig, layer: int) -> bool:
+    """The condition that a layer has one feed-forward."""
+    return not is_mixed(config, layer)
+
+
+def dense_then_routed(*, biased: Condition = is_mixed, shared: Condition = is_mixed) -> tuple[Rule, ...]:
+    """Feed-forwards of the first layers; routers, routed and shared experts of the others.
+
+    Args:
+        biased: where routers have a bias for choosing.
+        shared: where there are experts every token uses.
+    """
+    bias = Rule((f"{BLOCK}.mlp.gate.e_score_correction_bias",), ("blk.{i}.exp_probs_b.bias",))
+    everybody = norms(
+        ("mlp.shared_experts.gate_proj", "ffn_gate_shexp"),
+        ("mlp.shared_experts.up_proj", "ffn_up_shexp"),
+        ("mlp.shared_experts.down_proj", "ffn_down_shexp"),
+    )
+    return (
+        *only(is_dense, FFN),
+        *only(is_mixed, norms(("mlp.gate", "ffn_gate_inp"))),
+        *only(biased, (bias,)),
+        *experts("n_routed_experts", when=is_mixed),
+        *only(shared, everybody),
+    )
