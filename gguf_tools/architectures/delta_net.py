@@ -29,31 +29,32 @@ class SplitDelta(Transform):
 
     def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
         (source,) = sources
-        mixed, gate = self._order(config)
-        rows = len(mixed) + len(gate)
-        if len(source.shape) != 2 or source.shape[0] != rows:
-            raise ArchitectureError(
-                "the fused projection has the wrong number of rows", found=source.shape, expected=rows
-            )
+        mixed, gate = self._order(config, source.shape)
         return [
             Gathered(source, lambda row: mixed[row], (len(mixed), source.shape[1])),
             Gathered(source, lambda row: gate[row], (len(gate), source.shape[1])),
         ]
 
     def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
-        order = self._order(config)
-        found, expected = [source.shape[:1] for source in sources], [part.shape for part in order]
+        found = [source.shape[:1] for source in sources]
+        both = (sum(part[0] for part in found if part), sources[0].shape[-1] if sources[0].shape else 0)
+        order = self._order(config, both)
+        expected = [part.shape for part in order]
         if found != expected:
             raise ArchitectureError("the parts have the wrong number of rows", found=found, expected=expected)
         back = np.argsort(np.concatenate(order))
-        both = Joined(list(sources), (len(back), sources[0].shape[-1]))
-        return [Gathered(both, lambda row: back[row])]
+        return [Gathered(Joined(list(sources), both), lambda row: back[row])]
 
     @staticmethod
-    def _order(config: HFConfig) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Which rows of HF's make up query, key and value, and which the gate."""
+    def _order(config: HFConfig, shape: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Which rows of HF's make up query, key and value, and which the gate; ``shape`` is of them all."""
         heads, key = config.integer("linear_num_key_heads"), config.integer("linear_key_head_dim")
         value = config.integer("linear_num_value_heads") // heads * config.integer("linear_value_head_dim")
-        rows = np.arange(heads * 2 * (key + value)).reshape(heads, -1)  # by key head
+        expected = heads * 2 * (key + value)
+        if len(shape) != 2 or shape[0] != expected:
+            raise ArchitectureError(
+                "the fused projection has the wrong number of rows", found=shape, expected=expected
+            )
+        rows = np.arange(expected).reshape(heads, -1)  # by key head
         parts = np.split(rows, [key, 2 * key, 2 * key + value], axis=1)
         return np.concatenate([part.reshape(-1) for part in parts[:3]]), parts[3].reshape(-1)

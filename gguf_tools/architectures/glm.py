@@ -80,9 +80,15 @@ _REMOTE_DEFAULTS: Final[dict[str, Any]] = {
     "seq_length": 2048,
     "tie_word_embeddings": False,
 }
+
+
+def _remote_base(config: HFConfig) -> float:
+    return _REMOTE_BASE * (config.number("rope_ratio") if config.find("rope_ratio") is not None else 1)
+
+
 _REMOTE_NULLS: Final = {
     "num_key_value_heads": _remote_kv_heads,
-    "rope_theta": lambda config: _REMOTE_BASE * (config.find("rope_ratio") or 1),
+    "rope_theta": _remote_base,
     "vocab_size": lambda config: config.find("padded_vocab_size"),
 } | {ours: (lambda key: lambda config: config.find(key))(theirs) for ours, theirs in _SPELLED.items()}
 

@@ -32,7 +32,7 @@ class _ClassifierPooling:
 
     def forward(self, config: HFConfig) -> Iterator[Entry]:
         mode = config.find("classifier_pooling")
-        if mode not in _POOLINGS:
+        if not isinstance(mode, str) or mode not in _POOLINGS:
             raise ArchitectureError(
                 "a pooling llama.cpp does not have",
                 path="config.json",

@@ -45,7 +45,7 @@ _LETTERS: Final = {
 def _pattern(config: HFConfig) -> str:
     """A letter for each layer, however the config tells their kinds."""
     found, count = config.find(_PATTERN, _LISTED), config.integer("num_hidden_layers")
-    letters = [_LETTERS.get(kind, "?") for kind in found] if isinstance(found, list) else found
+    letters = [_LETTERS.get(str(kind), "?") for kind in found] if isinstance(found, list) else found
     if not isinstance(letters, list | str) or len(letters) != count or not set(letters) <= set("M*-E"):
         raise ArchitectureError(
             "not a kind for every layer",

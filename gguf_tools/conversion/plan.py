@@ -138,7 +138,7 @@ class Plan:
     """A whole job.
 
     Attributes:
-        kind: ``"gguf"``, one file or the shards of one, or ``"checkpoint"``, a directory.
+        kind: ``"gguf"``, one file or the shards of one; ``"checkpoint"`` or another, one file or a directory.
         source: where it all comes from, in words.
         architecture: ``general.architecture``.
         recipe: what types were chosen by.
@@ -166,7 +166,7 @@ class Plan:
     @property
     def is_directory(self) -> bool:
         """Whether the output is a directory that appears as a whole."""
-        return self.kind == "checkpoint"
+        return self.kind != "gguf" and any(file.name for file in self.files)
 
     def fingerprint(self) -> str:
         """SHA-256, in hexadecimal, of all that decides the output's bytes.
