@@ -245,6 +245,10 @@ def longrope_scale(config: HFConfig) -> float | None:
     return rounded(math.sqrt(1 + math.log(ratio) / math.log(original)) if ratio > 1 else 1.0)
 
 
+_MOST_ROTATED: Final = 1 << 16
+"""Values of a head: hundreds of times what models have, before an array is made of what a file says."""
+
+
 @dataclass(frozen=True)
 class Llama3Factors:
     """``rope_scaling`` of type llama3 ↔ ``rope_freqs.weight``: what each frequency is divided by."""
@@ -255,10 +259,18 @@ class Llama3Factors:
         rope, _ = _parameters(config)
         if rope.get("rope_type") is None or _kind(rope, _KINDS) != "llama3":
             return None
-        base = rope.get("rope_theta")
+        base, size = rope.get("rope_theta"), head_size(config)
+        if size > _MOST_ROTATED:
+            raise ArchitectureError(
+                "heads too large to be rotated",
+                path="config.json",
+                key="head_dim",
+                found=size,
+                expected=f"at most {_MOST_ROTATED}",
+            )
         factors = llama3_factors(
             real(10000.0 if base is None else base, "rope_theta"),
-            head_size(config),
+            size,
             real(rope.get("factor", 8.0), "rope_scaling.factor"),
             real(rope.get("low_freq_factor", 1.0), "rope_scaling.low_freq_factor"),
             real(rope.get("high_freq_factor", 4.0), "rope_scaling.high_freq_factor"),
