@@ -27,7 +27,7 @@ from .keys import (
 )
 from .rope import Rope
 from .table import Architecture, HFClass
-from .tensors import Drop, Rule
+from .tensors import Drop, only
 
 _DEFAULTS: Final[dict[str, Any]] = {
     "layer_norm_eps": 1e-5,
@@ -75,7 +75,7 @@ COMMAND_R: Final = Architecture(
         *_ENDS,
         *norms(("input_layernorm", "attn_norm")),
         *attention(bias=flag("attention_bias")),
-        *(Rule(rule.hf, rule.gguf, when=flag("use_qk_norm")) for rule in QK_NORMS),
+        *only(flag("use_qk_norm"), QK_NORMS),
         *FFN,
     ),
     drops=(_TIED_HEAD,),

@@ -23,7 +23,7 @@ from .keys import (
 )
 from .rope import Rope
 from .table import Architecture, HFClass
-from .tensors import Drop, Rule
+from .tensors import Drop, Rule, only
 from .transforms import Reshape
 
 _DEFAULTS: Final[dict[str, Any]] = {
@@ -116,7 +116,7 @@ ERNIE_MOE: Final = Architecture(
         *OUTPUT,
         *PRE_NORMS,
         *attention(bias=_BIAS),
-        *(Rule(rule.hf, rule.gguf, when=_is_dense, needed=rule.needed) for rule in FFN),
+        *only(_is_dense, FFN),
         *(
             Rule(rule.hf, rule.gguf, when=_is_mixed)
             for rule in norms(

@@ -27,7 +27,7 @@ from .nextn import NEXT_TENSORS, Blocks, Predicting
 from .rope import PartialRotary
 from .routing import dense_then_routed
 from .table import Architecture, HFClass
-from .tensors import Rule
+from .tensors import only
 
 _SIGMOID: Final = 2  # llama.cpp's number for it
 _FURTHER: Final = "num_nextn_predict_layers"
@@ -96,7 +96,7 @@ ARCHITECTURE: Final = Architecture(
         *OUTPUT,
         *norms(("input_layernorm", "attn_norm"), ("post_attention_layernorm", "post_attention_norm")),
         *attention(bias=flag("attention_bias"), output_bias=never),
-        *(Rule(rule.hf, rule.gguf, when=flag("use_qk_norm")) for rule in QK_NORMS),
+        *only(flag("use_qk_norm"), QK_NORMS),
         *dense_then_routed(),
         *NEXT_TENSORS,
     ),

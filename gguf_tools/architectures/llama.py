@@ -23,7 +23,7 @@ from .keys import (
 )
 from .rope import Llama3Factors, Rope
 from .table import Architecture, HFClass
-from .tensors import Rule
+from .tensors import Rule, only
 
 _DEFAULTS: Final[dict[str, Any]] = {
     "max_position_embeddings": 2048,
@@ -109,6 +109,6 @@ ARCHITECTURE: Final = Architecture(
         *experts(
             "num_local_experts", module="block_sparse_moe.experts", names=("w1", "w3", "w2"), when=_mixed
         ),
-        *(Rule(rule.hf, rule.gguf, when=_dense, needed=rule.needed) for rule in FFN),
+        *only(_dense, FFN),
     ),
 )

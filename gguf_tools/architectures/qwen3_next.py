@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Final
 
 from ..container.metadata import Array
@@ -30,7 +30,7 @@ from .keys import (
 from .nextn import Blocks, Predicting, is_next
 from .rope import PartialRotary, Rope
 from .table import Architecture, HFClass
-from .tensors import Condition, Rule
+from .tensors import Condition, Rule, only
 from .transforms import AddOne, NegativeExp, Reshape
 
 _FURTHER: Final = "mtp_num_hidden_layers"
@@ -101,27 +101,20 @@ def _both(first: Condition, then: Condition) -> Condition:
     return lambda config, layer: first(config, layer) and then(config, layer)
 
 
-def _limited(rules: Sequence[Rule], where: Condition) -> tuple[Rule, ...]:
-    """The rules only where a condition holds as well."""
-    return tuple(
-        Rule(rule.hf, rule.gguf, rule.transform, _both(rule.when, where), rule.needed, rule.experts)
-        for rule in rules
-    )
-
-
 def _block(block: str, where: Condition) -> tuple[Rule, ...]:
     """A block with attention, or what it has where that is a delta net, and its experts."""
     return (
-        *_limited(
+        *only(
+            where,
             norms(
                 ("input_layernorm", "attn_norm"),
                 ("post_attention_layernorm", "post_attention_norm"),
                 transform=AddOne(),
                 block=block,
             ),
-            where,
         ),
-        *_limited(
+        *only(
+            _both(where, _has_attention),
             (
                 *attention(bias=flag("attention_bias"), block=block),
                 *norms(
@@ -131,9 +124,9 @@ def _block(block: str, where: Condition) -> tuple[Rule, ...]:
                     block=block,
                 ),
             ),
-            _both(where, _has_attention),
         ),
-        *_limited(
+        *only(
+            where,
             (
                 *norms(
                     ("mlp.gate", "ffn_gate_inp"),
@@ -150,7 +143,6 @@ def _block(block: str, where: Condition) -> tuple[Rule, ...]:
                 ),
                 *experts("num_experts", block=block),
             ),
-            where,
         ),
     )
 

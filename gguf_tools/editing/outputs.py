@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..container.reader import Tensor
 from ..container.writer import TensorInfo, header_bytes
 from ..errors import FormatError, OutputError, UnsupportedError
-from ..files import AtomicFile
+from ..files import AtomicFile, require_space
 from ..spec import BLOCK_SIZES, GGMLType, align
 
 if TYPE_CHECKING:
@@ -163,15 +162,11 @@ def _write_padding(output: OutputFile, file: AtomicFile) -> None:
 
 def _check_space(outputs: Sequence[OutputFile]) -> None:
     """Ask for all files at once: each by itself would see the whole free space."""
-    parents = {output.path.parent for output in outputs}
-    for parent in parents:
-        size = sum(output.size for output in outputs if output.path.parent == parent)
-        try:
-            free = shutil.disk_usage(parent).free
-        except OSError:
-            continue  # `AtomicFile` says what is wrong with the directory
-        if size > free:
-            raise OutputError(f"disk full: needs {size} bytes, {free} free", path=parent)
+    wanted: dict[Path, list[OutputFile]] = {}
+    for output in outputs:
+        wanted.setdefault(output.path.parent, []).append(output)
+    for together in wanted.values():
+        require_space(together[0].path, sum(output.size for output in together))
 
 
 def _remove(path: Path, inode: int) -> None:
