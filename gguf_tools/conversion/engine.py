@@ -150,10 +150,12 @@ def _run(chunks: Iterator[_Chunk], output: Output, workers: int, meter: _Meter) 
                 raise
 
     with ThreadPoolExecutor(workers, thread_name_prefix="gguf-tools") as pool:
-        futures: list[Future[None]] = [pool.submit(work) for _ in range(workers)]
+        futures: list[Future[None]] = []
         try:
+            for _ in range(workers):
+                futures.append(pool.submit(work))
             wait(futures, return_when=FIRST_EXCEPTION)
-        finally:  # also on Ctrl-C: workers end after the chunk at hand
+        finally:  # also on Ctrl-C, even while workers are being started: they end after the chunk at hand
             stop.set()
     for future in futures:
         future.result()

@@ -10,6 +10,8 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -245,6 +247,30 @@ def test_a_run_that_is_ended_leaves_no_output(tmp_path: Path, number: int, left:
         child.stdout.read()
     assert child.returncode != 0
     assert set(listing(tmp_path)) <= set(left)  # killed before its first chunk it has written nothing yet
+
+
+def test_an_interruption_while_workers_start_ends_the_run_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = engine.ThreadPoolExecutor.submit
+
+    def submit(pool: engine.ThreadPoolExecutor, work: Callable[[], None]) -> Future[None]:
+        if pool._threads:
+            raise KeyboardInterrupt
+        return begin(pool, work)
+
+    monkeypatch.setattr(engine.ThreadPoolExecutor, "submit", submit)
+    done: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        engine.execute(
+            plan_of({"output.weight": Slow(random(4000, 256))}),
+            tmp_path / "a.gguf",
+            threads=2,
+            chunk_elements=25600,
+            progress=lambda count, total, tensor: done.append(count),
+        )
+    assert len(done) <= 1  # of forty chunks
+    assert listing(tmp_path) == []
 
 
 def test_progress_only_grows_and_ends_at_the_total(tmp_path: Path) -> None:

@@ -26,6 +26,9 @@ MOST_MEMORY = 50_000_000
 HANGS_AFTER = 10.0
 """Seconds after which a process is ended."""
 
+SAMPLED_EVERY = 0.001
+"""Seconds between two looks at a process's memory."""
+
 ADDRESS_SPACE = 1 << 30
 """Bytes a process may map or reserve beyond what it has: allocating what a file claims fails here."""
 
@@ -74,21 +77,38 @@ def _once(case: Case, path: Path) -> Measured:
             os._exit(0)
     os.close(writing)
     try:
-        ready, _, _ = select.select([reading], [], [], HANGS_AFTER)
-        if not ready:
-            os.kill(child, signal.SIGKILL)
-            return Measured(case.name, "hangs", HANGS_AFTER, 0, hung=True)
+        peak = 0
+        deadline = time.monotonic() + HANGS_AFTER
+        while not select.select([reading], [], [], SAMPLED_EVERY)[0]:
+            peak = max(peak, _anonymous(child))
+            if time.monotonic() > deadline:
+                os.kill(child, signal.SIGKILL)
+                return Measured(case.name, "hangs", HANGS_AFTER, 0, hung=True)
         data = os.read(reading, 1 << 16)
     finally:
         os.close(reading)
         _, status = os.waitpid(child, 0)
     if not data:
         return Measured(case.name, f"the process ended with status {status}", 0.0, 0)
-    problem, seconds, growth = pickle.loads(data)
+    problem, seconds, before, growth = pickle.loads(data)
+    # The process's own peak counts file pages too, and what is reclaimed of those hides what is allocated.
+    growth = max(growth, peak - before)
     return Measured(case.name, problem, seconds, growth, honest=case.honest)
 
 
-def _in_child(case: Case, path: Path) -> tuple[str | None, float, int]:
+def _anonymous(process: int) -> int:
+    """Bytes of memory of a process that belong to no file; 0 when it has just ended."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0
+    found = [line for line in status.splitlines() if line.startswith("RssAnon:")]
+    return int(found[0].split()[1]) * 1024 if found else 0
+
+
+def _in_child(case: Case, path: Path) -> tuple[str | None, float, int, int]:
+    """What was wrong, seconds, bytes of anonymous memory before, and by how much the peak grew."""
+    anonymous = _anonymous(os.getpid())
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     # A file is mapped whole, which costs addresses and no memory.
     size = path.stat().st_size if path.is_file() else 0
@@ -98,4 +118,4 @@ def _in_child(case: Case, path: Path) -> tuple[str | None, float, int]:
     problem = judge(case, path)
     seconds = time.perf_counter() - start
     growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-    return problem and problem[:2000], seconds, growth
+    return problem and problem[:2000], seconds, anonymous, growth

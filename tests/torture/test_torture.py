@@ -49,7 +49,7 @@ def test_a_crash_is_noticed() -> None:
 
 
 def test_growth_is_noticed() -> None:
-    assert measured(lambda path: np.ones(20_000_000)).large
+    assert measured(lambda path: (np.ones(20_000_000), time.sleep(0.3))).large
 
 
 def test_an_allocation_is_noticed_that_nothing_touches() -> None:
