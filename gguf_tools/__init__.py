@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .analysis.diff import diff
+    from .analysis.inspection import Inspection, inspect
     from .analysis.summary import summarize
     from .analysis.verify import verify
     from .container.metadata import Array, Metadata
@@ -46,6 +47,7 @@ __all__ = [
     "GGMLType",
     "GGUFFile",
     "GGUFToolsError",
+    "Inspection",
     "Metadata",
     "Tensor",
     "ValueType",
@@ -56,6 +58,7 @@ __all__ = [
     "edit",
     "export",
     "extract",
+    "inspect",
     "merge",
     "open",
     "quantize",
@@ -73,6 +76,7 @@ _WHERE = {
     "GGMLType": ("spec", "GGMLType"),
     "GGUFFile": ("container.reader", "GGUFFile"),
     "GGUFToolsError": ("errors", "GGUFToolsError"),
+    "Inspection": ("analysis.inspection", "Inspection"),
     "Metadata": ("container.metadata", "Metadata"),
     "Tensor": ("container.reader", "Tensor"),
     "ValueType": ("spec", "ValueType"),
@@ -83,6 +87,7 @@ _WHERE = {
     "edit": ("editing.edit", "edit"),
     "export": ("conversion.to_hf", "export"),
     "extract": ("conversion.extract", "extract"),
+    "inspect": ("analysis.inspection", "inspect"),
     "merge": ("editing.splitting", "merge"),
     "open": ("conversion.opening", "open_decoding"),
     "quantize": ("quants", "quantize"),

@@ -391,7 +391,8 @@ class TestRefusedFiles:
         assert not (tmp_path / "out").exists()
 
     def test_directory(self, tmp_path: Path) -> None:
-        assert "is a directory" in refused("inspect", tmp_path)
+        assert "the directory is empty" in refused("inspect", tmp_path)
+        assert "is a directory" in refused("quantize", tmp_path, tmp_path / "out", "--type", "F16")
 
     def test_unknown_type(self, small: Path, tmp_path: Path) -> None:
         line = refused("quantize", small, tmp_path / "out", "--type", "Q4KM")

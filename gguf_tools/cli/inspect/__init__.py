@@ -1,0 +1,49 @@
+"""``gguf-tools inspect``: from headers alone, so the answer is there at once.
+
+One module for each part of the output, which prints itself from the `Inspected` model and gives its share of
+the ``--json`` document.
+"""
+
+from __future__ import annotations
+
+import click
+
+from ..console import console, json_option, print_json
+
+__all__ = ["command"]
+
+
+@click.command(
+    epilog="\b\nExamples:\n"
+    "  gguf-tools inspect model.gguf\n"
+    "  gguf-tools inspect model.gguf --tensors | grep attn_v\n"
+    "  gguf-tools inspect model.gguf --json | jq .bits_per_weight",
+)
+@click.argument("path", type=click.Path())
+@click.option("--tensors", is_flag=True, help="List every tensor: name, shape, type, bytes, offset.")
+@click.option("--metadata", is_flag=True, help="List every key with its type; long values are folded.")
+@json_option
+def command(path: str, tensors: bool, metadata: bool, as_json: bool) -> None:
+    """Show what PATH holds: model facts, tensor types, bits per weight.
+
+    PATH is a GGUF file, a .safetensors file, or a directory as Hugging Face lays it out.
+    """
+    from ...analysis.inspection import open_inspected
+    from . import keys, panel, tensor_list
+
+    with open_inspected(path) as opened:
+        inspection = opened.inspection
+        if as_json:
+            document = panel.to_json(inspection)
+            if tensors:
+                document["tensor_list"] = tensor_list.to_json(inspection.tensors)
+            if metadata:
+                document["metadata"] = keys.to_json(inspection.metadata)
+            print_json(document)
+            return
+        out = console()
+        panel.show(out, inspection)
+        if metadata:
+            keys.show(out, inspection.metadata)
+        if tensors:
+            tensor_list.show(out, inspection.tensors)
