@@ -6,7 +6,7 @@ function showHistograms(tensors) {
   if (!tensors.some((tensor) => tensor.statistics)) return;
   const measured = tensors.filter((tensor) => tensor.statistics);
   const layered = placesOf(measured.filter((tensor) => tensor.layer !== null));
-  const roles = orderedRoles(layered).map(({ role, at }) => [role, at.flatMap((place) => place.tensors)]);
+  const roles = orderedRoles(layered).map(({ role, at }) => [role, at.sort((a, b) => a.layer - b.layer).flatMap((place) => place.tensors)]);
   const outside = measured.filter((tensor) => tensor.layer === null);
   if (outside.length) roles.push(["outside of layers", outside]);
   const choice = node("select", { id: "role", "aria-label": "role" }, ...roles.map(([role], i) => node("option", { value: i }, role)));

@@ -7,7 +7,9 @@ function readTensors(data) {
     tensor.index = index;
     tensor.parameters = tensor.shape.reduce((product, size) => product * size, 1);
     tensor.bits = tensor.bytes === null || !tensor.parameters ? null : (8 * tensor.bytes) / tensor.parameters;
-    tensor.statistics = data.statistics ? data.statistics[index] : null;
+    const measured = data.statistics?.[index];
+    tensor.reason = measured?.reason ?? "";
+    tensor.statistics = measured && !tensor.reason ? measured : null;
     return tensor;
   });
 }

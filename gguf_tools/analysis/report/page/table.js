@@ -11,7 +11,7 @@ const COLUMNS = [
   { title: "Bits", value: (tensor) => tensor.bits, show: (tensor) => bits(tensor.bits) },
 ];
 
-const of = (get, show = figure) => ({
+const of = (get, show = (value) => figure(value)) => ({
   value: (tensor) => (tensor.statistics ? get(tensor.statistics) : null),
   show: (tensor) => (tensor.statistics ? show(get(tensor.statistics), tensor.statistics) : "–"),
 });

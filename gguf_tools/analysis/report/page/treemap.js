@@ -113,11 +113,11 @@ function sides(box) {
 
 function leaf(place, box, label) {
   const made = drawn("g", { class: `leaf ${band(place.bits)}` }, drawn("rect", { class: "fill", ...sides(box), rx: Math.min(3, box.w / 4, box.h / 4).toFixed(1) }));
-  const name = box.h >= 15 ? fitting(label, box.w - 8, "11px system-ui, sans-serif") : null;
-  if (name) made.append(drawn("text", { class: "ink", x: box.x + 4, y: box.y + 12 }, name));
+  const name = box.h >= 15 ? fitting(label, box.w - 6, "11px system-ui, sans-serif") : null;
+  if (name) made.append(drawn("text", { class: "ink", x: box.x + 3, y: box.y + 12 }, name));
   const more = `${place.types.join(", ")}, ${bytes(place.bytes)}`;
-  if (name && box.h >= 32 && fitting(more, box.w - 8, "11px system-ui, sans-serif") === more) {
-    made.append(drawn("text", { class: "ink", x: box.x + 4, y: box.y + 26, opacity: 0.8 }, more));
+  if (name && box.h >= 32 && fitting(more, box.w - 6, "11px system-ui, sans-serif") === more) {
+    made.append(drawn("text", { class: "ink", x: box.x + 3, y: box.y + 26, opacity: 0.8 }, more));
   }
   return placeMark(made, place);
 }
