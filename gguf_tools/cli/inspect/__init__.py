@@ -6,6 +6,8 @@ the ``--json`` document.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from ..console import console, json_option, print_json
@@ -17,28 +19,61 @@ __all__ = ["command"]
     epilog="\b\nExamples:\n"
     "  gguf-tools inspect model.gguf\n"
     "  gguf-tools inspect model.gguf --tensors | grep attn_v\n"
+    "  gguf-tools inspect model.gguf --stats\n"
+    "  gguf-tools inspect model.gguf --stats --html report.html\n"
     "  gguf-tools inspect model.gguf --json | jq .bits_per_weight",
 )
 @click.argument("path", type=click.Path())
 @click.option("--tensors", is_flag=True, help="List every tensor: name, shape, type, bytes, offset.")
 @click.option("--metadata", is_flag=True, help="List every key with its type; long values are folded.")
+@click.option(
+    "--stats", is_flag=True, help="Statistics of every tensor's values; reads them all."
+)
+@click.option(
+    "--html",
+    type=click.Path(),
+    metavar="FILE",
+    help="Write everything as one page that needs no network; with --stats, with histograms.",
+)
+@click.option("--force", is_flag=True, help="Replace the page if it exists.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), metavar="N", help="For --stats; default: all available cores."
+)
 @json_option
-def command(path: str, tensors: bool, metadata: bool, as_json: bool) -> None:
+def command(
+    path: str,
+    tensors: bool,
+    metadata: bool,
+    stats: bool,
+    html: str | None,
+    force: bool,
+    threads: int | None,
+    as_json: bool,
+) -> None:
     """Show what PATH holds: model facts, tensor types, bits per weight.
 
     PATH is a GGUF file, a .safetensors file, or a directory as Hugging Face lays it out.
     """
     from ...analysis.inspection import open_inspected
-    from . import keys, panel, tensor_list
+    from ...files import check_target
+    from . import keys, page, panel, tensor_list
+    from . import stats as statistics
 
+    if html is not None:
+        check_target(Path(html), force)
     with open_inspected(path) as opened:
         inspection = opened.inspection
+        measured = statistics.measured(opened, inspection.tensors, threads=threads) if stats else None
+        if html is not None:
+            page.write(inspection, html, measured, force=force)
         if as_json:
             document = panel.to_json(inspection)
             if tensors:
                 document["tensor_list"] = tensor_list.to_json(inspection.tensors)
             if metadata:
                 document["metadata"] = keys.to_json(inspection.metadata)
+            if measured is not None:
+                document["statistics"] = statistics.to_json(measured)
             print_json(document)
             return
         out = console()
@@ -47,3 +82,7 @@ def command(path: str, tensors: bool, metadata: bool, as_json: bool) -> None:
             keys.show(out, inspection.metadata)
         if tensors:
             tensor_list.show(out, inspection.tensors)
+        if measured is not None:
+            statistics.show(out, measured)
+        if html is not None:
+            page.show(out, html)

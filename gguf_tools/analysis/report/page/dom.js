@@ -24,6 +24,11 @@ function section(id, title, lead, ...children) {
   return made;
 }
 
+// A name that may be broken after its dots, and where these do not suffice, after underscores.
+function breakable(name) {
+  return node("span", {}, ...name.split(/(?<=[._])/).flatMap((part, i) => (i ? [node("wbr"), part] : [part])));
+}
+
 // Numbers.
 
 const grouped = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });

@@ -5,7 +5,7 @@ const SHORT = 120; // characters on a line
 function showMetadata(entries) {
   if (!entries.length) return;
   const rows = entries.map(({ key, type, value, note }) =>
-    node("tr", {}, node("td", { class: "mono" }, key), node("td", {}, type), node("td", {}, valueShown(value, note))));
+    node("tr", {}, node("td", { class: "mono" }, breakable(key)), node("td", {}, type), node("td", {}, valueShown(value, note))));
   const heading = ["Key", "Type", "Value"].map((text) => node("th", { scope: "col" }, text));
   section("metadata", "Metadata", `${count(entries.length)} keys, in the file's order.`,
     node("table", {}, node("thead", {}, node("tr", {}, ...heading)), node("tbody", {}, ...rows)));

@@ -1,10 +1,11 @@
 // All tensors: a click on a heading sorts, text and type filter.
 
-const ROWS_AT_ONCE = 400;
+const ROWS_AT_ONCE = 60; // until all are asked for
+const ROWS_PRINTED = 2000;
 
-// [heading, value to sort by, text or element to show, where only of use with statistics]
+// What a column is sorted by, and what it shows: text or an element.
 const COLUMNS = [
-  { title: "Tensor", value: (tensor) => tensor.name, text: true },
+  { title: "Tensor", value: (tensor) => tensor.name, text: true, show: (tensor) => breakable(tensor.name) },
   { title: "Type", value: (tensor) => tensor.type, text: true, show: typeShown },
   { title: "Shape", value: (tensor) => tensor.parameters, show: (tensor) => dimensions(tensor.shape), left: true },
   { title: "Size", value: (tensor) => tensor.bytes, show: (tensor) => bytes(tensor.bytes) },
@@ -25,7 +26,7 @@ const STATISTICS_COLUMNS = [
   { title: "RMS", ...of((found) => found.rms) },
   { title: "Zeros", ...of((found) => found.zeros, (zeros, found) => (zeros ? share(zeros, found.count) : "0")) },
   { title: "Outliers", ...of((found) => found.outliers_below + found.outliers_above, count) },
-  { title: "Not finite", ...of((found) => found.nan + found.infinite, (n) => (n ? node("span", { class: "warn" }, count(n)) : "0")) },
+  { title: "NaN, ∞", ...of((found) => found.nan + found.infinite, (n) => (n ? node("span", { class: "warn" }, count(n)) : "0")) },
 ];
 
 function typeShown(tensor) {
@@ -84,7 +85,12 @@ function showTable(tensors, measured) {
 
   text.addEventListener("input", draw);
   type.addEventListener("change", draw);
-  more.addEventListener("click", () => { all = true; draw(); });
+  const drawAll = () => {
+    all = true;
+    draw();
+  };
+  more.addEventListener("click", drawAll);
+  addEventListener("beforeprint", () => tensors.length <= ROWS_PRINTED && drawAll());
   findInTable = (name) => {
     text.value = name;
     type.value = "";
@@ -106,7 +112,7 @@ function showTable(tensors, measured) {
 function row(tensor, columns) {
   return node("tr", {}, ...columns.map((column) => {
     const kind = column === COLUMNS[0] ? "name mono" : column.text || column.left ? null : "right";
-    return node("td", { class: kind }, (column.show ?? column.value)(tensor));
+    return node("td", { class: kind }, column.show(tensor));
   }));
 }
 
