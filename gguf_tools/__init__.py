@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .analysis.diff import diff
     from .analysis.inspection import Inspection, inspect
+    from .analysis.report import report
+    from .analysis.statistics import statistics
     from .analysis.summary import summarize
     from .analysis.verify import verify
     from .container.metadata import Array, Metadata
@@ -62,8 +64,10 @@ __all__ = [
     "merge",
     "open",
     "quantize",
+    "report",
     "requantize",
     "split",
+    "statistics",
     "summarize",
     "verify",
     "write",
@@ -91,8 +95,10 @@ _WHERE = {
     "merge": ("editing.splitting", "merge"),
     "open": ("conversion.opening", "open_decoding"),
     "quantize": ("quants", "quantize"),
+    "report": ("analysis.report", "report"),
     "requantize": ("conversion.requantize", "requantize"),
     "split": ("editing.splitting", "split"),
+    "statistics": ("analysis.statistics", "statistics"),
     "summarize": ("analysis.summary", "summarize"),
     "verify": ("analysis.verify", "verify"),
     "write": ("container.writer", "write_gguf"),

@@ -17,7 +17,7 @@ result. Another chunk size changes the rounding of mean, σ and RMS only, by les
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -33,7 +33,18 @@ from ..source import Source, row_count, row_length
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["BINS", "OUTLIER_SIGMAS", "Histogram", "Measurement", "Statistics", "measure", "statistics"]
+    from .inspection import Inspected, TensorDescription
+
+__all__ = [
+    "BINS",
+    "OUTLIER_SIGMAS",
+    "Histogram",
+    "Measurement",
+    "Statistics",
+    "measure",
+    "measure_model",
+    "statistics",
+]
 
 Progress = Callable[[int, int, str], None]
 """Called with bytes of float32 read, in both passes; such bytes in all; and a tensor's name."""
@@ -167,6 +178,21 @@ def measure(
                 yield Measurement(name, _statistics(source, pool, chunk_values, advance))
             except UnsupportedError as error:
                 yield Measurement(name, None, error.message)
+
+
+def measure_model(
+    opened: Inspected,
+    tensors: Sequence[TensorDescription] | None = None,
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> list[Measurement]:
+    """Statistics of the tensors of an open model, all or some, in their order. Raises as `measure` does."""
+    chosen = opened.inspection.tensors if tensors is None else tensors
+    sources = [(one.name, opened.sources[one.name]) for one in chosen if one.name in opened.sources]
+    found = {one.name: one for one in measure(sources, threads=threads, progress=progress)}
+    unread = "a part of packed weights that are not unpacked"
+    return [found.get(one.name) or Measurement(one.name, None, unread) for one in chosen]
 
 
 @contextmanager

@@ -10,17 +10,49 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...files import AtomicFile
+from ...files import AtomicFile, check_target
+from ..inspection import open_inspected
+from ..statistics import measure_model
 from .document import document
 from .rendering import render
 
 if TYPE_CHECKING:
     from ..inspection import Inspection
-    from ..statistics import Measurement
+    from ..statistics import Measurement, Progress
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["render_report", "report", "write_report"]
+
+
+def report(
+    src: str | os.PathLike[str],
+    dst: str | os.PathLike[str],
+    *,
+    statistics: bool = False,
+    threads: int | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> None:
+    """Look into a model and write the page about it.
+
+    Args:
+        src: a GGUF file, a safetensors file or a checkpoint directory.
+        dst: the HTML file.
+        statistics: read all values too, for the histograms.
+        threads: workers for that; default all available cores.
+        force: replace an existing file.
+        progress: called while values are read; see `gguf_tools.analysis.statistics`.
+
+    Raises:
+        GGUFToolsError: the model cannot be read.
+        OutputError: the file exists (without ``force``) or cannot be written.
+    """
+    check_target(Path(dst), force)
+    with open_inspected(src) as opened:
+        measured = measure_model(opened, threads=threads, progress=progress) if statistics else None
+        write_report(opened.inspection, dst, measured, force=force)
 
 
 def render_report(inspection: Inspection, measurements: Sequence[Measurement] | None = None) -> bytes:

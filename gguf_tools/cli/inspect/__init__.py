@@ -26,9 +26,7 @@ __all__ = ["command"]
 @click.argument("path", type=click.Path())
 @click.option("--tensors", is_flag=True, help="List every tensor: name, shape, type, bytes, offset.")
 @click.option("--metadata", is_flag=True, help="List every key with its type; long values are folded.")
-@click.option(
-    "--stats", is_flag=True, help="Statistics of every tensor's values; reads them all."
-)
+@click.option("--stats", is_flag=True, help="Statistics of every tensor's values; reads them all.")
 @click.option(
     "--html",
     type=click.Path(),

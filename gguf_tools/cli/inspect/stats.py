@@ -23,12 +23,11 @@ _SHORTEST_NAME = 18
 def measured(
     opened: Inspected, tensors: Sequence[TensorDescription], *, threads: int | None
 ) -> list[Measurement]:
-    """Statistics of the tensors whose rows can be read."""
-    from ...analysis.statistics import measure
+    """Statistics of the tensors; takes a while, and shows how far it is."""
+    from ...analysis.statistics import measure_model
 
-    sources = [(tensor.name, opened.sources[tensor.name]) for tensor in tensors]
     with progress("measuring", quiet=False) as report:
-        return list(measure(sources, threads=threads, progress=report))
+        return measure_model(opened, tensors, threads=threads, progress=report)
 
 
 def show(out: Console, measurements: Sequence[Measurement]) -> None:

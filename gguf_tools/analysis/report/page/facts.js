@@ -30,7 +30,7 @@ function tiles(summary) {
   return [
     ["Parameters", parameters(summary.parameters)],
     ["Size", bytes(summary.file_bytes)],
-    ["Bits per weight", summary.bits_per_weight === null ? null : summary.bits_per_weight.toFixed(2)],
+    ["Bits / weight", summary.bits_per_weight === null ? null : summary.bits_per_weight.toFixed(2)],
     ["Layers", several(summary.layers)],
     ["Context", several(summary.context_length)],
     ["Vocabulary", several(summary.vocabulary)],

@@ -13,7 +13,8 @@ function showTypeMap(tensors) {
   section("map", "Type map", "Every layer's tensors by their role. A click finds a tensor in the table.", ...parts.filter(Boolean), bandLegend(tensors));
 }
 
-const MARKED = 5; // every how many layers a number stands above
+const MARKED = 5; // every how many layers a number stands above, where there are more than
+const FEW = 12;
 
 function grid(places) {
   const layers = 1 + places.reduce((last, place) => Math.max(last, place.layer), 0);
@@ -22,7 +23,7 @@ function grid(places) {
   const made = node("div", { class: "map" });
   made.style.gridTemplateColumns = `max-content repeat(${numbers.length}, minmax(9px, 1fr)) max-content`;
   for (const number of numbers) {
-    if (number % MARKED === 0) made.append(placed(node("div", { class: "layer" }, String(number)), 1, column.get(number)));
+    if (number % MARKED === 0 || numbers.length <= FEW) made.append(placed(node("div", { class: "layer" }, String(number)), 1, column.get(number)));
   }
   orderedRoles(places).forEach(({ role, at, bytes: size }, row) => {
     made.append(placed(node("div", { class: "role mono" }, role), row + 2, 1));
