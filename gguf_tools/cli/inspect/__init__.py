@@ -20,21 +20,22 @@ __all__ = ["command"]
     "  gguf-tools inspect model.gguf --json | jq .bits_per_weight",
 )
 @click.argument("path", type=click.Path())
+@click.option("--map", "every_layer", is_flag=True, help="Map of types with every layer in its place.")
 @click.option("--tensors", is_flag=True, help="List every tensor: name, shape, type, bytes, offset.")
 @click.option("--metadata", is_flag=True, help="List every key with its type; long values are folded.")
 @json_option
-def command(path: str, tensors: bool, metadata: bool, as_json: bool) -> None:
+def command(path: str, every_layer: bool, tensors: bool, metadata: bool, as_json: bool) -> None:
     """Show what PATH holds: model facts, tensor types, bits per weight.
 
     PATH is a GGUF file, a .safetensors file, or a directory as Hugging Face lays it out.
     """
     from ...analysis.inspection import open_inspected
-    from . import keys, panel, tensor_list
+    from . import keys, layers, panel, tensor_list
 
     with open_inspected(path) as opened:
         inspection = opened.inspection
         if as_json:
-            document = panel.to_json(inspection)
+            document = panel.to_json(inspection) | {"map": layers.to_json(inspection.tensors)}
             if tensors:
                 document["tensor_list"] = tensor_list.to_json(inspection.tensors)
             if metadata:
@@ -43,6 +44,7 @@ def command(path: str, tensors: bool, metadata: bool, as_json: bool) -> None:
             return
         out = console()
         panel.show(out, inspection)
+        layers.show(out, inspection.tensors, every_layer=every_layer)
         if metadata:
             keys.show(out, inspection.metadata)
         if tensors:
