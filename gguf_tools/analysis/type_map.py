@@ -125,7 +125,7 @@ def layer_ranges(layers: Sequence[int]) -> list[str]:
 
 def _column_of(tensor: TensorDescription) -> Column:
     role = tensor.role
-    if "norm" in role or role.endswith(".bias") or sum(size > 1 for size in tensor.shape) < 2:
+    if "norm" in role or role.endswith((".bias", "_bias")) or sum(size > 1 for size in tensor.shape) < 2:
         return Column("", VECTORS, VECTORS)
     group, dot, name = role.rpartition(".")
     known = None if dot else _ROLE.fullmatch(role)
@@ -147,7 +147,7 @@ def _map(stack: str, layers: dict[int, dict[Column, list[TensorDescription]]]) -
 def _rank(column: Column, seen: Sequence[Column]) -> tuple[bool, int, int, int]:
     """Known groups and names in their order, unknown ones as they come; vectors last."""
     groups = list(dict.fromkeys(one.group for one in seen))
-    known = (*_GROUPS, *groups)
+    known = (*_GROUPS, *sorted(groups, key=lambda group: "att" not in group))
     name = column.name.removesuffix("_proj")
     place = _ORDER.index(name) if name in _ORDER else len(_ORDER)
     return column.name == VECTORS, known.index(column.group), place, seen.index(column)
