@@ -24,6 +24,7 @@ __all__ = ["command"]
     "  gguf-tools inspect model.gguf --json | jq .bits_per_weight",
 )
 @click.argument("path", type=click.Path())
+@click.option("--map", "every_layer", is_flag=True, help="Map of types with every layer in its place.")
 @click.option("--tensors", is_flag=True, help="List every tensor: name, shape, type, bytes, offset.")
 @click.option("--metadata", is_flag=True, help="List every key with its type; long values are folded.")
 @click.option("--stats", is_flag=True, help="Statistics of every tensor's values; reads them all.")
@@ -40,6 +41,7 @@ __all__ = ["command"]
 @json_option
 def command(
     path: str,
+    every_layer: bool,
     tensors: bool,
     metadata: bool,
     stats: bool,
@@ -54,7 +56,7 @@ def command(
     """
     from ...analysis.inspection import open_inspected
     from ...files import check_target
-    from . import keys, page, panel, tensor_list
+    from . import keys, layers, page, panel, tensor_list
     from . import stats as statistics
 
     if html is not None:
@@ -65,7 +67,7 @@ def command(
         if html is not None:
             page.write(inspection, html, measured, force=force)
         if as_json:
-            document = panel.to_json(inspection)
+            document = panel.to_json(inspection) | {"map": layers.to_json(inspection.tensors)}
             if tensors:
                 document["tensor_list"] = tensor_list.to_json(inspection.tensors)
             if metadata:
@@ -76,6 +78,7 @@ def command(
             return
         out = console()
         panel.show(out, inspection)
+        layers.show(out, inspection.tensors, every_layer=every_layer)
         if metadata:
             keys.show(out, inspection.metadata)
         if tensors:
