@@ -90,7 +90,8 @@ function groupName(place, by) {
 }
 
 function inset(box, by) {
-  return { x: box.x + by / 2, y: box.y + by / 2, w: Math.max(0, box.w - by), h: Math.max(0, box.h - by) };
+  const [across, down] = [Math.min(by, box.w / 2), Math.min(by, box.h / 2)];
+  return { x: box.x + across / 2, y: box.y + down / 2, w: box.w - across, h: box.h - down };
 }
 
 function drawnGroup(group, box, by) {
