@@ -357,10 +357,10 @@ class TestTreemap:
         checked = 0
         for sizes in sorted(roles.values(), key=sum, reverse=True):  # in which order they are drawn
             areas, leaves = leaves[: len(sizes)], leaves[len(sizes) :]
-            if sum(areas) < 5000:
+            if sum(areas) < 10_000:
                 break
-            whole = sum(areas) / (width * height)
-            assert whole == pytest.approx(sum(sizes) / model.summary.tensor_bytes, rel=0.2)
+            share = sum(sizes) / model.summary.tensor_bytes
+            assert 0.75 * share < sum(areas) / (width * height) <= share
             for area, size in zip(areas, sorted(sizes, reverse=True), strict=True):
                 assert area / sum(areas) == pytest.approx(size / sum(sizes), rel=0.05)
             checked += 1
