@@ -29,6 +29,8 @@ _JSON_NAMES: Final = {
     type(None): "null",
 }
 
+_WORDS: Final = {True: "true", False: "false", None: "null"}
+
 
 def type_name(metadata: Mapping[str, Any], key: str) -> str:
     """``uint32``, or for an array its element type and length: ``string[32,000]``; else as JSON has it."""
@@ -59,7 +61,7 @@ def folded(value: Any) -> str:
     if isinstance(value, list) or hasattr(value, "element_type"):
         shown = ", ".join(printable(repr(item)) for item in value[:MAX_ITEMS_SHOWN])
         return f"[{shown}{', …' if len(value) > MAX_ITEMS_SHOWN else ''}]"
-    return str(value)
+    return _WORDS.get(value, "") if value is None or isinstance(value, bool) else str(value)
 
 
 def compared(difference: Difference) -> tuple[str, str]:

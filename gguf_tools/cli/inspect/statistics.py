@@ -21,7 +21,7 @@ _SHORTEST_NAME = 18
 
 
 def measured(
-    opened: Inspected, tensors: Sequence[TensorDescription], *, threads: int | None
+    opened: Inspected, tensors: Sequence[TensorDescription], threads: int | None
 ) -> list[Measurement]:
     """Statistics of the tensors; takes a while, and shows how far it is."""
     from ...analysis.statistics import measure_model
