@@ -1,13 +1,9 @@
-"""Names and values from files as text that is safe to show."""
+"""Names and values from files as text that is safe to show. No heavy imports: `--help` has this too."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
-
-import numpy as np
-
-from ..container.metadata import Array, Metadata
 
 __all__ = ["printable", "shortest", "type_name"]
 
@@ -32,11 +28,15 @@ def printable(text: str) -> str:
 
 def shortest(value: Any) -> str:
     """The fewest digits that round to the same float32: 1e-06, not 9.999999974752427e-07."""
+    import numpy as np
+
     return str(np.float32(value))
 
 
 def type_name(metadata: Mapping[str, Any], key: str) -> str:
     """``uint32``, or for an array its element type and length: ``string[32,000]``; else as JSON has it."""
+    from ..container.metadata import Array, Metadata
+
     value = metadata[key]
     if isinstance(value, Array):
         return f"{value.element_type.name.lower()}[{len(value):,}]"

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
-from .console import printable
+from ..analysis.texts import printable, shortest, type_name
 
 if TYPE_CHECKING:
     from ..editing.changes import Difference
@@ -20,35 +17,7 @@ MAX_ITEMS_SHOWN: Final = 6
 MAX_TEXT_SHOWN: Final = 160
 """Characters of a long string, such as a chat template."""
 
-_JSON_NAMES: Final = {
-    str: "string",
-    bool: "bool",
-    int: "number",
-    float: "number",
-    dict: "object",
-    type(None): "null",
-}
-
 _WORDS: Final = {True: "true", False: "false", None: "null"}
-
-
-def type_name(metadata: Mapping[str, Any], key: str) -> str:
-    """``uint32``, or for an array its element type and length: ``string[32,000]``; else as JSON has it."""
-    from ..container.metadata import Array, Metadata
-
-    value = metadata[key]
-    if isinstance(value, Array):
-        return f"{value.element_type.name.lower()}[{len(value):,}]"
-    if isinstance(metadata, Metadata):
-        return metadata.type_of(key).name.lower()
-    if isinstance(value, list):
-        return f"list[{len(value):,}]"
-    return _JSON_NAMES[type(value)]
-
-
-def shortest(value: Any) -> str:
-    """The fewest digits that round to the same float32: 1e-06, not 9.999999974752427e-07."""
-    return str(np.float32(value))
 
 
 def folded(value: Any) -> str:

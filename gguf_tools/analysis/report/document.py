@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from importlib import metadata as packages
 from math import isfinite
@@ -111,8 +112,8 @@ def _text(value: Any, single: bool) -> str:
     if isinstance(value, Array):
         items = ", ".join(_text(item, value.element_type is ValueType.FLOAT32) for item in value[:MAX_ITEMS])
         return f"[{items}{', …' if len(value) > MAX_ITEMS else ''}]"
-    if isinstance(value, bool):
-        return str(value).lower()
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
     return shortest(value) if single else str(value)
 
 

@@ -134,7 +134,7 @@ def command(
 
     --filter, --type, --sort and --reverse imply --tensors, unless --metadata or --stats is given.
 
-    The page needs no network. It always has all tensors; histograms, of those that --filter and --type choose.
+    The page needs no network. It always lists all tensors; --filter and --type choose which are measured.
     """
     from ...analysis.inspection import open_inspected
     from ...files import check_target
@@ -143,6 +143,8 @@ def command(
     chosen = pattern is not None or types or sort is not None or reverse
     tensors = tensors or (bool(chosen) and not metadata and not stats)
     wanted = Wanted(every_layer, tensors, metadata, stats, pattern, types, sort, reverse)
+    if key is not None and (stats or html is not None):
+        raise click.UsageError("--key prints a value and nothing else; it does not go with --stats or --html")
     if html is not None:
         check_target(Path(html), force)  # before all values are read
     with open_inspected(path) as opened:

@@ -56,12 +56,17 @@ def show(out: Console, measurements: Sequence[Measurement]) -> None:
 
 
 def _figures(found: Statistics) -> list[str]:
-    share = found.zero_share
     return [
         *(_figure(value) for value in (found.minimum, found.maximum, found.mean, found.std)),
-        "–" if share is None else f"{share:.1%}",
+        _share(found.zero_share),
         f"{found.outliers:,}",
     ]
+
+
+def _share(value: float | None) -> str:
+    if not value:
+        return "–" if value is None else "0"
+    return "<0.1%" if value < 0.0005 else f"{value:.1%}"
 
 
 def _figure(value: float | None) -> str:
