@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
-from ..analysis.texts import printable
+from ..analysis.texts import printable as printable  # for the commands, too
 
 if TYPE_CHECKING:
     from rich.console import Console
