@@ -585,6 +585,26 @@ class TestOddFiles:
         assert chromium.texts("#map h3") == ["enc.blk", "dec.blk"]
         assert len(chromium.all("#map .map")) == 2
 
+    def test_experts_stored_one_by_one_share_a_cell(self, chromium: Chromium, pages: Path) -> None:
+        one = np.ones((2, 32), np.float32)
+        names = [f"blk.{i}.experts.{j}.up.weight" for i in range(2) for j in range(11)]
+        chromium.open(self.report(pages, "experts", [(name, one) for name in names]))
+        cells = chromium.all("#map .cell")
+        assert len(cells) == 2
+        chromium.hover(cells[1])
+        assert chromium.one("#tip").text.splitlines()[:2] == ["blk.1.experts.*.up", "F32 · 11 tensors"]
+        chromium.click(cells[1])
+        assert visible_names(chromium) == names[11:]
+
+    def test_a_hundred_layers_fit_a_wide_window(self, chromium: Chromium, pages: Path) -> None:
+        one = np.ones(32, np.float32)
+        tensors = [(f"blk.{i}.attn_norm.weight", one) for i in range(126)]
+        chromium.open(self.report(pages, "layers", tensors), width=1300)
+        assert len(chromium.all("#map .cell")) == 126
+        assert chromium.run(
+            "const e = document.querySelector('#map .scroll'); return e.scrollWidth <= e.clientWidth"
+        )
+
     def test_a_checkpoint(self, chromium: Chromium, pages: Path) -> None:
         gguf_tools.report(DEMO, pages / "checkpoint.html", statistics=True)
         chromium.open(pages / "checkpoint.html")

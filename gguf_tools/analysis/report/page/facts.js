@@ -81,7 +81,7 @@ function showTypes(summary) {
     node(
       "tr", {},
       node("td", {}, node("span", { class: `swatch filled ${band(type.bits_per_weight)}` }), type.type),
-      ...[count(type.tensors), count(type.parameters), share(type.bytes, all), bytes(type.bytes), bits(type.bits_per_weight)].map((text) =>
+      ...[count(type.tensors), parameters(type.parameters), share(type.bytes, all), bytes(type.bytes), bits(type.bits_per_weight)].map((text) =>
         node("td", { class: "right" }, text)),
     ));
   section(

@@ -70,6 +70,13 @@ function placeName(place) {
   return place.layer === null ? place.role : `${place.stack}.${place.layer}.${place.role}`;
 }
 
+// What to look for in the table: the tensor's name, or an expression for the names of several.
+function placeFilter(place) {
+  if (place.tensors.length === 1) return place.tensors[0].name;
+  const name = placeName(place).replace(/[.+?^${}()|[\]\\]/g, "\\$&").replaceAll("*", "\\d+");
+  return `/^${name}(\\.weight)?$/`;
+}
+
 function placeLines(place) {
   const { tensors } = place;
   const what = tensors.length === 1 ? dimensions(tensors[0].shape) : `${count(tensors.length)} tensors`;

@@ -15,13 +15,16 @@ function showTypeMap(tensors) {
 
 const MARKED = 5; // every how many layers a number stands above, where there are more than
 const FEW = 12;
+const MANY = 64; // above this, cells are narrower
 
 function grid(places) {
   const layers = 1 + places.reduce((last, place) => Math.max(last, place.layer), 0);
   const numbers = layers > 4096 ? [...new Set(places.map((place) => place.layer))].sort((a, b) => a - b) : [...Array(layers).keys()];
   const column = new Map(numbers.map((number, i) => [number, i + 2]));
   const made = node("div", { class: "map" });
-  made.style.gridTemplateColumns = `max-content repeat(${numbers.length}, minmax(9px, 1fr)) max-content`;
+  const least = numbers.length > MANY ? 6 : 9;
+  made.style.columnGap = numbers.length > MANY ? "1px" : "2px";
+  made.style.gridTemplateColumns = `max-content repeat(${numbers.length}, minmax(${least}px, 1fr)) max-content`;
   for (const number of numbers) {
     if (number % MARKED === 0 || numbers.length <= FEW) made.append(placed(node("div", { class: "layer" }, String(number)), 1, column.get(number)));
   }
@@ -47,6 +50,6 @@ function chip(place) {
 }
 
 function placeMark(element, place) {
-  element.addEventListener("click", () => findInTable(placeName(place)));
+  element.addEventListener("click", () => findInTable(placeFilter(place)));
   return withTip(element, placeName(place), ...placeLines(place));
 }
