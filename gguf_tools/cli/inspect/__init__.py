@@ -31,7 +31,7 @@ class Wanted:
     """What the user wants to see. With none of the parts it is the overview.
 
     Attributes:
-        every_layer, tensors, metadata: parts.
+        every_layer, tensors, metadata, recipes: parts.
         pattern: what names of tensors and keys must match.
         types: what tensors must be of; none for any.
         sort, reverse: the order of tensors.
@@ -40,6 +40,7 @@ class Wanted:
     every_layer: bool
     tensors: bool
     metadata: bool
+    recipes: bool
     pattern: re.Pattern[str] | None
     types: Sequence[str]
     sort: str | None
@@ -48,7 +49,7 @@ class Wanted:
     @property
     def overview(self) -> bool:
         """Whether nothing in particular was asked for."""
-        return not (self.every_layer or self.tensors or self.metadata)
+        return not (self.every_layer or self.tensors or self.metadata or self.recipes)
 
 
 @click.command(
@@ -59,7 +60,7 @@ class Wanted:
     "  gguf-tools inspect model.gguf --type Q6_K --filter ffn_down\n"
     "  gguf-tools inspect model.gguf --metadata --filter rope\n"
     "  gguf-tools inspect model.gguf --key tokenizer.chat_template > chat.jinja\n"
-    "  gguf-tools inspect ./Qwen3-0.6B\n"
+    "  gguf-tools inspect ./Qwen3-0.6B --recipes\n"
     "  gguf-tools inspect model.gguf --json | jq .bits_per_weight",
 )
 @click.argument("path", type=click.Path())
@@ -82,6 +83,11 @@ class Wanted:
 @click.option("--reverse", is_flag=True, help="Tensors in the opposite order.")
 @click.option("--metadata", is_flag=True, help="List every key with its type; long values are folded.")
 @click.option(
+    "--recipes",
+    is_flag=True,
+    help="What size a file of it would have under each recipe, to the byte, and how much would fall back.",
+)
+@click.option(
     "--key",
     metavar="KEY",
     help="Print the value of one key and nothing else: text as it is, an array one item a line.",
@@ -96,6 +102,7 @@ def command(
     sort: str | None,
     reverse: bool,
     metadata: bool,
+    recipes: bool,
     key: str | None,
     as_json: bool,
 ) -> None:
@@ -114,7 +121,7 @@ def command(
 
     chosen = pattern is not None or types or sort is not None or reverse
     tensors = tensors or (bool(chosen) and not metadata)
-    wanted = Wanted(every_layer, tensors, metadata, pattern, types, sort, reverse)
+    wanted = Wanted(every_layer, tensors, metadata, recipes, pattern, types, sort, reverse)
     with open_inspected(path) as opened:
         if key is not None:
             keys.print_value(opened.inspection.metadata, key, path, as_json=as_json)
@@ -125,7 +132,7 @@ def command(
 
 
 def _show(opened: Inspected, wanted: Wanted) -> None:
-    from . import keys, layers, panel, tensor_list
+    from . import keys, layers, panel, recipes, tensor_list
 
     out = console()
     inspection = opened.inspection
@@ -137,11 +144,13 @@ def _show(opened: Inspected, wanted: Wanted) -> None:
         keys.show(out, inspection.metadata, wanted.pattern)
     if wanted.tensors:
         tensor_list.show(out, _listed(opened, wanted), len(inspection.tensors))
+    if wanted.recipes:
+        recipes.show(out, inspection.summary.path)
 
 
 def _document(opened: Inspected, wanted: Wanted) -> dict[str, Any]:
     """Facts and the map always; lists where they are asked for."""
-    from . import keys, layers, panel, tensor_list
+    from . import keys, layers, panel, recipes, tensor_list
 
     inspection = opened.inspection
     document = panel.to_json(inspection) | {"map": layers.to_json(inspection.tensors)}
@@ -149,6 +158,8 @@ def _document(opened: Inspected, wanted: Wanted) -> dict[str, Any]:
         document |= tensor_list.to_json(_listed(opened, wanted))
     if wanted.metadata:
         document["metadata"] = keys.to_json(inspection.metadata, wanted.pattern)
+    if wanted.recipes:
+        document["recipes"] = recipes.to_json(inspection.summary.path)
     return document
 
 
