@@ -33,7 +33,7 @@ class Wanted:
     """What the user wants to see. With none of the parts it is the overview.
 
     Attributes:
-        every_layer, tensors, metadata, stats: parts.
+        every_layer, tensors, metadata, recipes, stats: parts.
         pattern: what names of tensors and keys must match.
         types: what tensors must be of; none for any.
         sort, reverse: the order of tensors.
@@ -42,6 +42,7 @@ class Wanted:
     every_layer: bool
     tensors: bool
     metadata: bool
+    recipes: bool
     stats: bool
     pattern: re.Pattern[str] | None
     types: Sequence[str]
@@ -51,7 +52,8 @@ class Wanted:
     @property
     def overview(self) -> bool:
         """Whether nothing in particular was asked for."""
-        return not (self.every_layer or self.tensors or self.metadata or self.stats)
+        parts = (self.every_layer, self.tensors, self.metadata, self.recipes, self.stats)
+        return not any(parts)
 
 
 @click.command(
@@ -64,7 +66,7 @@ class Wanted:
     "  gguf-tools inspect model.gguf --key tokenizer.chat_template > chat.jinja\n"
     "  gguf-tools inspect model.gguf --stats --filter ffn_down\n"
     "  gguf-tools inspect model.gguf --stats --html report.html\n"
-    "  gguf-tools inspect ./Qwen3-0.6B\n"
+    "  gguf-tools inspect ./Qwen3-0.6B --recipes\n"
     "  gguf-tools inspect model.gguf --json | jq .bits_per_weight",
 )
 @click.argument("path", type=click.Path())
@@ -86,6 +88,11 @@ class Wanted:
 )
 @click.option("--reverse", is_flag=True, help="Tensors in the opposite order.")
 @click.option("--metadata", is_flag=True, help="List every key with its type; long values are folded.")
+@click.option(
+    "--recipes",
+    is_flag=True,
+    help="What size a file of it would have under each recipe, to the byte, and how much would fall back.",
+)
 @click.option(
     "--key",
     metavar="KEY",
@@ -117,6 +124,7 @@ def command(
     sort: str | None,
     reverse: bool,
     metadata: bool,
+    recipes: bool,
     key: str | None,
     stats: bool,
     html: str | None,
@@ -142,7 +150,7 @@ def command(
 
     chosen = pattern is not None or types or sort is not None or reverse
     tensors = tensors or (bool(chosen) and not metadata and not stats)
-    wanted = Wanted(every_layer, tensors, metadata, stats, pattern, types, sort, reverse)
+    wanted = Wanted(every_layer, tensors, metadata, recipes, stats, pattern, types, sort, reverse)
     if key is not None and (stats or html is not None):
         raise click.UsageError("--key prints a value and nothing else; it does not go with --stats or --html")
     if html is not None:
@@ -163,7 +171,7 @@ def command(
 
 
 def _show(opened: Inspected, wanted: Wanted, measured: Sequence[Measurement] | None) -> None:
-    from . import keys, layers, panel, statistics, tensor_list
+    from . import keys, layers, panel, recipes, statistics, tensor_list
 
     out = console()
     inspection = opened.inspection
@@ -175,13 +183,15 @@ def _show(opened: Inspected, wanted: Wanted, measured: Sequence[Measurement] | N
         keys.show(out, inspection.metadata, wanted.pattern)
     if wanted.tensors:
         tensor_list.show(out, _listed(opened, wanted), len(inspection.tensors))
+    if wanted.recipes:
+        recipes.show(out, inspection.summary.path)
     if measured is not None:
         statistics.show(out, measured)
 
 
 def _document(opened: Inspected, wanted: Wanted, measured: Sequence[Measurement] | None) -> dict[str, Any]:
     """Facts and the map always; lists where they are asked for."""
-    from . import keys, layers, panel, statistics, tensor_list
+    from . import keys, layers, panel, recipes, statistics, tensor_list
 
     inspection = opened.inspection
     document = panel.to_json(inspection) | {"map": layers.to_json(inspection.tensors)}
@@ -189,6 +199,8 @@ def _document(opened: Inspected, wanted: Wanted, measured: Sequence[Measurement]
         document |= tensor_list.to_json(_listed(opened, wanted))
     if wanted.metadata:
         document["metadata"] = keys.to_json(inspection.metadata, wanted.pattern)
+    if wanted.recipes:
+        document["recipes"] = recipes.to_json(inspection.summary.path)
     if measured is not None:
         document["statistics"] = statistics.to_json(measured)
     return document
