@@ -170,7 +170,7 @@ class TestDocument:
         assert found["array"]["value"].split("\n") == [str(i) for i in range(MAX_ITEMS)]
         assert found["array"]["note"] == "first 100 of 101"
         assert found["array"]["type"] == "uint32[101]"
-        assert found["floats"]["value"] == "0.1\n1e-06"
+        assert found["floats"]["value"] == "0.1, 1e-06"
         assert found["float"] == {"key": "float", "type": "float32", "value": "1e-06", "note": ""}
         assert found["flag"]["value"] == "true"
 

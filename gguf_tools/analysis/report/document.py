@@ -25,6 +25,9 @@ MAX_ITEMS: Final = 100
 MAX_TEXT: Final = 100_000
 """Characters of a string: room for any chat template."""
 
+_LINE: Final = 100
+"""Characters of an array that stands on one line; of a longer one each item has its own."""
+
 _COLUMNS: Final = ("name", "shape", "type", "bytes", "stack", "layer", "role")
 
 _DIGITS: Final = 7
@@ -97,7 +100,10 @@ def _entry(metadata: Mapping[str, Any], key: str) -> dict[str, str]:
     note = ""
     if isinstance(value, Array | list):
         single = isinstance(value, Array) and value.element_type is ValueType.FLOAT32
-        text = "\n".join(_text(item, single) for item in value[:MAX_ITEMS])
+        items = [_text(item, single) for item in value[:MAX_ITEMS]]
+        text = ", ".join(items)
+        if len(text) > _LINE:
+            text = "\n".join(items)
         if len(value) > MAX_ITEMS:
             note = f"first {MAX_ITEMS} of {len(value):,}"
     else:

@@ -1,6 +1,7 @@
 // Small multiples: how the values of each tensor of a role are distributed, all on one scale.
 
 const MOST_CARDS = 240; // drawn at once; the table finds the others
+const OUTSIDE = "outside of layers";
 
 function showHistograms(tensors) {
   if (!tensors.some((tensor) => tensor.statistics)) return;
@@ -8,16 +9,18 @@ function showHistograms(tensors) {
   const layered = placesOf(measured.filter((tensor) => tensor.layer !== null));
   const roles = orderedRoles(layered).map(({ role, at }) => [role, at.sort((a, b) => a.layer - b.layer).flatMap((place) => place.tensors)]);
   const outside = measured.filter((tensor) => tensor.layer === null);
-  if (outside.length) roles.push(["outside of layers", outside]);
+  if (outside.length) roles.push([OUTSIDE, outside]);
   const choice = node("select", { id: "role", "aria-label": "role" }, ...roles.map(([role], i) => node("option", { value: i }, role)));
   const logarithmic = node("input", { type: "checkbox", id: "logarithmic" });
   const cards = node("div", { class: "cards" });
   const more = node("p", { class: "note", hidden: true });
+  const role = node("span", { class: "printed" });
   const draw = () => {
-    const [, chosen] = roles[choice.value];
+    const [name, chosen] = roles[choice.value];
+    role.textContent = `: ${name}`;
     const extent = chosen.reduce((most, { statistics: { histogram } }) =>
       histogram ? Math.max(most, Math.abs(histogram.low), Math.abs(histogram.high)) : most, 0);
-    const own = roles[choice.value][0] === "outside of layers";
+    const own = name === OUTSIDE;
     cards.replaceChildren(...chosen.slice(0, MOST_CARDS).map((tensor) => card(tensor, own ? null : extent, logarithmic.checked)));
     more.hidden = chosen.length <= MOST_CARDS;
     more.textContent = `${count(chosen.length - MOST_CARDS)} more are in the table below.`;
@@ -29,6 +32,7 @@ function showHistograms(tensors) {
   const made = section("weights", "Weights", lead, cards, more);
   const heading = made.querySelector("h2");
   const bar = node("div", { class: "bar" });
+  heading.append(role);
   heading.replaceWith(bar);
   bar.append(heading, node("div", { class: "controls" }, node("label", {}, "role", choice), node("label", {}, logarithmic, "logarithmic")));
   draw();

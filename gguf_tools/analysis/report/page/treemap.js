@@ -85,7 +85,7 @@ function treemap(places, by, width) {
 }
 
 function groupName(place, by) {
-  if (place.layer === null) return by === "role" ? place.role : "outside of layers";
+  if (place.layer === null) return by === "role" ? place.role : OUTSIDE;
   return by === "role" ? place.role : `${place.stack} ${place.layer}`;
 }
 
