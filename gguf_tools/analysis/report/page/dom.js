@@ -17,11 +17,18 @@ function drawn(tag, attributes = {}, ...children) {
   return filled(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 }
 
-function section(id, title, lead, ...children) {
-  const heading = node("h2", {}, title);
-  const made = node("section", { id, "aria-label": title }, heading, lead && node("p", { class: "lead" }, lead), ...children);
-  document.querySelector("main").append(made);
-  return made;
+// A part of the page: its title with controls beside it, a sentence of explanation, and what it shows.
+function section(id, title, { controls = [], lead = null }, ...children) {
+  document.querySelector("main").append(
+    node(
+      "section", { id, "aria-labelledby": `${id}-title` },
+      node("div", { class: "bar" },
+        node("h2", { id: `${id}-title` }, title),
+        controls.length > 0 && node("div", { class: "controls" }, ...controls)),
+      lead && node("p", { class: "lead" }, lead),
+      ...children,
+    ),
+  );
 }
 
 // A name that may be broken after its dots, and where these do not suffice, after underscores.
@@ -65,8 +72,9 @@ function figure(value, digits = 3) {
   if (value === null || value === undefined) return "–";
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size < 1e-4 || size >= 1e6) return value.toExponential(digits - 1).replace("e+", "e").replace("-", "−").replace("e-", "e−");
-  return Number(value.toPrecision(digits)).toString().replace("-", "−");
+  const far = size < 1e-4 || size >= 1e6;
+  const shown = far ? value.toExponential(digits - 1) : Number(value.toPrecision(digits)).toString();
+  return shown.replace("e+", "e").replaceAll("-", "−");
 }
 
 function bits(value) {

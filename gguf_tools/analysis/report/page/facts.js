@@ -4,7 +4,8 @@ function several(value) {
   if (value === null || value === undefined) return null;
   if (!Array.isArray(value)) return count(value);
   if (!value.length) return null;
-  const low = value.reduce((a, b) => Math.min(a, b)), high = value.reduce((a, b) => Math.max(a, b));
+  const low = value.reduce((a, b) => Math.min(a, b));
+  const high = value.reduce((a, b) => Math.max(a, b));
   return low === high ? count(low) : `${count(low)} – ${count(high)}`;
 }
 
@@ -18,11 +19,13 @@ function labelled(label, value) {
 }
 
 function showHead(summary) {
+  const pairs = (rows, kind) =>
+    rows.map(([name, value]) => node("div", { class: kind }, node("dt", {}, name), node("dd", {}, value)));
   document.getElementById("head").append(
-    node("h1", {}, summary.name || summary.path.split("/").filter(Boolean).at(-1) || summary.path),
+    node("h1", {}, document.title),
     node("p", { class: "path" }, summary.path),
-    node("dl", { class: "tiles" }, ...tiles(summary).map(([name, value]) => node("div", { class: "tile" }, node("dt", {}, name), node("dd", {}, value)))),
-    node("dl", { class: "facts" }, ...facts(summary).map(([name, value]) => node("div", {}, node("dt", {}, name), node("dd", {}, value)))),
+    node("dl", { class: "tiles" }, ...pairs(tiles(summary), "tile")),
+    node("dl", { class: "facts" }, ...pairs(facts(summary), "fact")),
   );
 }
 
@@ -51,11 +54,26 @@ function facts(summary) {
     ["Class", summary.model_class],
     ["Format", joined(formats[summary.kind], files)],
     ["File type", summary.file_type],
-    ["Width", joined(labelled("embedding", summary.embedding_length), labelled("feed-forward", summary.feed_forward_length))],
-    ["Attention", joined(labelled("heads", summary.heads), labelled("KV heads", summary.kv_heads), labelled("head size", summary.head_size))],
+    ["Width", joined(
+      labelled("embedding", summary.embedding_length),
+      labelled("feed-forward", summary.feed_forward_length),
+    )],
+    ["Attention", joined(
+      labelled("heads", summary.heads),
+      labelled("KV heads", summary.kv_heads),
+      labelled("head size", summary.head_size),
+    )],
     ["Window", several(summary.sliding_window)],
-    ["Experts", joined(several(summary.experts), labelled("used", summary.experts_used), labelled("shared", summary.experts_shared))],
-    ["Tokenizer", summary.tokenizer && joined(summary.tokenizer, summary.pre_tokenizer && `pre ${summary.pre_tokenizer}`, template)],
+    ["Experts", joined(
+      several(summary.experts),
+      labelled("used", summary.experts_used),
+      labelled("shared", summary.experts_shared),
+    )],
+    ["Tokenizer", summary.tokenizer && joined(
+      summary.tokenizer,
+      summary.pre_tokenizer && `pre ${summary.pre_tokenizer}`,
+      template,
+    )],
     ["Pooling", summary.pooling],
     ["License", summary.general.license],
     ["Made from", summary.base_models.join(", ")],
@@ -76,18 +94,26 @@ function showTypes(summary) {
     strip.style.flex = `${type.bytes ?? 0} 0 0`;
     return withTip(strip, type.type, `${bytes(type.bytes)}, ${share(type.bytes, all)} of the data`);
   });
-  const heading = ["Type", "Tensors", "Parameters", "Share", "Size", "Bits per weight"];
-  const rows = types.map((type) =>
-    node(
+  const names = ["Type", "Tensors", "Parameters", "Share", "Size", "Bits per weight"];
+  const head = node("tr", {}, ...names.map((name, i) => node("th", { scope: "col", class: i ? "right" : null }, name)));
+  const rows = types.map((type) => {
+    const figures = [
+      count(type.tensors),
+      parameters(type.parameters),
+      share(type.bytes, all),
+      bytes(type.bytes),
+      bits(type.bits_per_weight),
+    ];
+    return node(
       "tr", {},
       node("td", {}, node("span", { class: `swatch filled ${band(type.bits_per_weight)}` }), type.type),
-      ...[count(type.tensors), parameters(type.parameters), share(type.bytes, all), bytes(type.bytes), bits(type.bits_per_weight)].map((text) =>
-        node("td", { class: "right" }, text)),
-    ));
+      ...figures.map((text) => node("td", { class: "right" }, text)),
+    );
+  });
   section(
-    "types", "Types", "Share of the data by tensor type. The colours mean the same in all charts.",
+    "types", "Types", { lead: "Share of the data by tensor type. The colours mean the same in all charts." },
     node("div", { class: "shares" }, ...strips),
-    node("div", { class: "scroll" }, node("table", {}, node("thead", {}, node("tr", {}, ...heading.map((text, i) => node("th", { class: i ? "right" : null }, text)))), node("tbody", {}, ...rows))),
+    node("div", { class: "scroll" }, node("table", {}, node("thead", {}, head), node("tbody", {}, ...rows))),
   );
 }
 

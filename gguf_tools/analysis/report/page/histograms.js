@@ -7,21 +7,24 @@ function showHistograms(tensors) {
   if (!tensors.some((tensor) => tensor.statistics)) return;
   const measured = tensors.filter((tensor) => tensor.statistics);
   const layered = placesOf(measured.filter((tensor) => tensor.layer !== null));
-  const roles = orderedRoles(layered).map(({ role, at }) => [role, at.sort((a, b) => a.layer - b.layer).flatMap((place) => place.tensors)]);
+  const roles = orderedRoles(layered).map(({ role, at }) => {
+    at.sort((a, b) => a.layer - b.layer);
+    return [role, at.flatMap((place) => place.tensors)];
+  });
   const outside = measured.filter((tensor) => tensor.layer === null);
   if (outside.length) roles.push([OUTSIDE, outside]);
-  const choice = node("select", { id: "role", "aria-label": "role" }, ...roles.map(([role], i) => node("option", { value: i }, role)));
+  const options = roles.map(([role], i) => node("option", { value: i }, role));
+  const choice = node("select", { id: "role", "aria-label": "role" }, ...options);
   const logarithmic = node("input", { type: "checkbox", id: "logarithmic" });
   const cards = node("div", { class: "cards" });
   const more = node("p", { class: "note", hidden: true });
-  const role = node("span", { class: "printed" });
+  const role = node("h3", { class: "printed mono" }); // for paper, where the list cannot be seen
   const draw = () => {
     const [name, chosen] = roles[choice.value];
-    role.textContent = `: ${name}`;
-    const extent = chosen.reduce((most, { statistics: { histogram } }) =>
-      histogram ? Math.max(most, Math.abs(histogram.low), Math.abs(histogram.high)) : most, 0);
-    const own = name === OUTSIDE;
-    cards.replaceChildren(...chosen.slice(0, MOST_CARDS).map((tensor) => card(tensor, own ? null : extent, logarithmic.checked)));
+    role.textContent = name;
+    const extent = name === OUTSIDE ? null : extentOf(chosen);
+    const some = chosen.slice(0, MOST_CARDS);
+    cards.replaceChildren(...some.map((tensor) => card(tensor, extent, logarithmic.checked)));
     more.hidden = chosen.length <= MOST_CARDS;
     more.textContent = `${count(chosen.length - MOST_CARDS)} more are in the table below.`;
   };
@@ -29,13 +32,15 @@ function showHistograms(tensors) {
   logarithmic.addEventListener("change", draw);
   const lead = "The values of a role's tensors, layer by layer, on one scale around zero (the dashed line). " +
     "Outliers, more than 6 σ from the mean, are counted and left out of the picture.";
-  const made = section("weights", "Weights", lead, cards, more);
-  const heading = made.querySelector("h2");
-  const bar = node("div", { class: "bar" });
-  heading.append(role);
-  heading.replaceWith(bar);
-  bar.append(heading, node("div", { class: "controls" }, node("label", {}, "role", choice), node("label", {}, logarithmic, "logarithmic")));
+  const controls = [node("label", {}, "role", choice), node("label", {}, logarithmic, "logarithmic")];
+  section("weights", "Weights", { controls, lead }, role, cards, more);
   draw();
+}
+
+// How far from zero the histograms reach.
+function extentOf(tensors) {
+  return tensors.reduce((most, { statistics: { histogram: found } }) =>
+    (found ? Math.max(most, Math.abs(found.low), Math.abs(found.high)) : most), 0);
 }
 
 function card(tensor, extent, logarithmic) {
@@ -43,12 +48,14 @@ function card(tensor, extent, logarithmic) {
   const title = tensor.layer === null ? tensor.name : `layer ${tensor.layer}`;
   const flawed = statistics.nan + statistics.infinite;
   const outliers = statistics.outliers_below + statistics.outliers_above;
+  const remark = flawed
+    ? node("span", { class: "warn" }, `${count(flawed)} not finite`)
+    : node("span", {}, outliers ? `${count(outliers)} outliers` : "");
   const made = node(
     "figure", { class: `card ${band(tensor.bits)}` },
     node("figcaption", {}, node("span", {}, title), node("span", { class: "type" }, tensor.type)),
     histogram(statistics.histogram, extent, logarithmic, 100, 58),
-    node("div", { class: "figures" }, node("span", {}, `σ ${figure(statistics.std)}`),
-      flawed ? node("span", { class: "warn" }, `${count(flawed)} not finite`) : node("span", {}, outliers ? `${count(outliers)} outliers` : "")),
+    node("div", { class: "figures" }, node("span", {}, `σ ${figure(statistics.std)}`), remark),
   );
   made.addEventListener("click", () => findInTable(tensor.name));
   return withTip(made, tensor.name, ...statisticsLines(statistics));
@@ -69,7 +76,8 @@ function statisticsLines(statistics) {
 
 // A histogram from −extent to extent, or over its own range where that is null; as high as its highest bin.
 function histogram(found, extent, logarithmic, width, height) {
-  const made = drawn("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" });
+  const viewBox = `0 0 ${width} ${height}`;
+  const made = drawn("svg", { viewBox, preserveAspectRatio: "none", "aria-hidden": "true" });
   const base = height - 1;
   const [left, right] = extent ? [-extent, extent] : found ? [found.low, found.high] : [-1, 1];
   const x = (value) => (width * (value - left)) / (right - left);

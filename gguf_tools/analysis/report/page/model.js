@@ -53,7 +53,8 @@ function total(items, key) {
 // Roles that begin alike (attn_q, attn_k …) stay together; the largest come first.
 function orderedRoles(places) {
   const family = (role) => role.split(/[._]/, 1)[0];
-  const roles = [...groupBy(places, (place) => place.role)].map(([role, at]) => ({ role, at, bytes: total(at, "bytes") }));
+  const byRole = [...groupBy(places, (place) => place.role)];
+  const roles = byRole.map(([role, at]) => ({ role, at, bytes: total(at, "bytes") }));
   const families = new Map();
   for (const { role, bytes: size } of roles) families.set(family(role), (families.get(family(role)) ?? 0) + size);
   return roles.sort(

@@ -24,10 +24,14 @@ const STATISTICS_COLUMNS = [
   { title: "Mean", ...of((found) => found.mean) },
   { title: "σ", ...of((found) => found.std) },
   { title: "RMS", ...of((found) => found.rms) },
-  { title: "Zeros", ...of((found) => found.zeros, (zeros, found) => (zeros ? share(zeros, found.count) : "0")) },
+  { title: "Zeros", ...of((found) => found.zeros, (n, found) => (n ? share(n, found.count) : "0")) },
   { title: "Outliers", ...of((found) => found.outliers_below + found.outliers_above, count) },
-  { title: "NaN, ∞", ...of((found) => found.nan + found.infinite, (n) => (n ? node("span", { class: "warn" }, count(n)) : "0")) },
+  { title: "NaN, ∞", ...of((found) => found.nan + found.infinite, warned) },
 ];
+
+function warned(flawed) {
+  return flawed ? node("span", { class: "warn" }, count(flawed)) : "0";
+}
 
 function typeShown(tensor) {
   return node("span", {}, node("span", { class: `swatch filled ${band(tensor.bits)}` }), tensor.type);
@@ -45,8 +49,18 @@ let findInTable = () => {};
 function showTable(tensors, measured) {
   const columns = measured ? [...COLUMNS, ...STATISTICS_COLUMNS] : COLUMNS;
   const types = [...new Set(tensors.map((tensor) => tensor.type))].sort();
-  const text = node("input", { type: "search", id: "filter", placeholder: "Filter by name or /regex/", "aria-label": "filter by name", spellcheck: "false" });
-  const type = node("select", { id: "type", "aria-label": "type" }, node("option", { value: "" }, "all types"), ...types.map((name) => node("option", {}, name)));
+  const text = node("input", {
+    type: "search",
+    id: "filter",
+    placeholder: "Filter by name or /regex/",
+    "aria-label": "filter by name",
+    spellcheck: "false",
+  });
+  const type = node(
+    "select", { id: "type", "aria-label": "type" },
+    node("option", { value: "" }, "all types"),
+    ...types.map((name) => node("option", {}, name)),
+  );
   const shown = node("span", { class: "count", role: "status" });
   const body = node("tbody");
   const more = node("button", { class: "plain", type: "button" });
@@ -60,8 +74,7 @@ function showTable(tensors, measured) {
     }
     const button = node("button", { type: "button" }, column.title);
     button.addEventListener("click", () => {
-      const first = column.text ? false : true; // of numbers the largest first
-      descending = sorted === column ? !descending : first;
+      descending = sorted === column ? !descending : !column.text; // of numbers the largest first
       sorted = column;
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", descending ? "descending" : "ascending");
@@ -74,7 +87,10 @@ function showTable(tensors, measured) {
   function draw() {
     const matches = matcher(text.value);
     const chosen = tensors.filter((tensor) => matches(tensor.name) && (!type.value || tensor.type === type.value));
-    if (sorted) chosen.sort((a, b) => compared(sorted.value(a), sorted.value(b), descending) || a.index - b.index);
+    if (sorted) {
+      const { value } = sorted;
+      chosen.sort((a, b) => compared(value(a), value(b), descending) || a.index - b.index);
+    }
     const visible = all ? chosen : chosen.slice(0, ROWS_AT_ONCE);
     body.replaceChildren(...visible.map((tensor) => row(tensor, columns)));
     shown.textContent = chosen.length === tensors.length
@@ -97,15 +113,11 @@ function showTable(tensors, measured) {
     draw();
     document.getElementById("tensors").scrollIntoView({ behavior: "smooth", block: "start" });
   };
-  const made = section(
-    "tensors", "Tensors", null,
+  section(
+    "tensors", "Tensors", { controls: [shown, text, type] },
     node("div", { class: "scroll" }, node("table", {}, node("thead", {}, node("tr", {}, ...heads)), body)),
     node("p", { class: "more" }, more),
   );
-  const heading = made.querySelector("h2");
-  const bar = node("div", { class: "bar" });
-  heading.replaceWith(bar);
-  bar.append(heading, node("div", { class: "controls" }, shown, text, type));
   draw();
 }
 

@@ -35,6 +35,7 @@ function squarified(weights, box) {
 
 const HEADING = 17; // height of a group's name
 const GAP = 2;
+const FONT = "11px system-ui, sans-serif"; // as in the style sheet
 
 const measuring = document.createElement("canvas").getContext("2d");
 
@@ -53,13 +54,10 @@ function showTreemap(tensors) {
   const places = placesOf(tensors).filter((place) => place.bytes);
   if (!places.length) return;
   const canvas = node("div", { class: "treemap" });
-  const choice = node("select", { "aria-label": "group by" }, node("option", { value: "role" }, "role"), node("option", { value: "layer" }, "layer"));
-  const made = section("sizes", "Sizes", null, canvas, bandLegend(tensors));
-  const heading = made.querySelector("h2");
-  const bar = node("div", { class: "bar" });
-  heading.replaceWith(bar);
-  bar.append(heading, node("div", { class: "controls" }, node("label", {}, "group by", choice)));
-  canvas.before(node("p", { class: "lead" }, "Areas are bytes in the file."));
+  const options = ["role", "layer"].map((value) => node("option", { value }, value));
+  const choice = node("select", { "aria-label": "group by" }, ...options);
+  const controls = [node("label", {}, "group by", choice)];
+  section("sizes", "Sizes", { controls, lead: "Areas are bytes in the file." }, canvas, bandLegend(tensors));
   let width = 0;
   const draw = () => canvas.replaceChildren(treemap(places, choice.value, width));
   choice.addEventListener("change", draw);
@@ -79,7 +77,8 @@ function treemap(places, by, width) {
     .map(([name, at]) => ({ name, at: at.sort((a, b) => b.bytes - a.bytes), bytes: total(at, "bytes") }))
     .sort((a, b) => b.bytes - a.bytes);
   const boxes = squarified(groups.map((group) => group.bytes), { x: 0, y: 0, w: width, h: height });
-  const made = drawn("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `sizes of tensors by ${by}` });
+  const viewBox = `0 0 ${width} ${height}`;
+  const made = drawn("svg", { viewBox, role: "img", "aria-label": `sizes of tensors by ${by}` });
   groups.forEach((group, i) => boxes[i] && made.append(...drawnGroup(group, inset(boxes[i], GAP), by)));
   return made;
 }
@@ -96,7 +95,7 @@ function inset(box, by) {
 
 function drawnGroup(group, box, by) {
   if (group.at.length === 1) return [leaf(group.at[0], box, group.name)];
-  const title = box.h > 3 * HEADING ? fitting(group.name, box.w - 10, "600 11px system-ui, sans-serif") : null;
+  const title = box.h > 3 * HEADING ? fitting(group.name, box.w - 10, `600 ${FONT}`) : null;
   const inner = title ? { x: box.x, y: box.y + HEADING, w: box.w, h: box.h - HEADING } : box;
   const boxes = squarified(group.at.map((place) => place.bytes), inner);
   const parts = [drawn("rect", { class: "group", ...sides(box), rx: 4 })];
@@ -113,11 +112,12 @@ function sides(box) {
 }
 
 function leaf(place, box, label) {
-  const made = drawn("g", { class: `leaf ${band(place.bits)}` }, drawn("rect", { class: "fill", ...sides(box), rx: Math.min(3, box.w / 4, box.h / 4).toFixed(1) }));
-  const name = box.h >= 15 ? fitting(label, box.w - 6, "11px system-ui, sans-serif") : null;
+  const rx = Math.min(3, box.w / 4, box.h / 4).toFixed(1);
+  const made = drawn("g", { class: `leaf ${band(place.bits)}` }, drawn("rect", { class: "fill", ...sides(box), rx }));
+  const name = box.h >= 15 ? fitting(label, box.w - 6, FONT) : null;
   if (name) made.append(drawn("text", { class: "ink", x: box.x + 3, y: box.y + 12 }, name));
   const more = `${place.types.join(", ")}, ${bytes(place.bytes)}`;
-  if (name && box.h >= 32 && fitting(more, box.w - 6, "11px system-ui, sans-serif") === more) {
+  if (name && box.h >= 32 && fitting(more, box.w - 6, FONT) === more) {
     made.append(drawn("text", { class: "ink", x: box.x + 3, y: box.y + 26, opacity: 0.8 }, more));
   }
   return placeMark(made, place);
