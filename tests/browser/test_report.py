@@ -143,6 +143,34 @@ class TestItself:
         assert chromium.run("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
 
 
+class TestRealModels:
+    @pytest.mark.parametrize("name", ["gemma3", "smollm2", "minilm"])
+    def test_everything_is_there(self, chromium: Chromium, pages: Path, name: str) -> None:
+        """MiniLM as Q8_0, and its checkpoint beside it."""
+        path: Path = getattr(oracles, name)()
+        models = [path]
+        if path.is_dir():
+            models.append(pages / f"{name}.gguf")
+            gguf_tools.convert(path, models[1], type="Q8_0")
+        for model in models:
+            page = pages / f"{name}-{model.suffix}.html"
+            gguf_tools.report(model, page, statistics=True)
+            chromium.open(page)
+            assert chromium.complaints() == []
+            inspection = gguf_tools.inspect(model)
+            layered = [tensor for tensor in inspection.tensors if tensor.layer is not None]
+            assert len(chromium.all("#map .cell")) == len(layered)
+            assert len(chromium.all("#map .chip")) == len(inspection.tensors) - len(layered)
+            assert len(chromium.all("#sizes .leaf")) == len(inspection.tensors)
+            largest = max(layered, key=lambda tensor: tensor.nbytes or 0).role
+            chromium.choose("#role", largest)
+            assert len(chromium.all(".card")) == sum(tensor.role == largest for tensor in layered)
+            chromium.click(chromium.one("#tensors .more button"))
+            assert visible_names(chromium) == [tensor.name for tensor in inspection.tensors]
+            assert len(chromium.all("#tensors td svg")) == len(inspection.tensors)
+            assert len(chromium.all("#metadata tbody tr")) == len(inspection.metadata)
+
+
 # Luminance of any CSS colour, through a canvas, and contrast as WCAG defines them.
 CONTRAST = """
 const context = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
