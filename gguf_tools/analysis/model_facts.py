@@ -23,8 +23,11 @@ _GENERAL: Final = (
 )
 """Keys after ``general.`` that say where a model is from and what may be done with it."""
 
-_SPECIAL: Final = ("bos", "eos", "eot", "unknown", "padding", "seperator", "separator", "cls", "mask")
-"""Special tokens by what stands before ``_token_id``; llama.cpp's own spelling has an ``e`` too many."""
+_SPECIAL: Final = {
+    **{kind: kind for kind in ("bos", "eos", "eot", "unknown", "padding", "cls", "mask")},
+    "separator": "seperator",  # as llama.cpp spells it
+}
+"""Special tokens, and what stands before ``_token_id`` in their keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +150,8 @@ def model_facts(metadata: Mapping[str, Any]) -> ModelFacts:
         vocabulary=len(tokens) if isinstance(tokens, Array) else None,
         special_tokens={
             kind: number
-            for kind in _SPECIAL
-            if (number := known.integer(f"tokenizer.ggml.{kind}_token_id")) is not None
+            for kind, spelled in _SPECIAL.items()
+            if (number := known.integer(f"tokenizer.ggml.{spelled}_token_id")) is not None
         },
         chat_template=template is not None,
         chat_template_length=None if template is None else len(template),

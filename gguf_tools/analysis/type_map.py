@@ -136,7 +136,15 @@ def _column_of(tensor: TensorDescription) -> Column:
 
 def _map(stack: str, layers: dict[int, dict[Column, list[TensorDescription]]]) -> TypeMap:
     seen = list(dict.fromkeys(column for layer in layers.values() for column in layer))
-    columns = sorted(seen, key=lambda column: _rank(column, seen))
+    groups = _group_order(seen)
+
+    def rank(column: Column) -> tuple[bool, int, int]:
+        """Known names in their order, others as they come; vectors last."""
+        name = column.name.removesuffix("_proj")
+        place = _ORDER.index(name) if name in _ORDER else len(_ORDER)
+        return column.name == VECTORS, groups.index(column.group), place
+
+    columns = sorted(seen, key=rank)
     rows = (
         Row((number,), tuple(_cell(layer.get(column)) for column in columns))
         for number, layer in sorted(layers.items())
@@ -144,13 +152,16 @@ def _map(stack: str, layers: dict[int, dict[Column, list[TensorDescription]]]) -
     return TypeMap(stack, tuple(columns), tuple(rows))
 
 
-def _rank(column: Column, seen: Sequence[Column]) -> tuple[bool, int, int, int]:
-    """Known groups and names in their order, unknown ones as they come; vectors last."""
-    groups = list(dict.fromkeys(one.group for one in seen))
-    known = (*_GROUPS, *sorted(groups, key=lambda group: "att" not in group))
-    name = column.name.removesuffix("_proj")
-    place = _ORDER.index(name) if name in _ORDER else len(_ORDER)
-    return column.name == VECTORS, known.index(column.group), place, seen.index(column)
+def _group_order(columns: Sequence[Column]) -> list[str]:
+    """Known groups in their order; then attention, then others as they come, each before its parts."""
+    first: dict[str, int] = {}
+    for place, column in enumerate(columns):
+        first.setdefault(column.group.partition(".")[0], place)
+
+    def rank(group: str) -> tuple[bool, int, str]:
+        return "att" not in group, first[group.partition(".")[0]], group
+
+    return [*_GROUPS, *sorted({column.group for column in columns}, key=rank)]
 
 
 def _cell(tensors: Sequence[TensorDescription] | None) -> Cell | None:
