@@ -10,7 +10,7 @@ TYPE   ?= Q4_K_M
 PROMPT ?=
 SECONDS ?= 60
 
-.PHONY: help demo test test-parity torture fuzz lint types bench goldens clean
+.PHONY: help demo test test-browser test-parity torture fuzz lint types bench goldens clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -20,6 +20,10 @@ $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+$(VENV)/.browser: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'
 	@touch $@
 
 $(PARITY)/.installed: pyproject.toml
@@ -39,10 +43,13 @@ demo: $(VENV)/.installed  ## Convert MODEL (default: the one in fixtures/) to TY
 	$(BIN)/python -m tests.demo --model '$(MODEL)' --type '$(TYPE)' --prompt '$(PROMPT)'
 
 test: $(VENV)/.installed  ## Unit, contract, golden and end-to-end tests
-	$(BIN)/python -m pytest -n auto -m 'not parity'
+	$(BIN)/python -m pytest -n auto -m 'not parity and not browser'
 
 test-parity: $(PARITY)/.installed  ## Logits, tokenizers and exported checkpoints against torch + transformers
 	$(PARITY)/bin/python -m pytest -n auto -m parity
+
+test-browser: $(VENV)/.browser  ## The HTML report in a headless Chromium (Debian: chromium, chromium-driver)
+	$(BIN)/python -m pytest -m browser tests/browser
 
 torture: $(VENV)/.installed  ## Hostile files, arbitrary blocks, determinism, kill -9: measured and counted
 	$(BIN)/python -m tests.torture

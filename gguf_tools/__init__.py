@@ -21,6 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .analysis.diff import diff
+    from .analysis.inspection import Inspection, inspect
+    from .analysis.report import report
+    from .analysis.statistics import statistics
     from .analysis.summary import summarize
     from .analysis.verify import verify
     from .container.metadata import Array, Metadata
@@ -46,6 +49,7 @@ __all__ = [
     "GGMLType",
     "GGUFFile",
     "GGUFToolsError",
+    "Inspection",
     "Metadata",
     "Tensor",
     "ValueType",
@@ -56,11 +60,14 @@ __all__ = [
     "edit",
     "export",
     "extract",
+    "inspect",
     "merge",
     "open",
     "quantize",
+    "report",
     "requantize",
     "split",
+    "statistics",
     "summarize",
     "verify",
     "write",
@@ -73,6 +80,7 @@ _WHERE = {
     "GGMLType": ("spec", "GGMLType"),
     "GGUFFile": ("container.reader", "GGUFFile"),
     "GGUFToolsError": ("errors", "GGUFToolsError"),
+    "Inspection": ("analysis.inspection", "Inspection"),
     "Metadata": ("container.metadata", "Metadata"),
     "Tensor": ("container.reader", "Tensor"),
     "ValueType": ("spec", "ValueType"),
@@ -83,11 +91,14 @@ _WHERE = {
     "edit": ("editing.edit", "edit"),
     "export": ("conversion.to_hf", "export"),
     "extract": ("conversion.extract", "extract"),
+    "inspect": ("analysis.inspection", "inspect"),
     "merge": ("editing.splitting", "merge"),
     "open": ("conversion.opening", "open_decoding"),
     "quantize": ("quants", "quantize"),
+    "report": ("analysis.report", "report"),
     "requantize": ("conversion.requantize", "requantize"),
     "split": ("editing.splitting", "split"),
+    "statistics": ("analysis.statistics", "statistics"),
     "summarize": ("analysis.summary", "summarize"),
     "verify": ("analysis.verify", "verify"),
     "write": ("container.writer", "write_gguf"),

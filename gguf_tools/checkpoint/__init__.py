@@ -8,7 +8,7 @@
 from .adapter import Adapter, LoraPair, open_adapter
 from .directory import Checkpoint, open_checkpoint, read_config
 from .dtypes import DTYPES
-from .packed import METHODS, Unpacked, unpack
+from .packed import METHODS, Packing, Unpacked, unpack
 from .reader import SafetensorsFile, SafetensorsTensor
 from .writer import (
     MAX_SHARD_BYTES,
@@ -27,6 +27,7 @@ __all__ = [
     "Adapter",
     "Checkpoint",
     "LoraPair",
+    "Packing",
     "SafetensorsFile",
     "SafetensorsLayout",
     "SafetensorsTensor",

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
+from ..analysis.texts import printable as printable  # for the commands, too
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -100,14 +102,6 @@ def number(count: int) -> str:
 def shape(dimensions: tuple[int, ...]) -> str:
     """``2048 × 5632``, in numpy's order; ``scalar`` for no dimensions."""
     return " × ".join(map(str, dimensions)) or "scalar"
-
-
-def printable(text: str) -> str:
-    """Text from a file made safe for a terminal: control characters and stray bytes are escaped."""
-    return "".join(
-        c if c.isprintable() or c == "\n" else c.encode("unicode_escape", "surrogatepass").decode()
-        for c in text
-    )
 
 
 def seconds(value: float) -> str:

@@ -7,7 +7,7 @@ import click
 from .execution import Execution, execution_options
 from .parameters import scaled_paths
 from .quantizing import Wanted, epilog, quantizing_options
-from .report import run
+from .report import run_draft
 
 
 @click.command(
@@ -54,22 +54,12 @@ def command(
     Reads safetensors (one file or sharded), config.json and the tokenizer's files, and quantizes in the
     same pass: no intermediate file, and memory bounded by a few chunks per thread.
     """
-    from ..conversion.to_gguf import plan_conversion
+    from ..conversion.to_gguf import draft_conversion
 
-    run(
-        lambda: plan_conversion(
-            src,
-            type=wanted.recipe,
-            pre=pre,
-            allow_pickle=allow_pickle,
-            merge_lora=merge_lora,
-            imatrix=wanted.imatrix,
-            overrides=wanted.overrides,
-        ),
+    run_draft(
+        lambda: draft_conversion(src, pre=pre, allow_pickle=allow_pickle, merge_lora=merge_lora),
         dst,
+        wanted,
         action="converting",
-        dry_run=wanted.dry_run,
-        explain=wanted.explain,
-        split_max_size=wanted.split_max_size,
         how=how,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .console import console, json_option, print_json, printable, progress, shape, table
-from .inspect import compared
+from .values import compared
 
 if TYPE_CHECKING:
     from rich.console import Console

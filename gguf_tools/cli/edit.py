@@ -10,8 +10,8 @@ import click
 
 from ..errors import GGUFToolsError
 from .console import console, json_option, print_json, printable, progress, seconds, size, table
-from .inspect import compared
 from .parameters import pairs, to_bytes
+from .values import compared
 
 if TYPE_CHECKING:
     from ..editing.changes import Changes, Difference

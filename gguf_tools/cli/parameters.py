@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-__all__ = ["pairs", "row_range", "scaled_paths", "to_bytes"]
+__all__ = ["expression", "pairs", "row_range", "scaled_paths", "to_bytes"]
 
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BINARY: Final = {"KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30, "TI": 1 << 40}
@@ -66,3 +66,11 @@ def scaled_paths(
         except ValueError:
             result.append((text, 1.0))
     return result
+
+
+def expression(ctx: click.Context, param: click.Parameter, value: str | None) -> re.Pattern[str] | None:
+    """Callback of an option for a regular expression, which may match anywhere."""
+    try:
+        return None if value is None else re.compile(value)
+    except re.error as error:
+        raise click.BadParameter(f"{value!r} is not a regular expression: {error}") from error

@@ -6,7 +6,7 @@ import click
 
 from .execution import Execution, execution_options
 from .quantizing import Wanted, epilog, quantizing_options
-from .report import run
+from .report import run_draft
 
 
 @click.command(
@@ -30,16 +30,6 @@ def command(
 
     Start from F32, F16 or BF16 where you can: what an earlier quantization lost stays lost.
     """
-    from ..conversion.requantize import plan_requantization
+    from ..conversion.requantize import draft_requantization
 
-    run(
-        lambda: plan_requantization(
-            src, type=wanted.recipe, imatrix=wanted.imatrix, overrides=wanted.overrides
-        ),
-        dst,
-        action="quantizing",
-        dry_run=wanted.dry_run,
-        explain=wanted.explain,
-        split_max_size=wanted.split_max_size,
-        how=how,
-    )
+    run_draft(lambda: draft_requantization(src), dst, wanted, action="quantizing", how=how)

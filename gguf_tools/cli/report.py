@@ -6,8 +6,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 from .console import console, facts, number, print_json, printable, progress, seconds, size, table
@@ -16,10 +17,35 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..conversion.plan import Plan, TypeShare
+    from ..conversion.predict import Draft, Prediction
     from .execution import Execution
+    from .quantizing import Wanted
 
 MAX_NAMES_SHOWN = 8
 """Tensor names listed after a fallback or drop; ``--json`` has all of them."""
+
+
+def run_draft(
+    make_draft: Callable[[], Draft], destination: str, wanted: Wanted, *, action: str, how: Execution
+) -> None:
+    """`run` for a job whose types are a recipe's; a dry run tells how large other recipes would be too."""
+    from ..conversion.predict import predict_draft
+    from ..importance import load_importance
+    from ..recipes import find_recipe
+
+    recipe = find_recipe(wanted.recipe)
+    matrix = None if wanted.imatrix is None else load_importance(wanted.imatrix)
+    draft = cache(make_draft)
+    run(
+        lambda: draft().plan(recipe, matrix, wanted.overrides),
+        destination,
+        action=action,
+        dry_run=wanted.dry_run,
+        how=how,
+        explain=wanted.explain,
+        split_max_size=wanted.split_max_size,
+        others=lambda: predict_draft(draft(), matrix, wanted.overrides),
+    )
 
 
 def run(
@@ -31,8 +57,9 @@ def run(
     how: Execution,
     explain: bool = False,
     split_max_size: int | None = None,
+    others: Callable[[], Sequence[Prediction]] | None = None,
 ) -> None:
-    """Make the plan and carry it out, or with ``dry_run`` only show it."""
+    """Make the plan and carry it out, or with ``dry_run`` only show it, and what ``others`` predicts."""
     started = time.monotonic()
     plan = make_plan()
     if split_max_size is not None:
@@ -55,12 +82,17 @@ def run(
             )
         elapsed = time.monotonic() - started
     if how.as_json:
-        print_json({**plan.to_dict(), "destination": destination, "written": not dry_run, "seconds": elapsed})
+        document = plan.to_dict()
+        if dry_run and others is not None:
+            document["recipes"] = [prediction.to_dict() for prediction in others()]
+        print_json({**document, "destination": destination, "written": not dry_run, "seconds": elapsed})
     elif dry_run or explain or not how.quiet:
         out = console()
         if explain:
             _print_rules(out, plan)
         _print_plan(out, plan, destination, elapsed)
+        if dry_run and others is not None and len(plan.files) == 1:
+            _print_others(out, plan, others())
 
 
 @contextmanager
@@ -128,6 +160,14 @@ def print_types(out: Console, shares: list[TypeShare], parameters: int) -> None:
     out.print()
     out.print(listing)
     out.print()
+
+
+def _print_others(out: Console, plan: Plan, predictions: Sequence[Prediction]) -> None:
+    from .recipe_sizes import print_recipes
+
+    out.print()
+    print_recipes(out, predictions, usual=True, chosen=plan.recipe)
+    out.print("all recipes: gguf-tools inspect SRC --recipes", style="dim")
 
 
 def _print_rules(out: Console, plan: Plan) -> None:

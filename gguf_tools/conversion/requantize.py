@@ -10,6 +10,7 @@ quantized whole, and matrices of integers are copied.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ..errors import UnsupportedError
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
 
     from ..container.metadata import Metadata
     from ..container.reader import GGUFFile, Tensor
-    from ..recipes import Choice
+    from ..importance import ImportanceMatrix
+    from ..recipes import Choice, Recipe
+    from ..source import Source
 
-__all__ = ["plan_requantization", "requantize"]
+__all__ = ["GGUFDraft", "draft_requantization", "plan_requantization", "requantize"]
 
 _RENEWED_KEYS: Final = (
     *("split.no", "split.count", "split.tensors.count"),
@@ -97,35 +100,57 @@ def plan_requantization(
     """
     recipe = find_recipe(type)
     matrix = None if imatrix is None else load_importance(imatrix)
-    file = open_decoding(src)
-    if recipe.rules or (matrix and recipe.weighted_rules):
-        _require_model(file.metadata)
-    tensors = [file.tensors[name] for name in visiting_order(file.tensors)]
-    facts = [
-        TensorFacts(tensor.name, ggml_shape(tensor.shape), _known_type(tensor, file)) for tensor in tensors
-    ]
-    choices = choose(
-        recipe.name,
-        facts,
-        model_facts(file.metadata),
-        weighted=matrix is not None,
-        overrides=overrides or Overrides(),
-    )
+    return draft_requantization(src).plan(recipe, matrix, overrides or Overrides())
 
-    metadata = file.metadata.copy()
-    for key in _RENEWED_KEYS:  # removed here and set again by `assemble_gguf`: at the end, as llama.cpp does
-        if key in metadata:
-            del metadata[key]
-    return assemble_gguf(
-        metadata,
-        [(tensor.name, tensor) for tensor in tensors],
-        choices,
-        recipe,
-        source=os.fspath(src),
-        importance=matrix,
-        notes=_notes(file, tensors, choices),
-        inputs=file.inputs,
-    )
+
+@dataclass(frozen=True)
+class GGUFDraft:
+    """A requantization before it is said to what; see `gguf_tools.conversion.predict.Draft`.
+
+    Attributes:
+        source: the file, in words.
+        file: the same, open.
+    """
+
+    source: str
+    file: GGUFFile
+
+    def choose(
+        self, recipe: Recipe, *, weighted: bool, overrides: Overrides
+    ) -> tuple[list[tuple[str, Source]], list[Choice]]:
+        """The tensors in the order of the output, and the type of each."""
+        file = self.file
+        if recipe.rules or (weighted and recipe.weighted_rules):
+            _require_model(file.metadata)
+        tensors = [file.tensors[name] for name in visiting_order(file.tensors)]
+        facts = [TensorFacts(t.name, ggml_shape(t.shape), _known_type(t, file)) for t in tensors]
+        model = model_facts(file.metadata)
+        choices = choose(recipe.name, facts, model, weighted=weighted, overrides=overrides)
+        return [(tensor.name, tensor) for tensor in tensors], choices
+
+    def plan(self, recipe: Recipe, matrix: ImportanceMatrix | None, overrides: Overrides) -> Plan:
+        """The plan under a recipe."""
+        file = self.file
+        tensors, choices = self.choose(recipe, weighted=matrix is not None, overrides=overrides)
+        metadata = file.metadata.copy()
+        for key in _RENEWED_KEYS:  # set again by `assemble_gguf`: at the end, as llama.cpp does
+            if key in metadata:
+                del metadata[key]
+        return assemble_gguf(
+            metadata,
+            tensors,
+            choices,
+            recipe,
+            source=self.source,
+            importance=matrix,
+            notes=_notes(file, [file.tensors[name] for name, _ in tensors], choices),
+            inputs=file.inputs,
+        )
+
+
+def draft_requantization(src: str | os.PathLike[str]) -> GGUFDraft:
+    """Read the header of a GGUF file; see ``requantize`` for arguments and errors."""
+    return GGUFDraft(os.fspath(src), open_decoding(src))
 
 
 def _require_model(metadata: Metadata) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from .. import architectures, recipes, tokenizers
 from ..checkpoint import SafetensorsTensor, open_checkpoint, unpack
@@ -18,7 +20,13 @@ from .packed import packed_file_type, packed_notes, packed_type
 from .plan import Plan
 from .sharding import split_plan
 
-__all__ = ["convert", "plan_conversion"]
+if TYPE_CHECKING:
+    from ..importance import ImportanceMatrix
+    from ..reading import InputFile
+    from ..source import Source
+    from ..spec import FileType
+
+__all__ = ["CheckpointDraft", "convert", "draft_conversion", "plan_conversion"]
 
 
 def convert(
@@ -98,6 +106,96 @@ def plan_conversion(
     """Plan the conversion without reading any weight; see ``convert`` for arguments and errors."""
     recipe = recipes.find_recipe(type)
     matrix = None if imatrix is None else load_importance(imatrix)
+    draft = draft_conversion(src, pre=pre, allow_pickle=allow_pickle, merge_lora=merge_lora)
+    return draft.plan(recipe, matrix, overrides or recipes.Overrides())
+
+
+@dataclass(frozen=True)
+class CheckpointDraft:
+    """A conversion before it is said what to convert to; see `gguf_tools.conversion.predict.Draft`.
+
+    Attributes:
+        source: the checkpoint, in words.
+        side: what the architecture makes of it.
+        general: the ``general.*`` keys.
+        vocabulary: the tokenizer's keys.
+        dropped, notes, inputs, settings: see `Plan`.
+    """
+
+    source: str
+    side: architectures.GGUFSide
+    general: Sequence[tuple[str, ValueType, Any]]
+    vocabulary: Metadata
+    dropped: Sequence[tuple[str, str]]
+    notes: Sequence[str]
+    inputs: Sequence[InputFile]
+    settings: Sequence[str]
+
+    def choose(
+        self, recipe: recipes.Recipe, *, weighted: bool, overrides: recipes.Overrides
+    ) -> tuple[list[tuple[str, Source]], list[recipes.Choice]]:
+        """The tensors in the order of the output, and the type of each."""
+        tensors = self.side.tensors
+        if recipe.quantizes:
+            by_name = dict(tensors)
+            tensors = [(name, by_name[name]) for name in recipes.visiting_order(by_name)]
+        # its converter counts dimensions as torch does: a classifier of one class is a matrix
+        counted = ggml_shape if recipe.quantizes else tuple
+        facts = [
+            recipes.TensorFacts(name, counted(rows.shape), packed=packed_type(rows)) for name, rows in tensors
+        ]
+        model = model_facts(Metadata([*self.general[:1], *self.side.metadata]))
+        return tensors, recipes.choose(recipe.name, facts, model, weighted=weighted, overrides=overrides)
+
+    def plan(
+        self, recipe: recipes.Recipe, matrix: ImportanceMatrix | None, overrides: recipes.Overrides
+    ) -> Plan:
+        """The plan under a recipe."""
+        tensors, choices = self.choose(recipe, weighted=matrix is not None, overrides=overrides)
+        file_type = packed_file_type(recipe, tensors, choices)
+        return assemble_gguf(
+            self._metadata(recipe, file_type),
+            tensors,
+            choices,
+            recipe,
+            source=self.source,
+            importance=matrix,
+            dropped=self.dropped,
+            notes=[*self.notes, *packed_notes(tensors, choices), *self.side.notes],
+            file_type=file_type,
+            inputs=self.inputs,
+            settings=self.settings,
+        )
+
+    def _metadata(self, recipe: recipes.Recipe, file_type: FileType) -> Metadata:
+        """All keys, in llama.cpp's order, so that whole files are equal.
+
+        Its converter writes F32, F16 and BF16 files, its quantizer all others, which puts the general keys
+        last and sorts the tensors.
+        """
+        side = self.side
+        metadata = Metadata(self.general[:1])  # general.architecture
+        metadata.extend(side.metadata[: side.first])
+        metadata.extend(self.general[1:])
+        shared = side.first + side.shared
+        metadata.extend(side.metadata[side.first : shared])
+        if not recipe.quantizes:
+            metadata.set("general.file_type", int(file_type), ValueType.UINT32)
+        metadata.extend(side.metadata[shared:])
+        if not recipe.quantizes:
+            metadata.set("general.quantization_version", QUANTIZATION_VERSION, ValueType.UINT32)
+        metadata.extend(self.vocabulary.entries())
+        return metadata
+
+
+def draft_conversion(
+    src: str | os.PathLike[str],
+    *,
+    pre: str | None = None,
+    allow_pickle: bool = False,
+    merge_lora: Sequence[MergeLora] = (),
+) -> CheckpointDraft:
+    """Read everything about a checkpoint but its weights; see ``convert`` for arguments and errors."""
     checkpoint = open_checkpoint(src, allow_pickle=allow_pickle)
     config = checkpoint.config
     if checkpoint.is_mistral:
@@ -137,43 +235,13 @@ def plan_conversion(
     general = architectures.general_metadata(
         checkpoint.path, config, architecture=architecture, tensors=side.tensors
     )
-    tensors = side.tensors
-    if recipe.quantizes:
-        by_name = dict(tensors)
-        tensors = [(name, by_name[name]) for name in recipes.visiting_order(by_name)]
-    # its converter counts dimensions as torch does: a classifier of one class is a matrix
-    counted = ggml_shape if recipe.quantizes else tuple
-    choices = recipes.choose(
-        recipe.name,
-        [recipes.TensorFacts(name, counted(rows.shape), packed=packed_type(rows)) for name, rows in tensors],
-        model_facts(Metadata([*general[:1], *side.metadata])),
-        weighted=matrix is not None,
-        overrides=overrides or recipes.Overrides(),
-    )
-    file_type = packed_file_type(recipe, tensors, choices)
-    metadata = Metadata(general[:1])  # general.architecture
-    metadata.extend(side.metadata[: side.first])
-    metadata.extend(general[1:])
-    # The order is llama.cpp's, so that whole files are equal: its converter writes F32, F16 and BF16 files,
-    # its quantizer all others, which puts the general keys last and sorts the tensors.
-    shared = side.first + side.shared
-    metadata.extend(side.metadata[side.first : shared])
-    if not recipe.quantizes:
-        metadata.set("general.file_type", int(file_type), ValueType.UINT32)
-    metadata.extend(side.metadata[shared:])
-    if not recipe.quantizes:
-        metadata.set("general.quantization_version", QUANTIZATION_VERSION, ValueType.UINT32)
-    metadata.extend(vocabulary.entries())
-    return assemble_gguf(
-        metadata,
-        tensors,
-        choices,
-        recipe,
-        source=os.fspath(src),
-        importance=matrix,
-        dropped=[*plain.dropped, *side.dropped],
-        notes=[*plain.notes, *packed_notes(tensors, choices), *merger.notes, *side.notes],
-        file_type=file_type,
-        inputs=[*checkpoint.inputs, *merger.inputs],
-        settings=merger.settings,
+    return CheckpointDraft(
+        os.fspath(src),
+        side,
+        general,
+        vocabulary,
+        [*plain.dropped, *side.dropped],
+        [*plain.notes, *merger.notes],
+        [*checkpoint.inputs, *merger.inputs],
+        merger.settings,
     )

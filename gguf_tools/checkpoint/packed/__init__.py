@@ -14,9 +14,9 @@ from typing import Any, Final, NamedTuple
 from ...errors import CheckpointError, UnsupportedError
 from ...source import Source
 from ..reader import SafetensorsTensor
-from .parts import Parts
+from .parts import Packing, Parts
 
-__all__ = ["METHODS", "Unpacked", "unpack"]
+__all__ = ["METHODS", "Packing", "Unpacked", "unpack"]
 
 _UNPACKERS: Final = {
     "fp8": "fp8",
@@ -43,11 +43,13 @@ class Unpacked(NamedTuple):
         tensors: by name; a packed one stands where its weights stood.
         dropped: (name, reason) of tensors nothing is made of.
         notes: what the user should know.
+        packings: what packed tensors are stored as, by name.
     """
 
     tensors: dict[str, Source]
     dropped: list[tuple[str, str]]
     notes: list[str]
+    packings: dict[str, Packing]
 
 
 def unpack(
@@ -68,7 +70,7 @@ def unpack(
     settings = _settings(config, producer)
     method = None if settings is None else settings.get("quant_method")
     if settings is None or method is None:
-        return Unpacked(dict(tensors), [], [])
+        return Unpacked(dict(tensors), [], [], {})
     if not isinstance(method, str) or method not in _UNPACKERS:
         raise UnsupportedError(
             "unsupported packing of the weights",
@@ -81,7 +83,7 @@ def unpack(
     import_module(f".{_UNPACKERS[method]}", __name__).unpack(settings, parts)
     found = parts.finish()
     notes = [_WORDS.format(method)] if parts.computes else []
-    return Unpacked(found, parts.dropped, notes)
+    return Unpacked(found, parts.dropped, notes, parts.packings)
 
 
 def _settings(config: Mapping[str, Any], producer: Any) -> Mapping[str, Any] | None:

@@ -51,7 +51,7 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
             continue
         weight, zeros, scales = (part for part in found if part is not None)
         made = _Linear(base + ".weight", weight, zeros, scales, group, bands)
-        parts.make(made.name, made, at=weight.name)
+        parts.make(made.name, made, at=weight.name, form="AWQ-4")
 
 
 class _Linear(Computed):

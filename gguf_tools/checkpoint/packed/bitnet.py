@@ -28,7 +28,7 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
     for base in list(parts.bases(".weight_scale")):
         weight, scale = parts.take(base + ".weight"), parts.take(base + ".weight_scale")
         if weight is not None and scale is not None:
-            parts.make(weight.name, _Ternary(weight, scale), at=weight.name)
+            parts.make(weight.name, _Ternary(weight, scale), at=weight.name, form="BITNET")
 
 
 class _Ternary(Computed):

@@ -47,11 +47,11 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
             if state is None or weight is None or scales is None or codes is None:
                 continue
             made = _FourBits(weight, scales, codes, nested, _state(state))
-            parts.make(weight.name, made, at=weight.name)
+            parts.make(weight.name, made, at=weight.name, form=ending.rpartition("__")[2].upper())
     for base in list(parts.bases(".SCB")):
         weight, scales = parts.take(base + ".weight"), parts.take(base + ".SCB")
         if weight is not None and scales is not None:
-            parts.make(weight.name, _EightBits(weight, scales), at=weight.name)
+            parts.make(weight.name, _EightBits(weight, scales), at=weight.name, form="INT8")
     parts.drop((".weight_format",), "how the matrix was laid out in memory")
 
 

@@ -84,14 +84,15 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
         packed, scale, tensor_scale = (parts.take(base + name) for name in names)
         if packed is not None and scale is not None and tensor_scale is not None:
             made = NVFP4(base + ".weight", packed, scale, tensor_scale, divide=True)
-            parts.make(made.name, made, at=packed.name)
+            parts.make(made.name, made, at=packed.name, form="NVFP4")
     bands = Bands()
     for base in list(parts.bases(".weight_packed")):
         packed, scale, shape = (parts.take(base + f".weight_{part}") for part in ("packed", "scale", "shape"))
         zeros, order = (parts.find(base + f".weight_{part}") for part in ("zero_point", "g_idx"))
         if packed is not None and scale is not None and shape is not None:
-            linear = _Linear(base + ".weight", packed, scale, shape, zeros, order, groups.bits(base), bands)
-            parts.make(linear.name, linear, at=packed.name)
+            bits = groups.bits(base)
+            linear = _Linear(base + ".weight", packed, scale, shape, zeros, order, bits, bands)
+            parts.make(linear.name, linear, at=packed.name, form=f"INT{bits}")
     for base in list(parts.bases(".weight_scale")):
         weight, scale = parts.take(base + ".weight"), parts.take(base + ".weight_scale")
         zeros = parts.find(base + ".weight_zero_point")
@@ -101,8 +102,13 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
         if zeros is not None:
             require_shape(zeros, [tuple(scale.shape)], ["I8"])
         plain = Scaled(weight.name, weight, scale, size, zeros=zeros)
-        parts.make(weight.name, plain, at=weight.name)
+        parts.make(weight.name, plain, at=weight.name, form=_form(weight.dtype))
     parts.drop(_UNUSED, "a scale of activations, which GGUF has no use for")
+
+
+def _form(dtype: str) -> str:
+    """What bytes with scales are called: integers by their bits."""
+    return {"I8": "INT8"}.get(dtype, dtype)
 
 
 class _Groups:

@@ -47,7 +47,7 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
             if scale is None or found is None:
                 continue
             made = Scaled(found.name, found, scale, grid(tuple(found.shape), scale, block))
-            parts.make(found.name, made, at=found.name)
+            parts.make(found.name, made, at=found.name, form=found.dtype)
     parts.drop(_UNUSED, "a scale of activations, which GGUF has no use for")
     for name, tensor in parts.tensors.items():
         if tensor.dtype in _FP8 and not parts.is_used(name):

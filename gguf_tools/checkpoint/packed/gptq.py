@@ -59,7 +59,7 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
         weight, zeros, scales = (part for part in found if part is not None)
         order = parts.find(base + ".g_idx")
         made = _Linear(base + ".weight", weight, zeros, scales, order, bits, group, _FORMATS[stored], bands)
-        parts.make(made.name, made, at=weight.name)
+        parts.make(made.name, made, at=weight.name, form=f"GPTQ-{bits}")
 
 
 class _Linear(Computed):

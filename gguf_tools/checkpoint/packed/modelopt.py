@@ -38,10 +38,10 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
         weight, scale, tensor_scale = (parts.take(base + name) for name in names)
         if weight is not None and scale is not None and tensor_scale is not None:
             made = NVFP4(weight.name, weight, scale, tensor_scale, divide=False)
-            parts.make(weight.name, made, at=weight.name)
+            parts.make(weight.name, made, at=weight.name, form="NVFP4")
     for base in list(parts.bases(".weight_scale")):
         weight, scale = parts.take(base + ".weight"), parts.take(base + ".weight_scale")
         if weight is not None and scale is not None:
             made_fp8 = Scaled(weight.name, weight, scale, grid(tuple(weight.shape), scale))
-            parts.make(weight.name, made_fp8, at=weight.name)
+            parts.make(weight.name, made_fp8, at=weight.name, form=weight.dtype)
     parts.drop(_UNUSED, "a scale of activations, which GGUF has no use for")

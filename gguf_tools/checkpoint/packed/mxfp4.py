@@ -62,7 +62,7 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
     for base in list(parts.bases(BLOCKS)):
         blocks, scales = parts.take(base + BLOCKS), parts.take(base + _SCALES)
         if blocks is not None and scales is not None:
-            parts.make(blocks.name, _MXFP4(blocks, scales), at=blocks.name, first=True)
+            parts.make(blocks.name, _MXFP4(blocks, scales), at=blocks.name, form="MXFP4", first=True)
 
 
 class _MXFP4:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Bands",
     "Computed",
+    "Packing",
     "Parts",
     "Unpacker",
     "checked_scales",
@@ -59,17 +60,32 @@ class Computed:
         raise TypeError("unpacked rows have no stored form")
 
 
+class Packing(NamedTuple):
+    """What a packed tensor is stored as.
+
+    Attributes:
+        form: a short name, such as ``GPTQ-4`` or ``F8_E4M3``.
+        parts: the tensors of the checkpoint it is made of, the one with the weights among them.
+    """
+
+    form: str
+    parts: tuple[str, ...]
+
+
 class Parts:
     """A checkpoint's tensors, of which some together make one.
 
     Attributes:
         tensors: all of them, by name.
         dropped: (name, reason) of those nothing is made of.
+        packings: what each of those made is stored as, by its name.
     """
 
     def __init__(self, tensors: Mapping[str, SafetensorsTensor]) -> None:
         self.tensors = tensors
         self.dropped: list[tuple[str, str]] = []
+        self.packings: dict[str, Packing] = {}
+        self._loose: list[str] = []
         self._made: dict[str, tuple[str, Source]] = {}
         self._first: list[str] = []
         self._used: set[str] = set()
@@ -92,19 +108,24 @@ class Parts:
         """A part that may be there."""
         if (found := self.tensors.get(name)) is not None:
             self._used.add(name)
+            self._loose.append(name)
         return found
 
     def is_used(self, name: str) -> bool:
         """Whether something was made of this part, or it was dropped."""
         return name in self._used
 
-    def make(self, name: str, source: Source, *, at: str, first: bool = False) -> None:
+    def make(self, name: str, source: Source, *, at: str, form: str, first: bool = False) -> None:
         """``source`` stands under ``name``, in the place where the part ``at`` stood.
+
+        It is made of the parts taken and found since the one before, and stored as ``form``.
 
         With ``first`` it stands before all other tensors: those whose blocks llama.cpp's converter keeps,
         it writes before everything else.
         """
         self._made[at] = (name, source)
+        self.packings[name] = Packing(form, tuple(self._loose))
+        self._loose.clear()
         if first:
             self._first.append(at)
 

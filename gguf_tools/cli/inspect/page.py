@@ -1,0 +1,31 @@
+"""``--html``: everything on one page, in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..console import printable, size
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ...analysis.inspection import Inspection
+    from ...analysis.statistics import Measurement
+
+__all__ = ["show", "write"]
+
+
+def write(
+    inspection: Inspection, path: str, measurements: Sequence[Measurement] | None, *, force: bool
+) -> None:
+    """Write the page; with histograms where there are measurements."""
+    from ...analysis.report import write_report
+
+    write_report(inspection, path, measurements, force=force)
+
+
+def show(out: Console, path: str) -> None:
+    """Say where it is."""
+    out.print(f"wrote {printable(path)} ({size(Path(path).stat().st_size)})", markup=False)
