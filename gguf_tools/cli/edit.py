@@ -11,6 +11,7 @@ import click
 from ..errors import GGUFToolsError
 from .console import console, json_option, print_json, printable, progress, seconds, size, table
 from .inspect import compared
+from .outputs import resume_option
 from .parameters import pairs, to_bytes
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
 @click.option("--recover", is_flag=True, help="Undo an edit that a crash interrupted; change nothing else.")
 @click.option("--dry-run", is_flag=True, help="Show before and after; write nothing.")
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
+@resume_option
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary.")
 @json_option
 def command(
@@ -89,6 +91,7 @@ def command(
     recover: bool,
     dry_run: bool,
     force: bool,
+    resume: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -117,6 +120,7 @@ def command(
                 insist=in_place,
                 reserve=reserve or 0,
                 force=force,
+                resume=resume,
                 progress=report,
             )
     elapsed = None if dry_run else time.monotonic() - started
