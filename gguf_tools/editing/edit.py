@@ -29,17 +29,16 @@ from ..container.metadata import Metadata
 from ..container.reader import GGUFFile, is_split, open_one
 from ..container.shards import shard_paths
 from ..container.writer import alignment_of
-from ..conversion.engine import Progress, execute
-from ..conversion.plan import PlannedFile, PlannedTensor
 from ..errors import GGUFToolsError, OutputError, UnsupportedError
 from ..spec import GGUF_MAGIC, GGMLType, ValueType, align
 from .changes import Changes, Difference, apply
 from .in_place import NotAloneError, changed_range, overwrite, recover
-from .outputs import lay_out, plan_copy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ..conversion.engine import Progress
+    from ..conversion.plan import PlannedFile
     from ..files import AtomicFile
 
 __all__ = ["PADDING_KEY", "Edit", "edit", "plan_edit", "recover"]
@@ -224,6 +223,8 @@ def _plan(
     if reserve:
         metadata.set(PADDING_KEY, _zeros(reserve), ValueType.ARRAY)
     if moved:
+        from .outputs import lay_out
+
         laid = lay_out("", metadata, list(file.tensors.values()), alignment=alignment_of(metadata))
         new, size = laid.header, laid.size
     else:
@@ -298,6 +299,9 @@ def _zeros(count: int) -> Array:
 
 def _rewrite(file: GGUFFile, plan: _Plan, *, force: bool, resume: bool, progress: Progress | None) -> None:
     """Write the file anew beside the target, check it, and rename it over the target."""
+    from ..conversion.engine import execute  # not needed in place, where its import would take longest
+    from .outputs import lay_out, plan_copy
+
     done = plan.edit
     replaces = done.output == done.path
     if plan.moved:
@@ -318,6 +322,8 @@ def _rewrite(file: GGUFFile, plan: _Plan, *, force: bool, resume: bool, progress
 
 def _with_header(file: GGUFFile, plan: _Plan) -> PlannedFile:
     """The file with another header; all that follows the old one counts as tensors of bytes."""
+    from ..conversion.plan import PlannedFile, PlannedTensor
+
     header, start = plan.new, len(plan.old)
     count, rest = divmod(file.file_size - start, _ROW)
     whole = _Stretch(file, start, (count, _ROW))
