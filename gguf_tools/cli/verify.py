@@ -49,6 +49,7 @@ class _OptionalAlgorithm(click.Command):
 )
 @click.option(
     "--against",
+    type=click.Path(),
     metavar="MANIFEST",
     help="Compare checksums with those of `verify --hash --json`, or of sha256sum.",
 )
