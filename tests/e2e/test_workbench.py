@@ -112,9 +112,9 @@ class TestDiff:
         found = json.loads(result.stdout)
         tensors = {one["name"]: one for one in found["tensors"]}
         assert len(tensors) + found["same_tensors"] == 101
-        assert tensors["blk.0.ffn_down.weight"]["type_b"] == "Q6_K"
+        assert {one["type_b"] for one in tensors.values()} == {"Q8_0", "Q5_0", "Q4_K", "Q6_K"}
         for one in tensors.values():
-            assert one["reason"] == "values"
+            assert one["reason"] == ""
             assert 0.0005 < one["distance"]["relative_rms"] < 0.12, one["name"]
         path = minilm["F16" if other == "F16" else "F32"]
         x, y = (decoded(one, "blk.2.attn_q.weight") for one in (path, minilm["Q4_K_M"]))
@@ -158,19 +158,17 @@ class TestEdit:
         assert np.array_equal(logits(copy), logits(MODELS[name]()))
 
     def test_a_renamed_architecture(self, tmp_path: Path) -> None:
-        """A Llama is a Granite without multipliers: the same tensors and keys, under another name."""
+        """To llama.cpp, mistral3 is a llama under another name: the same tensors, keys and computation."""
         copy = Path(shutil.copy(oracles.smollm2(), tmp_path / "smollm2.gguf"))
         original = copy.read_bytes()
-        said("edit", copy, "--rename-arch", "granite", "-q")
+        said("edit", copy, "--rename-arch", "mistral3", "-q")
         with open_gguf(copy) as file:
-            assert file.metadata["general.architecture"] == "granite"
-            assert file.metadata["granite.block_count"] == 30
+            assert file.metadata["general.architecture"] == "mistral3"
+            assert file.metadata["mistral3.block_count"] == 30
             assert not [key for key in file.metadata if key.startswith("llama.")]
         with Llama(copy) as model:
-            assert model.metadata["general.architecture"] == "granite"
-            assert np.array_equal(
-                model.logits(model.tokenize(PROMPT)).argmax(axis=1), logits(oracles.smollm2()).argmax(axis=1)
-            )
+            assert model.metadata["general.architecture"] == "mistral3"
+        assert np.array_equal(logits(copy), logits(oracles.smollm2()))
         said("edit", copy, "--rename-arch", "llama", "-q")
         assert copy.read_bytes() == original
 
