@@ -122,8 +122,9 @@ def show(found: dict[str, Any]) -> str:
         for name, cost in found[part].items():
             ratio = found[part][theirs]["wall"] / cost["wall"]
             peak = f"{cost['peak'] / 1e6:.0f} MB"
-            rows.append([name, f"{cost['wall']:.2f} s", peak, "" if name == theirs else f"{ratio:.0f}×"])
-        parts.append(table([part, "process", "peak memory", "ratio"], rows))
+            ending = "" if name == theirs else f"{ratio:.0f}×"
+            rows.append([name, f"{cost['wall']:.2f} s", ending, f"{cost['cpu']:.2f} s", peak])
+        parts.append(table([part, "process", "ratio", "CPU time", "peak memory"], rows))
     rows = [
         [name, f"{one['seconds'] * 1e3:.0f} ms", f"{one['bytes_per_second'] / 1e9:.2f} GB/s"]
         for name, one in found["verify"].items()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["Finishing", "Output"]
+__all__ = ["Finishing", "Output", "tidy"]
 
 Finishing = Callable[[int], None]
 """Called with the descriptor of a complete file, before it gets its name."""
@@ -43,7 +43,6 @@ class _File:
         self.partial = partial
         self.open: AtomicFile | None = None
         self.missing = sum(row_count(tensor.shape) for tensor in planned.tensors)
-        self.is_complete = False
         self.is_final = False
         self.lock = threading.Lock()
 
@@ -83,7 +82,8 @@ class Output:
         self._stack = ExitStack()
         self._journal = Journal(target, plan.fingerprint(), resume=resume, force=force)
         self._files: list[_File] = []
-        self._naming = threading.Lock()
+        self._unfinished = 0
+        self._counting = threading.Lock()
         self._is_split = not plan.is_directory and all(file.name for file in plan.files)
 
     def __enter__(self) -> Self:
@@ -95,7 +95,9 @@ class Output:
                 self._remove_leftovers()
                 check_target(target, self._force or self._is_split, directory=plan.is_directory)
             folder = self._opened_folder() if plan.is_directory else target.parent
-            self._files = [self._file(number, folder) for number in range(len(plan.files))]
+            begun = self._journal.files()
+            self._files = [self._file(number, folder, number in begun) for number in range(len(plan.files))]
+            self._unfinished = sum(not file.is_final for file in self._files)
             self._require_space()
             self._stack.push(self._close_files)
             for file in self._files:
@@ -155,7 +157,7 @@ class Output:
         elif self._journal.due():
             self._journal.sync(self._sync_files)
 
-    def _file(self, number: int, folder: Path) -> _File:
+    def _file(self, number: int, folder: Path, begun: bool) -> _File:
         planned = self._plan.files[number]
         path = folder / planned.name if planned.name else self._target
         partial = path if self._plan.is_directory else hidden_sibling(path, _PARTIAL)
@@ -163,7 +165,7 @@ class Output:
         for index in range(len(planned.tensors)):
             file.missing -= sum(stop - start for start, stop in self._journal.runs(number, index))
         file.is_final = self._journal.resumed and not self._plan.is_directory and file.was_completed()
-        if self._journal.has_any(number) and not file.is_final and not partial.exists():
+        if begun and not file.is_final and not partial.exists():
             raise OutputError(
                 "what an interrupted run left has been removed; --force starts afresh",
                 path=self._target,
@@ -205,27 +207,26 @@ class Output:
             else:
                 opened.finish()
                 file.open, file.is_final = None, True
-        if self._plan.together:
-            self._name_all(file)
+        with self._counting:
+            self._unfinished -= 1
+            last = not self._unfinished
+        if self._plan.together and last:
+            self._name_all()
 
-    def _name_all(self, completed: _File) -> None:
-        """Once all files are complete, give them their names, the first one last: all or none."""
-        with self._naming:
-            completed.is_complete = True
-            if not all(file.is_complete or file.is_final for file in self._files):
-                return
-            named: list[AtomicFile] = []
-            try:
-                for file in reversed(self._files):
-                    if file.open is not None:
-                        file.open.finish()
-                        named.append(file.open)
-            except BaseException:
-                for one in named:
-                    one.withdraw()
-                raise
-            for file in self._files:
-                file.open, file.is_final = None, True
+    def _name_all(self) -> None:
+        """Give all files their names, the first one last: all or none."""
+        named: list[AtomicFile] = []
+        try:
+            for file in reversed(self._files):
+                if file.open is not None:
+                    file.open.finish()
+                    named.append(file.open)
+        except BaseException:
+            for one in named:
+                one.withdraw()
+            raise
+        for file in self._files:
+            file.open, file.is_final = None, True
 
     def _sync_files(self) -> None:
         for file in self._files:
@@ -265,6 +266,20 @@ class Output:
         files = [file for file in self._files if not file.is_final]
         wanted = sum(file.planned.size - _allocated(file.partial) for file in files)
         require_space(self._target, max(0, wanted))
+
+
+def tidy(target: Path) -> None:
+    """Remove the journal of a run that was killed between naming its output and removing the journal.
+
+    Runs that can be repeated do that themselves; one that replaced its own source cannot.
+
+    Raises:
+        OutputError: another process is writing this output.
+    """
+    journal = Journal(target, "", resume=False, force=True)
+    if journal.path.exists() and not hidden_sibling(target, _PARTIAL).exists():
+        with journal:
+            pass
 
 
 def _allocated(path: Path) -> int:

@@ -142,6 +142,10 @@ def edit(
         done, old, new = plan.edit, plan.old, plan.new
         if done.how == "rewritten":
             _rewrite(file, plan, force=force, resume=resume, progress=progress)
+    if done.how == "nothing" and resume:
+        from ..conversion.output import tidy
+
+        tidy(done.output)
     if done.how != "in place":
         return done
     del file, plan  # a mapping of the file in this very process would be in the way, too

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +62,7 @@ def plan_copy(kind: str, source: GGUFFile, files: Sequence[PlannedFile]) -> Plan
     """A plan for files that hold what ``source`` holds; they appear all together."""
     return Plan(
         "gguf",
-        os.fspath(source.path),
+        str(source.path),
         str(source.metadata.get("general.architecture", "")),
         kind,
         tuple(files),

@@ -35,8 +35,12 @@ from gguf_tools.editing import edit
 from tests.editing.test_resuming import JOBS
 engine.COPIED_BYTES = edit._ROW = 1 << 13
 journal.SYNC_SECONDS = 0.005
-print("working", flush=True)
-JOBS[sys.argv[1]](Path(sys.argv[2]), resume=True, progress=lambda *_: time.sleep(0.003))
+
+def slow(*_):
+    print("working", flush=True)
+    time.sleep(0.003)
+
+JOBS[sys.argv[1]](Path(sys.argv[2]), resume=True, progress=slow)
 """
 
 
@@ -120,7 +124,7 @@ def kills(job: str, folder: Path, seed: int) -> Iterator[int]:
         ) as child:
             assert child.stdout is not None
             child.stdout.readline()
-            time.sleep(dice.uniform(0.01, 0.25))
+            time.sleep(dice.uniform(0.01, 0.1 + number / 50))  # a slow machine comes to an end, too
             child.send_signal(signal.SIGKILL)
         if child.returncode == 0:
             return
@@ -223,4 +227,27 @@ class TestGoingOn:
         shards = sorted(name for name in visible(folder) if name.startswith("s-"))
         assert shards == ["s-00003-of-00004.gguf", "s-00004-of-00004.gguf"]
         _split(folder, resume=True)
+        assert contents(folder) == contents(tmp_path / "expected")
+
+    def test_an_edit_that_was_killed_when_all_was_done(
+        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The file is the new one already; what is left is the journal, for the next run to remove."""
+        real = os.replace
+
+        def kill(src: Path, dst: Path) -> None:
+            real(src, dst)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        shutil.copytree(folder, tmp_path / "expected")
+        _edit(tmp_path / "expected")
+        child = os.fork()
+        if not child:
+            monkeypatch.setattr(os, "replace", kill)
+            _edit(folder, resume=True)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -9
+        assert visible(folder) == contents(tmp_path / "expected")
+        assert (folder / ".old.gguf.journal").exists()
+        _edit(folder, resume=True)
         assert contents(folder) == contents(tmp_path / "expected")
