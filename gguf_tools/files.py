@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
@@ -74,6 +74,7 @@ class AtomicFile:
         self._exclusive = os.O_EXCL if partial is None else 0
         self._keep = keep
         self._fd = -1
+        self._inode = -1
 
     @property
     def fd(self) -> int:
@@ -113,9 +114,19 @@ class AtomicFile:
             OutputError: the disk refuses.
         """
         try:
-            os.fsync(self._fd)
+            if self._fd >= 0:
+                os.fsync(self._fd)
         except OSError as error:
             raise self._failure("cannot write", error) from error
+
+    def set_aside(self) -> None:
+        """Close the complete file, to be given its name by `finish` some time later.
+
+        Raises:
+            OutputError: the disk refuses.
+        """
+        self.sync()
+        self._close()
 
     def finish(self) -> None:
         """Give the complete file its name.
@@ -124,7 +135,8 @@ class AtomicFile:
             OutputError: the name is taken meanwhile (without ``force``), or the disk refuses.
         """
         try:
-            os.fsync(self._fd)
+            self.sync()
+            self._inode = os.lstat(self._partial).st_ino
             self._publish()
         except OSError as failure:
             self.abandon()
@@ -132,17 +144,26 @@ class AtomicFile:
         except BaseException:
             self.abandon()
             raise
-        os.close(self._fd)
-        self._fd = -1
+        self._close()
         sync_directory(self.path.parent)
+
+    def withdraw(self) -> None:
+        """Take the name back from a finished file, and `abandon` it; never one of somebody else."""
+        with suppress(OSError):
+            if os.lstat(self.path).st_ino == self._inode:
+                os.rename(self.path, self._partial)
+        self.abandon()
 
     def abandon(self) -> None:
         """Give up: close the file, and remove it unless it is to be kept."""
+        self._close()
+        if not self._keep:
+            self._partial.unlink(missing_ok=True)
+
+    def _close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-        if not self._keep:
-            self._partial.unlink(missing_ok=True)
 
     def write_at(self, offset: int, buffer: bytes | bytearray | memoryview | NDArray[Any]) -> None:
         """Write all of a C-contiguous buffer at a byte offset. May be called from many threads.
@@ -286,7 +307,7 @@ def hidden_sibling(path: Path, suffix: str) -> Path:
 
 
 def _random_name(path: Path) -> Path:
-    return hidden_sibling(path, f".{os.getpid()}-{secrets.token_hex(4)}.partial")
+    return hidden_sibling(path, f".{os.getpid()}-{os.urandom(4).hex()}.partial")
 
 
 def check_target(path: Path, force: bool, *, directory: bool = False) -> None:

@@ -24,7 +24,8 @@ LAYERS = (
     {"source", "files", "reading", "looks", "jit"},
     {"container", "checkpoint", "quants"},
     {"recipes", "tokenizers", "architectures", "importance"},
-    {"conversion", "editing"},
+    {"conversion"},
+    {"editing"},
     {"analysis"},
     {"cli"},
 )

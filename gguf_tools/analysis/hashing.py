@@ -1,7 +1,8 @@
 """Checksums of files and of each tensor in them, and comparison with those taken earlier.
 
 A tensor's checksum is of its bytes as they stand in the file: it stays the same when metadata is edited or
-a model split and merged, while the files' do not. Everything is read once.
+a model split and merged, while the files' do not. Everything is read once, and files and tensors are hashed
+side by side.
 """
 
 from __future__ import annotations
@@ -13,21 +14,22 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from ..container.reader import GGUFFile, open_gguf
-from ..errors import FormatError, UnsupportedError
+from ..container.reader import open_gguf
+from ..errors import FormatError, GGUFToolsError, UnsupportedError
 from .findings import Finding, error, place, warning
+from .scan import Consumer, Piece, Progress, scan
 
-__all__ = ["ALGORITHMS", "Hashes", "compare_hashes", "hash_model", "load_manifest"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-Progress = Callable[[int, int, str], None]
-"""Called with bytes done, bytes in all, and a file's name."""
+__all__ = ["ALGORITHMS", "Hashes", "Hashing", "compare_hashes", "hash_model", "load_manifest"]
 
 ALGORITHMS: Final = {"sha256": 64, "blake3": 64}
 """Hexadecimal digits by algorithm. BLAKE3 needs the ``blake3`` package."""
 
-_CHUNK: Final = 1 << 22
 _MAX_MANIFEST: Final = 1 << 28
 _LINE: Final = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
 
@@ -60,56 +62,88 @@ def hash_model(
         UnsupportedError: the algorithm is unknown, or its package is not installed.
         FormatError: the file is not well formed enough to find its tensors.
     """
-    new = _hasher(algorithm)
-    files: dict[str, str] = {}
-    tensors: dict[str, str] = {}
+    hashing = Hashing(algorithm)
     with open_gguf(path, check=False) as model:
-        shards = model.shards or (model,)
-        total, done = model.file_size, 0
-        for shard in shards:
-            whole = new()
-            parts = _Parts(shard)
-            for start in range(0, shard.file_size, _CHUNK):
-                data = shard.read(start, min(start + _CHUNK, shard.file_size)).data
-                whole.update(data)
-                parts.feed(start, data, new)
-                done += len(data)
-                if progress is not None:
-                    progress(done, total, shard.path.name)
-            files[shard.path.name] = whole.hexdigest()
-            tensors |= parts.digests
-    return Hashes(algorithm, files, tensors)
+        scan(model.shards or (model,), hashing.consumers, progress)
+    return hashing.result()
 
 
-class _Parts:
-    """Checksums of a file's tensors from its bytes in order."""
+class Hashing:
+    """Checksums in the making, from a `scan` that somebody else may take part in.
 
-    def __init__(self, shard: GGUFFile) -> None:
-        places = [
-            (tensor.offset, tensor.offset + (tensor.nbytes or 0), name)
-            for name, tensor in shard.tensors.items()
-            if tensor.nbytes is not None and tensor.offset + tensor.nbytes <= shard.file_size
-        ]
-        self._places = sorted(places)
+    Attributes:
+        consumers: to be given to `scan`.
+
+    Raises:
+        UnsupportedError: the algorithm is unknown, or its package is not installed.
+    """
+
+    def __init__(self, algorithm: str) -> None:
+        self._algorithm = algorithm
+        new = _hasher(algorithm)
+        self._files, self._tensors = _FileHashes(new), _TensorHashes(new)
+        self.consumers: tuple[Consumer, ...] = (self._files, self._tensors)
+
+    def result(self) -> Hashes:
+        """The checksums, when the scan is done.
+
+        Raises:
+            GGUFToolsError: something could not be read.
+        """
+        if self._files.fault is not None:
+            raise self._files.fault
+        files = {name: hasher.hexdigest() for name, hasher in self._files.hashers.items()}
+        return Hashes(self._algorithm, files, self._tensors.digests)
+
+
+class _FileHashes:
+    """A checksum of every file, from all of its pieces in order."""
+
+    ordered = True
+
+    def __init__(self, new: Callable[[], Any]) -> None:
+        self._new = new
+        self.hashers: dict[str, Any] = {}
+        self.fault: GGUFToolsError | None = None
+
+    def wants(self, piece: Piece) -> bool:
+        return True
+
+    def take(self, piece: Piece, data: NDArray[np.uint8]) -> None:
+        name = piece.shard.path.name
+        if name not in self.hashers:
+            self.hashers[name] = self._new()
+        self.hashers[name].update(data[piece.fresh - piece.start :].data)
+
+    def miss(self, piece: Piece, fault: GGUFToolsError) -> None:
+        self.fault = fault
+
+
+class _TensorHashes:
+    """A checksum of every tensor."""
+
+    ordered = True
+
+    def __init__(self, new: Callable[[], Any]) -> None:
+        self._new = new
         self._open: dict[str, Any] = {}
         self.digests: dict[str, str] = {}
 
-    def feed(self, start: int, data: memoryview, new: Callable[[], Any]) -> None:
-        """The next bytes, which stand at ``start`` of the file."""
-        stop = start + len(data)
-        later = []
-        for first, last, name in self._places:
-            if first >= stop and last > first:
-                later.append((first, last, name))
-                continue
-            hasher = self._open.get(name) or self._open.setdefault(name, new())
-            hasher.update(data[max(first - start, 0) : max(last - start, 0)])
-            if last <= stop:
-                self.digests[name] = hasher.hexdigest()
-                del self._open[name]
-            else:
-                later.append((first, last, name))
-        self._places = later
+    def wants(self, piece: Piece) -> bool:
+        return piece.tensor is not None
+
+    def take(self, piece: Piece, data: NDArray[np.uint8]) -> None:
+        assert piece.tensor is not None
+        name = piece.tensor.name
+        hasher = self._open.pop(name, None) or self._new()
+        hasher.update(data.data)
+        if piece.stop < piece.tensor.offset + (piece.tensor.nbytes or 0):
+            self._open[name] = hasher
+        else:
+            self.digests[name] = hasher.hexdigest()
+
+    def miss(self, piece: Piece, fault: GGUFToolsError) -> None:
+        """The file's checksum is missing, too, and says why."""
 
 
 def load_manifest(path: str | os.PathLike[str]) -> Hashes:

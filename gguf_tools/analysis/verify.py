@@ -21,17 +21,18 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from .. import architectures
 from ..architectures.check import check
-from ..container.blocks import BLOCK_FIELDS, Role, nonfinite_blocks
+from ..container.blocks import BLOCK_FIELDS, Role, nonfinite_blocks, swap_blocks
 from ..container.header import layout_faults
 from ..container.journal import InterruptedEditError
 from ..container.metadata import Array, Metadata
@@ -41,17 +42,17 @@ from ..errors import GGUFToolsError, UnsupportedError
 from ..source import Source, row_length
 from ..spec import BLOCK_SIZES, MAX_NAME_BYTES, ValueType, align
 from .findings import Finding, error, of_error, place, warning
+from .scan import Piece, Progress, scan
 from .shapes import wrong_shapes
 from .templates import template_faults
 from .vocabulary import tokenizer_findings, vocabulary_findings
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .hashing import Hashing
+
 __all__ = ["Finding", "known_architecture", "verify"]
-
-Progress = Callable[[int, int, str], None]
-"""Called with bytes done, bytes in all, and a tensor's name."""
-
-_CHUNK: Final = 1 << 22
-"""Bytes of tensor data looked at at once; with its masks, a few times as much memory is in use."""
 
 _LAYER: Final = re.compile(r"blk\.(\d{1,9})\.")
 _MOST_ALIKE: Final = 20
@@ -59,11 +60,14 @@ _MOST_ALIKE: Final = 20
 _LAST_KNOWN_TYPE: Final = max(BLOCK_SIZES)
 
 
-def verify(path: str | os.PathLike[str], *, progress: Progress | None = None) -> list[Finding]:
+def verify(
+    path: str | os.PathLike[str], *, hashing: Hashing | None = None, progress: Progress | None = None
+) -> list[Finding]:
     """Check a GGUF file, or all files of a split model given one of them. All data is read once.
 
     Args:
         path: the file.
+        hashing: takes checksums while the data is read, of the files that could be opened.
         progress: called after each chunk of data.
 
     Returns:
@@ -84,7 +88,9 @@ def verify(path: str | os.PathLike[str], *, progress: Progress | None = None) ->
             findings += _structure(shards)
             findings += _metadata(shards)
             findings += _model(shards)
-            findings += _data(shards, progress)
+            finite = _Finite()
+            scan(shards, (finite, *(hashing.consumers if hashing else ())), progress)
+            findings += finite.findings(shards)
         finally:
             for shard in shards:
                 shard.close()
@@ -272,34 +278,49 @@ def _layers(metadata: Metadata, tensors: dict[str, Tensor]) -> Iterator[Finding]
             yield error("layers", place(key=key), f"{len(value)} items for {count} layers")
 
 
-def _data(shards: list[GGUFFile], progress: Progress | None) -> Iterator[Finding]:
-    """NaN and infinity in every float value and block scale, chunk by chunk."""
-    split = len(shards) > 1
-    todo = [
-        (shard, tensor)
-        for shard in shards
-        for tensor in shard.tensors.values()
-        if tensor.nbytes and tensor.offset + tensor.nbytes <= shard.file_size and _has_floats(tensor)
-    ]
-    total, done = sum(tensor.nbytes or 0 for _, tensor in todo), 0
-    for shard, tensor in todo:
-        bad, first, position = 0, -1, 0
-        where = place(shard.path if split else None, tensor=tensor.name)
-        try:
-            for mask, size in _bad_blocks(tensor):
-                count = int(np.count_nonzero(mask))
-                if count and first < 0:
-                    first = position + int(mask.argmax())
-                bad += count
-                position += len(mask)
-                done += size
-                if progress is not None:
-                    progress(done, total, tensor.name)
-        except GGUFToolsError as fault:
-            yield of_error("format", fault)
-            continue
-        if bad:
-            yield error("non-finite", *_described(tensor, where, bad, first, position))
+class _Finite:
+    """Looks for NaN and infinity in every float value and block scale, as a part of a `scan`."""
+
+    ordered = False
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._bad: dict[tuple[Path, str], tuple[int, int]] = {}
+        self._faults: dict[tuple[Path, str], GGUFToolsError] = {}
+
+    def wants(self, piece: Piece) -> bool:
+        return piece.tensor is not None and piece.stop > piece.start and _has_floats(piece.tensor)
+
+    def take(self, piece: Piece, data: NDArray[np.uint8]) -> None:
+        tensor = piece.tensor
+        assert tensor is not None  # see `wants`
+        assert tensor.storage is not None
+        if tensor.byte_order == "big":
+            data = swap_blocks(data, tensor.storage)
+        mask = nonfinite_blocks(data, tensor.storage)
+        count = int(np.count_nonzero(mask))
+        if not count:
+            return
+        first = (piece.start - tensor.offset) // BLOCK_SIZES[tensor.storage].bytes + int(mask.argmax())
+        with self._lock:
+            known, earliest = self._bad.get((piece.shard.path, tensor.name), (0, first))
+            self._bad[piece.shard.path, tensor.name] = known + count, min(first, earliest)
+
+    def miss(self, piece: Piece, fault: GGUFToolsError) -> None:
+        assert piece.tensor is not None
+        with self._lock:
+            self._faults.setdefault((piece.shard.path, piece.tensor.name), fault)
+
+    def findings(self, shards: Sequence[GGUFFile]) -> Iterator[Finding]:
+        """What was found, in the tensors' order."""
+        split = len(shards) > 1
+        for shard in shards:
+            for name, tensor in shard.tensors.items():
+                if fault := self._faults.get((shard.path, name)):
+                    yield of_error("format", fault)
+                elif found := self._bad.get((shard.path, name)):
+                    where = place(shard.path if split else None, tensor=name)
+                    yield error("non-finite", *_described(tensor, where, *found))
 
 
 def _has_floats(tensor: Tensor) -> bool:
@@ -307,20 +328,10 @@ def _has_floats(tensor: Tensor) -> bool:
     return kind is not None and any(field.role is not Role.BITS for field in BLOCK_FIELDS[kind])
 
 
-def _bad_blocks(tensor: Tensor) -> Iterator[tuple[Any, int]]:
-    """Per chunk: which blocks are faulty, and the chunk's bytes. A row may be longer than a chunk."""
-    kind = tensor.storage
-    if kind is None or tensor.nbytes is None:
-        return
-    size = BLOCK_SIZES[kind].bytes
-    count, step = tensor.nbytes // size, _CHUNK // size
-    for start in range(0, count, step):
-        data = tensor.blocks(start, min(start + step, count))
-        yield nonfinite_blocks(data, kind), data.nbytes
-
-
-def _described(tensor: Tensor, where: str, bad: int, first: int, total: int) -> tuple[str, str]:
-    elements = BLOCK_SIZES[tensor.storage].elements if tensor.storage is not None else 1
+def _described(tensor: Tensor, where: str, bad: int, first: int) -> tuple[str, str]:
+    assert tensor.storage is not None  # only such are looked at
+    elements, size = BLOCK_SIZES[tensor.storage]
+    total = (tensor.nbytes or 0) // size
     row, inside = divmod(first * elements, row_length(tensor.shape))
     if elements == 1:
         return f"{where}, element {first}", (

@@ -11,6 +11,7 @@ import sys
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from ..errors import GGUFToolsError
 
@@ -30,6 +31,7 @@ COMMANDS: Final[dict[str, str]] = {
     "merge": "Join the files of a split model.",
     "architectures": "List the supported model families.",
     "warmup": "Compile the quantizers ahead of their first use.",
+    "completion": "Print the script for completion by bash, zsh or fish.",
 }
 
 FAILURE: Final = 1
@@ -51,6 +53,12 @@ class _Commands(click.Group):
         command = module.command
         assert isinstance(command, click.Command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands without importing them all: somebody is waiting with a finger on the Tab key."""
+        found = [CompletionItem(name, help=text) for name, text in COMMANDS.items()]
+        named = [item for item in found if item.value.startswith(incomplete)]
+        return named + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

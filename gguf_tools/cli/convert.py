@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .completing import folders
 from .execution import Execution, execution_options
 from .parameters import scaled_paths
 from .quantizing import Wanted, epilog, quantizing_options
@@ -35,6 +36,7 @@ from .report import run_draft
     "merge_lora",
     multiple=True,
     metavar="DIR[:SCALE]",
+    shell_complete=folders,
     callback=scaled_paths,
     help="Merge the LoRA adapter (PEFT) in this directory into the weights; may be repeated.",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .completing import folders
 from .execution import Execution, execution_options
 from .report import run
 
@@ -20,6 +21,7 @@ from .report import run
     "--base",
     type=click.Path(),
     metavar="DIR",
+    shell_complete=folders,
     help="Directory with the base model's config.json; weights are not needed. Default: the base model the "
     "adapter names, if that is a directory.",
 )

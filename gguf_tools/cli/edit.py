@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import GGUFToolsError
+from .completing import architectures, keys, value_types
 from .console import console, json_option, print_json, printable, progress, seconds, size, table
+from .outputs import resume_option
 from .parameters import pairs, to_bytes
 from .values import compared
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     "values",
     metavar="KEY=VALUE",
     multiple=True,
+    shell_complete=keys,
     callback=pairs,
     help="Give a key a value of the type it has; arrays as JSON.",
 )
@@ -42,21 +45,40 @@ if TYPE_CHECKING:
     "files",
     metavar="KEY=FILE",
     multiple=True,
+    shell_complete=keys,
     callback=pairs,
     help="The same with the contents of a file.",
 )
 @click.option(
-    "--set-template", "template", metavar="FILE", help="Set tokenizer.chat_template from a Jinja file."
+    "--set-template",
+    "template",
+    type=click.Path(),
+    metavar="FILE",
+    help="Set tokenizer.chat_template from a Jinja file.",
 )
 @click.option(
-    "--type", "type_", metavar="TYPE", help="Type of new keys: string, bool, uint32, float32, int32[] …"
+    "--type",
+    "type_",
+    metavar="TYPE",
+    shell_complete=value_types,
+    help="Type of new keys: string, bool, uint32, float32, int32[] …",
 )
-@click.option("--delete", metavar="KEY", multiple=True, help="Remove a key.")
-@click.option("--rename", metavar="OLD=NEW", multiple=True, callback=pairs, help="Give a key another name.")
+@click.option("--delete", metavar="KEY", multiple=True, shell_complete=keys, help="Remove a key.")
 @click.option(
-    "--rename-arch", metavar="NAME", help="Set general.architecture and rename the keys that begin with it."
+    "--rename",
+    metavar="OLD=NEW",
+    multiple=True,
+    callback=pairs,
+    shell_complete=keys,
+    help="Give a key another name.",
 )
-@click.option("--output", "-o", metavar="OUT", help="Write to OUT and leave FILE alone.")
+@click.option(
+    "--rename-arch",
+    metavar="NAME",
+    shell_complete=architectures,
+    help="Set general.architecture and rename the keys that begin with it.",
+)
+@click.option("--output", "-o", type=click.Path(), metavar="OUT", help="Write to OUT and leave FILE alone.")
 @click.option(
     "--in-place",
     is_flag=True,
@@ -72,6 +94,7 @@ if TYPE_CHECKING:
 @click.option("--recover", is_flag=True, help="Undo an edit that a crash interrupted; change nothing else.")
 @click.option("--dry-run", is_flag=True, help="Show before and after; write nothing.")
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
+@resume_option
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary.")
 @json_option
 def command(
@@ -89,6 +112,7 @@ def command(
     recover: bool,
     dry_run: bool,
     force: bool,
+    resume: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -117,6 +141,7 @@ def command(
                 insist=in_place,
                 reserve=reserve or 0,
                 force=force,
+                resume=resume,
                 progress=report,
             )
     elapsed = None if dry_run else time.monotonic() - started

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from .console import common_options
+from .outputs import resume_option
 from .parameters import to_bytes
 
 __all__ = ["Execution", "execution_options"]
@@ -40,11 +41,7 @@ def execution_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options about the execution, given to the command as one argument ``how``."""
 
     @common_options
-    @click.option(
-        "--resume",
-        is_flag=True,
-        help="Go on where an interrupted run of the same job stopped, and let this one be gone on with.",
-    )
+    @resume_option
     @click.option(
         "--max-memory",
         metavar="SIZE",

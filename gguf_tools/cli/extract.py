@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .completing import tensors
 from .console import common_options, console, print_json, printable, progress, seconds, shape, size, table
 from .parameters import row_range
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     "-t",
     "patterns",
     metavar="PATTERN",
+    shell_complete=tensors,
     multiple=True,
     help="Which tensors: a name or a pattern such as 'blk.0.*'. Repeatable; default all.",
 )

@@ -15,6 +15,7 @@ from .outputs import print_outputs, write_options
     epilog="\b\nExamples:\n"
     "  gguf-tools merge model-00001-of-00003.gguf model.gguf\n"
     "  gguf-tools merge model-*-of-00003.gguf model.gguf\n"
+    "  gguf-tools merge model-00001-of-00003.gguf model.gguf --resume\n"
     "  gguf-tools merge model-00001-of-00003.gguf model.gguf --keep-split-keys",
 )
 @click.argument("shards", type=click.Path(), nargs=-1, required=True)
@@ -32,13 +33,15 @@ def command(
     keep_split_keys: bool,
     dry_run: bool,
     force: bool,
+    resume: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
     """Join the files of a split model into the one file DST.
 
     One of SHARDS is enough: the others are found beside it by their names. DST is byte for byte the file
-    that was split, and appears complete or not at all.
+    that was split, and appears complete or not at all. With --resume, a run that was interrupted goes on
+    where it stopped.
     """
     from ..container.reader import open_gguf
     from ..container.shards import shard_paths
@@ -56,6 +59,8 @@ def command(
         output = plan_merge(shards[0], dst, keep_keys=keep_split_keys)
     else:
         with progress("merging", quiet=quiet or as_json) as report:
-            output = merge(shards[0], dst, keep_keys=keep_split_keys, force=force, progress=report)
+            output = merge(
+                shards[0], dst, keep_keys=keep_split_keys, force=force, resume=resume, progress=report
+            )
     elapsed = None if dry_run else time.monotonic() - started
     print_outputs(shards[0], [output], elapsed, quiet=quiet and not dry_run, as_json=as_json)

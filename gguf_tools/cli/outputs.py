@@ -12,15 +12,23 @@ from .console import console, print_json, printable, seconds, size, table
 if TYPE_CHECKING:
     from ..editing.outputs import OutputFile
 
-__all__ = ["print_outputs", "write_options"]
+__all__ = ["print_outputs", "resume_option", "write_options"]
+
+
+resume_option = click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on where an interrupted run of the same job stopped, and let this one be gone on with.",
+)
 
 
 def write_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``--dry-run``, ``--force`` and ``--quiet``."""
+    """``--dry-run``, ``--force``, ``--resume`` and ``--quiet``."""
     for option in reversed(
         (
             click.option("--dry-run", is_flag=True, help="Show the files and their sizes; write nothing."),
             click.option("--force", is_flag=True, help="Replace files that exist."),
+            resume_option,
             click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary."),
         )
     ):

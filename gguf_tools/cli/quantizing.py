@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ..recipes import RECIPES, Overrides, combine, read_recipe_file
+from .completing import recipes, tensor_types
 from .parameters import to_bytes
 
 __all__ = ["Wanted", "epilog", "quantizing_options"]
@@ -52,9 +53,19 @@ def quantizing_options(default: str | None) -> Callable[[Callable[..., Any]], Ca
     """
     shown = f"  [default: {default}]" if default else ""
     options = (
-        click.option("--type", "-t", "recipe", metavar="TYPE", help=f"What to quantize to.{shown}"),
         click.option(
-            "--imatrix", metavar="FILE", help="Importance matrix, of llama-imatrix, in either of its formats."
+            "--type",
+            "-t",
+            "recipe",
+            metavar="TYPE",
+            shell_complete=recipes,
+            help=f"What to quantize to.{shown}",
+        ),
+        click.option(
+            "--imatrix",
+            type=click.Path(),
+            metavar="FILE",
+            help="Importance matrix, of llama-imatrix, in either of its formats.",
         ),
         click.option(
             "--tensor-type",
@@ -63,9 +74,19 @@ def quantizing_options(default: str | None) -> Callable[[Callable[..., Any]], Ca
             metavar="REGEX=TYPE",
             help="Type of all tensors whose name matches; may be repeated, the first match decides.",
         ),
-        click.option("--output-tensor-type", "output", metavar="TYPE", help="Type of the output matrix."),
         click.option(
-            "--token-embedding-type", "embedding", metavar="TYPE", help="Type of the token embeddings."
+            "--output-tensor-type",
+            "output",
+            metavar="TYPE",
+            shell_complete=tensor_types,
+            help="Type of the output matrix.",
+        ),
+        click.option(
+            "--token-embedding-type",
+            "embedding",
+            metavar="TYPE",
+            shell_complete=tensor_types,
+            help="Type of the token embeddings.",
         ),
         click.option("--pure", is_flag=True, help="The recipe's main type for all tensors."),
         click.option(
@@ -73,7 +94,9 @@ def quantizing_options(default: str | None) -> Callable[[Callable[..., Any]], Ca
             is_flag=True,
             help="Fail where rows do not divide into blocks, instead of taking another type.",
         ),
-        click.option("--recipe", "file", metavar="FILE", help="A TOML file that says all this."),
+        click.option(
+            "--recipe", "file", type=click.Path(), metavar="FILE", help="A TOML file that says all this."
+        ),
         click.option(
             "--split-max-size",
             metavar="SIZE",

@@ -39,6 +39,7 @@ def command(
     no_tensor_first_split: bool,
     dry_run: bool,
     force: bool,
+    resume: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -66,6 +67,7 @@ def command(
                 max_tensors=max_tensors,
                 empty_first=no_tensor_first_split,
                 force=force,
+                resume=resume,
                 progress=report,
             )
     elapsed = None if dry_run else time.monotonic() - started

@@ -15,28 +15,41 @@ if TYPE_CHECKING:
     from ..analysis.findings import Finding
     from ..analysis.hashing import Hashes
 
+_ALGORITHMS: Final = ("sha256", "blake3")
 _FATAL: Final = frozenset({"format", "unsupported", "interrupted-edit", "shards"})
 
 
+class _OptionalAlgorithm(click.Command):
+    """``--hash`` alone means SHA-256, also where the file's name follows it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for i, argument in enumerate(args):
+            if argument == "--hash" and args[i + 1 : i + 2] not in ([name] for name in _ALGORITHMS):
+                args[i] = f"--hash={_ALGORITHMS[0]}"
+        return super().parse_args(ctx, args)
+
+
 @click.command(
+    cls=_OptionalAlgorithm,
     epilog="\b\nExamples:\n"
     "  gguf-tools verify model.gguf\n"
     "  gguf-tools verify model-00001-of-00003.gguf --json\n"
     "  gguf-tools verify model.gguf --hash --json > model.json\n"
     "  gguf-tools verify copy.gguf --against model.json\n"
-    "  gguf-tools verify model.gguf --against SHA256SUMS"
+    "  gguf-tools verify model.gguf --against SHA256SUMS",
 )
 @click.argument("file", type=click.Path())
 @click.option(
     "--hash",
     "algorithm",
-    type=click.Choice(["sha256", "blake3"]),
-    is_flag=False,
-    flag_value="sha256",
-    help="Print checksums of the file and of every tensor. blake3 needs the package of that name.",
+    type=click.Choice(_ALGORITHMS),
+    metavar="[sha256|blake3]",
+    help="Print checksums of the file and of every tensor: SHA-256, or the one that is named. blake3 needs "
+    "the package of that name.",
 )
 @click.option(
     "--against",
+    type=click.Path(),
     metavar="MANIFEST",
     help="Compare checksums with those of `verify --hash --json`, or of sha256sum.",
 )
@@ -49,17 +62,17 @@ def command(file: str, algorithm: str | None, against: str | None, quiet: bool, 
     table; vocabulary and chat template; NaN and infinity in every block. All of the file is read. The exit
     status is 1 if there is any error; warnings alone leave it 0.
     """
-    from ..analysis.hashing import compare_hashes, hash_model, load_manifest
+    from ..analysis.hashing import Hashing, compare_hashes, load_manifest
     from ..analysis.verify import verify
 
     expected = None if against is None else load_manifest(against)
+    chosen = algorithm or (expected.algorithm if expected else None)
+    hashing = Hashing(chosen) if chosen else None
     with progress("verifying", quiet=quiet or as_json) as report:
-        findings = verify(file, progress=report)
+        findings = verify(file, hashing=hashing, progress=report)
     hashes = None
-    if (algorithm or expected) and not _unreadable(findings):
-        with progress("hashing", quiet=quiet or as_json) as report:
-            chosen = algorithm or (expected.algorithm if expected else "sha256")
-            hashes = hash_model(file, chosen, progress=report)
+    if hashing is not None and not _unreadable(findings):
+        hashes = hashing.result()
         if expected is not None:
             findings += compare_hashes(hashes, expected)
     errors = sum(finding.severity == "error" for finding in findings)
@@ -79,9 +92,7 @@ def command(file: str, algorithm: str | None, against: str | None, quiet: bool, 
 
 def _unreadable(findings: list[Finding]) -> bool:
     """Whether the file did not even open."""
-    return any(
-        finding.code in {"format", "unsupported", "interrupted-edit", "shards"} for finding in findings
-    )
+    return any(finding.code in _FATAL for finding in findings)
 
 
 def _print_hashes(hashes: Hashes) -> None:

@@ -6,6 +6,7 @@ import time
 
 import click
 
+from .completing import tensor_types
 from .console import console, json_option, print_json, seconds
 
 
@@ -15,7 +16,7 @@ from .console import console, json_option, print_json, seconds
     "  gguf-tools warmup Q4_K Q6_K\n"
     "  NUMBA_CACHE_DIR=/var/cache/numba gguf-tools warmup --quiet",
 )
-@click.argument("types", nargs=-1, metavar="[TYPE]...")
+@click.argument("types", nargs=-1, metavar="[TYPE]...", shell_complete=tensor_types)
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing.")
 @json_option
 def command(types: tuple[str, ...], quiet: bool, as_json: bool) -> None:

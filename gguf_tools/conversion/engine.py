@@ -1,5 +1,8 @@
 """The one loop that carries out a plan: read rows → (decode, transform) → encode → write at its offset.
 
+Rows that are to stay as they are stored in a file are copied by the kernel where it can, without passing
+through this process.
+
 Every offset is known beforehand, so chunks are independent: any worker takes the next one and writes it
 where it belongs. The bytes are the same for any number of threads and any chunk size, and memory is
 bounded by threads × chunk, whatever the size of the model.
@@ -13,26 +16,33 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import numpy as np
 
 from ..errors import GGUFToolsError, OutputError
 from ..source import row_count, row_length
-from .output import Output
+from .output import Finishing, Output
 from .plan import Plan, PlannedTensor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ..files import AtomicFile
+
 __all__ = ["Progress", "available_cores", "execute", "fitting"]
 
 Progress = Callable[[int, int, str], None]
-"""Called after every chunk, from the workers, with output bytes done, bytes in all, and a tensor's name."""
+"""Called after every chunk, from the workers, with output bytes done, bytes in all, and a tensor's name.
+Nothing has got its name before all bytes were reported: whoever interrupts the last call finds none."""
 
 CHUNK_ELEMENTS: Final = 1 << 19
 """Values per chunk: 2 MiB of float32, which stays in a core's L2 with its encoded form on most CPUs.
 A chunk is at least one row, so a longer row makes a larger chunk."""
+
+COPIED_BYTES: Final = 1 << 23
+"""Bytes per chunk where rows are only copied: few calls of the kernel, and no more memory than other chunks
+take where it does not copy by itself."""
 
 MIN_CHUNK_ELEMENTS: Final = 1 << 14
 """Below this the cost of handling a chunk shows."""
@@ -40,6 +50,14 @@ MIN_CHUNK_ELEMENTS: Final = 1 << 14
 BYTES_PER_VALUE: Final = 24
 """What a worker holds for a value of its chunk at most: as read, as float32, transformed, sorted into lanes,
 and encoded."""
+
+
+@runtime_checkable
+class _Copyable(Protocol):
+    """A source whose stored bytes lie in a file, such as `gguf_tools.container.reader.Tensor`."""
+
+    def copy_to(self, output: AtomicFile, offset: int, start: int, stop: int) -> None:
+        """Copy bytes ``start`` to ``stop`` of the data, whole rows, to ``offset`` of a file being written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +81,15 @@ def execute(
     progress: Progress | None = None,
     max_memory: int | None = None,
     chunk_elements: int = CHUNK_ELEMENTS,
+    check: bool = False,
+    finishing: Finishing | None = None,
 ) -> None:
     """Write everything a plan describes; the destination appears complete or not at all.
 
     Args:
         plan: what to write.
         destination: the output file, or directory where ``plan.is_directory``. Shards of a model appear
-            beside it, each as soon as it is complete.
+            beside it, each as soon as it is complete, or all at the end; see `Plan`.
         threads: workers; default all cores this process may use.
         force: replace an existing destination.
         resume: go on where an interrupted run of the same plan stopped; and when this one is interrupted,
@@ -77,23 +97,25 @@ def execute(
         progress: see ``Progress``; chunks finish out of order, the byte count only grows.
         max_memory: bytes all workers together may hold, see `fitting`.
         chunk_elements: values per chunk, for tests and tuning.
+        check: read rows that are stored as they were again, and compare.
+        finishing: called with the descriptor of each file when it is complete, before it gets its name.
 
     Raises:
         OutputError: the destination exists, cannot be written, is being written by another process, or
-            cannot be resumed; or the disk is full.
+            cannot be resumed; or the disk is full; or something reads back differently.
         NonFiniteError: a value cannot be quantized.
         GGUFToolsError: whatever reading a source raises; among others, that it changed meanwhile.
     """
     workers = threads or available_cores()
     if max_memory is not None:
         workers, chunk_elements = fitting(max_memory, workers, chunk_elements)
-    with Output(plan, Path(destination), force=force, resume=resume) as output:
+    with Output(plan, Path(destination), force=force, resume=resume, finishing=finishing) as output:
         left = sum(
             (last - first) * plan.files[file].tensors[index].row_bytes
             for file, index, (first, last) in output.runs()
         )
         meter = _Meter(plan.tensor_bytes - left, plan.tensor_bytes, progress)
-        _run(_chunks(plan, output, chunk_elements), output, workers, meter)
+        _run(_chunks(plan, output, chunk_elements), output, workers, meter, check)
 
 
 def fitting(budget: int, workers: int, elements: int) -> tuple[int, int]:
@@ -127,12 +149,19 @@ def _chunks(plan: Plan, output: Output, elements: int) -> Iterator[_Chunk]:
     """All that is still to be written, in pieces."""
     for file, index, (first, last) in output.runs():
         tensor = plan.files[file].tensors[index]
-        step = max(1, elements // max(1, row_length(tensor.shape)))
+        if _is_copied(tensor):
+            step = max(1, COPIED_BYTES // max(1, tensor.row_bytes))
+        else:
+            step = max(1, elements // max(1, row_length(tensor.shape)))
         for start in range(first, last, step):
             yield _Chunk(file, index, tensor, start, min(start + step, last))
 
 
-def _run(chunks: Iterator[_Chunk], output: Output, workers: int, meter: _Meter) -> None:
+def _is_copied(tensor: PlannedTensor) -> bool:
+    return tensor.source.storage == tensor.type and isinstance(tensor.source, _Copyable)
+
+
+def _run(chunks: Iterator[_Chunk], output: Output, workers: int, meter: _Meter, check: bool) -> None:
     """Let ``workers`` threads take chunks from one iterator until it ends or one of them fails."""
     lock = threading.Lock()
     stop = threading.Event()
@@ -144,7 +173,9 @@ def _run(chunks: Iterator[_Chunk], output: Output, workers: int, meter: _Meter) 
             if chunk is None:
                 return
             try:
-                meter.add(_write(chunk, output), chunk.tensor.name)
+                meter.add(_write(chunk, output, check), chunk.tensor.name)
+                if not stop.is_set():  # else this chunk might complete what is being given up
+                    output.written(chunk.file, chunk.index, chunk.start, chunk.stop)
             except BaseException:
                 stop.set()
                 raise
@@ -161,13 +192,25 @@ def _run(chunks: Iterator[_Chunk], output: Output, workers: int, meter: _Meter) 
         future.result()
 
 
-def _write(chunk: _Chunk, output: Output) -> int:
+def _write(chunk: _Chunk, output: Output, check: bool) -> int:
     """Move one chunk; returns the bytes written."""
     tensor, source = chunk.tensor, chunk.tensor.source
-    if source.storage == tensor.type:
-        data = source.raw(chunk.start, chunk.stop)
+    start, stop = chunk.start * tensor.row_bytes, chunk.stop * tensor.row_bytes
+    file = output.opened(chunk.file)
+    if source.storage != tensor.type:
+        file.write_at(tensor.offset + start, _checked(chunk, _encoded(chunk)))
+    elif isinstance(source, _Copyable):
+        source.copy_to(file, tensor.offset + start, start, stop)
     else:
-        data = _encoded(chunk)
+        file.write_at(tensor.offset + start, _checked(chunk, source.raw(chunk.start, chunk.stop)))
+    if check and source.storage == tensor.type:
+        _compare(file, tensor.offset + start, source.raw(chunk.start, chunk.stop))
+    return stop - start
+
+
+def _checked(chunk: _Chunk, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What a source gave, if it is as much as planned."""
+    tensor = chunk.tensor
     expected = (chunk.stop - chunk.start) * tensor.row_bytes
     if data.nbytes != expected:
         raise GGUFToolsError(
@@ -176,8 +219,13 @@ def _write(chunk: _Chunk, output: Output) -> int:
             found=data.nbytes,
             expected=expected,
         )
-    output.write(chunk.file, chunk.index, chunk.start, chunk.stop, data)
-    return data.nbytes
+    return data
+
+
+def _compare(file: AtomicFile, offset: int, data: NDArray[np.uint8]) -> None:
+    """Compare what was written with what should have been."""
+    if os.pread(file.fd, data.nbytes, offset) != data.tobytes():
+        raise OutputError("what was written reads back differently", path=file.path, offset=offset)
 
 
 def _encoded(chunk: _Chunk) -> NDArray[np.uint8]:

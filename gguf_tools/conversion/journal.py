@@ -98,6 +98,10 @@ class Journal:
         """Rows of a tensor that are done, in order."""
         return sorted(self._done.get((file, tensor), []))
 
+    def files(self) -> set[int]:
+        """Numbers of the files of which something is done."""
+        return {file for file, _ in self._done}
+
     def add(self, file: int, tensor: int, start: int, stop: int) -> None:
         """Take note of rows that have been written, if not yet synced. May be called from many threads."""
         record = _RECORD.pack(file, tensor, start, stop)

@@ -2,7 +2,8 @@
 
 Each file is opened when its first rows arrive and gets its name when its last ones are there, so that the
 shards of a model are final as soon as they are complete, and a thousand of them do not need a thousand
-descriptors. A directory gets its name when all of its files are complete.
+descriptors. Files that belong together (``plan.together``) are closed as soon as they are complete and get
+their names when all are; a directory gets its name when all of its files are complete.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import OutputError
 from ..files import AtomicDirectory, AtomicFile, check_target, hidden_sibling, require_space
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from numpy.typing import NDArray
+__all__ = ["Finishing", "Output", "tidy"]
 
-__all__ = ["Output"]
+Finishing = Callable[[int], None]
+"""Called with the descriptor of a complete file, before it gets its name."""
 
 _PARTIAL = ".partial"
 
@@ -56,7 +58,7 @@ class _File:
 
 
 class Output:
-    """The output of a plan while it is written. A context manager; `write` may be called from many threads.
+    """The output of a plan while it is written. A context manager; methods may be called from many threads.
 
     Args:
         plan: what is to be written.
@@ -64,18 +66,24 @@ class Output:
             beside it.
         force: replace what exists.
         resume: continue where an interrupted run stopped, and when interrupted, let the next one do so.
+        finishing: called when a file is complete; it may refuse.
 
     Raises:
         OutputError: the target exists, cannot be written, is being written by another process, or is what an
             interrupted run of another plan has left; or the disk is full.
     """
 
-    def __init__(self, plan: Plan, target: Path, *, force: bool, resume: bool) -> None:
+    def __init__(
+        self, plan: Plan, target: Path, *, force: bool, resume: bool, finishing: Finishing | None = None
+    ) -> None:
         self._plan, self._target = plan, target
         self._force, self._resume = force, resume
+        self._finishing = finishing
         self._stack = ExitStack()
         self._journal = Journal(target, plan.fingerprint(), resume=resume, force=force)
         self._files: list[_File] = []
+        self._unfinished = 0
+        self._counting = threading.Lock()
         self._is_split = not plan.is_directory and all(file.name for file in plan.files)
 
     def __enter__(self) -> Self:
@@ -87,7 +95,9 @@ class Output:
                 self._remove_leftovers()
                 check_target(target, self._force or self._is_split, directory=plan.is_directory)
             folder = self._opened_folder() if plan.is_directory else target.parent
-            self._files = [self._file(number, folder) for number in range(len(plan.files))]
+            begun = self._journal.files()
+            self._files = [self._file(number, folder, number in begun) for number in range(len(plan.files))]
+            self._unfinished = sum(not file.is_final for file in self._files)
             self._require_space()
             self._stack.push(self._close_files)
             for file in self._files:
@@ -122,16 +132,22 @@ class Output:
                 if last < row_count(tensor.shape):
                     yield number, index, (last, row_count(tensor.shape))
 
-    def write(self, file: int, tensor: int, start: int, stop: int, data: NDArray[Any]) -> None:
-        """Write rows ``start`` to ``stop`` of a tensor, and complete its file with the last of all rows.
+    def opened(self, file: int) -> AtomicFile:
+        """A file that still misses rows, to write them to.
 
         Raises:
-            OutputError: the disk is full, the write failed, or the file's name is taken.
+            OutputError: it cannot be created, or the disk is full.
+        """
+        return self._open(self._files[file])
+
+    def written(self, file: int, tensor: int, start: int, stop: int) -> None:
+        """Take note that rows ``start`` to ``stop`` of a tensor are there; the last of all complete the file.
+
+        Raises:
+            OutputError: the disk is full, or the file's name is taken.
             GGUFToolsError: an input file has changed, so that what was written cannot be trusted.
         """
         there = self._files[file]
-        planned = there.planned.tensors[tensor]
-        self._open(there).write_at(planned.offset + start * planned.row_bytes, data)
         self._journal.add(file, tensor, start, stop)
         with there.lock:
             there.missing -= stop - start
@@ -141,7 +157,7 @@ class Output:
         elif self._journal.due():
             self._journal.sync(self._sync_files)
 
-    def _file(self, number: int, folder: Path) -> _File:
+    def _file(self, number: int, folder: Path, begun: bool) -> _File:
         planned = self._plan.files[number]
         path = folder / planned.name if planned.name else self._target
         partial = path if self._plan.is_directory else hidden_sibling(path, _PARTIAL)
@@ -149,6 +165,12 @@ class Output:
         for index in range(len(planned.tensors)):
             file.missing -= sum(stop - start for start, stop in self._journal.runs(number, index))
         file.is_final = self._journal.resumed and not self._plan.is_directory and file.was_completed()
+        if begun and not file.is_final and not partial.exists():
+            raise OutputError(
+                "what an interrupted run left has been removed; --force starts afresh",
+                path=self._target,
+                found=f"no {partial.name}",
+            )
         if not file.is_final and not self._plan.is_directory:
             check_target(path, self._force)
         return file
@@ -178,7 +200,32 @@ class Output:
         if not self._plan.is_directory:
             self._journal.sync(self._sync_files)
         with file.lock:
-            opened.finish()
+            if self._finishing is not None:
+                self._finishing(opened.fd)
+            if self._plan.together:
+                opened.set_aside()
+            else:
+                opened.finish()
+                file.open, file.is_final = None, True
+        with self._counting:
+            self._unfinished -= 1
+            last = not self._unfinished
+        if self._plan.together and last:
+            self._name_all()
+
+    def _name_all(self) -> None:
+        """Give all files their names, the first one last: all or none."""
+        named: list[AtomicFile] = []
+        try:
+            for file in reversed(self._files):
+                if file.open is not None:
+                    file.open.finish()
+                    named.append(file.open)
+        except BaseException:
+            for one in named:
+                one.withdraw()
+            raise
+        for file in self._files:
             file.open, file.is_final = None, True
 
     def _sync_files(self) -> None:
@@ -219,6 +266,20 @@ class Output:
         files = [file for file in self._files if not file.is_final]
         wanted = sum(file.planned.size - _allocated(file.partial) for file in files)
         require_space(self._target, max(0, wanted))
+
+
+def tidy(target: Path) -> None:
+    """Remove the journal of a run that was killed between naming its output and removing the journal.
+
+    Runs that can be repeated do that themselves; one that replaced its own source cannot.
+
+    Raises:
+        OutputError: another process is writing this output.
+    """
+    journal = Journal(target, "", resume=False, force=True)
+    if journal.path.exists() and not hidden_sibling(target, _PARTIAL).exists():
+        with journal:
+            pass
 
 
 def _allocated(path: Path) -> int:

@@ -149,6 +149,8 @@ class Plan:
         inputs: the open files all rows come from.
         metadata: of a GGUF file, as its header has it.
         settings: what else decides the bytes and is seen nowhere above, such as the scale of an adapter.
+        together: whether several files get their names when all are complete, the first one last, so that
+            nobody takes a part for the whole; otherwise each gets it as soon as it is complete.
     """
 
     kind: str
@@ -162,6 +164,7 @@ class Plan:
     inputs: tuple[InputFile, ...] = ()
     metadata: Metadata | None = None
     settings: tuple[str, ...] = ()
+    together: bool = False
 
     @property
     def is_directory(self) -> bool:

@@ -15,10 +15,11 @@ from __future__ import annotations
 import os
 import stat
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -29,11 +30,16 @@ from ..container.reader import GGUFFile, is_split, open_one
 from ..container.shards import shard_paths
 from ..container.writer import alignment_of
 from ..errors import GGUFToolsError, OutputError, UnsupportedError
-from ..files import AtomicFile
-from ..spec import GGUF_MAGIC, ValueType, align
+from ..spec import GGUF_MAGIC, GGMLType, ValueType, align
 from .changes import Changes, Difference, apply
 from .in_place import NotAloneError, changed_range, overwrite, recover
-from .outputs import Progress, check_copy, lay_out, write_outputs
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..conversion.engine import Progress
+    from ..conversion.plan import PlannedFile
+    from ..files import AtomicFile
 
 __all__ = ["PADDING_KEY", "Edit", "edit", "plan_edit", "recover"]
 
@@ -42,7 +48,8 @@ PADDING_KEY: Final = "_padding"
 _PADDING_BYTES: Final = len(Metadata([(PADDING_KEY, ValueType.ARRAY, Array(ValueType.UINT8))]).to_bytes())
 """What the key costs without a single item: 32, so that no gap at the usual alignment is too small."""
 
-_CHUNK: Final = 1 << 24
+_ROW: Final = 1 << 16
+"""Bytes of a row, where the data of a file is copied as one tensor of bytes."""
 
 How = Literal["nothing", "in place", "rewritten"]
 
@@ -106,6 +113,7 @@ def edit(
     insist: bool = False,
     reserve: int = 0,
     force: bool = False,
+    resume: bool = False,
     progress: Progress | None = None,
 ) -> Edit:
     """Change metadata of a GGUF file.
@@ -117,6 +125,8 @@ def edit(
         insist: only in place, adding the key ``_padding`` if need be; an error where that cannot be.
         reserve: bytes of room for later edits to leave in a file that is written anew.
         force: replace an existing ``output``.
+        resume: go on with a file that an interrupted run has half written anew, see
+            `gguf_tools.conversion.engine.execute`.
         progress: called with bytes done, bytes in all, and a word, where data is copied.
 
     Returns:
@@ -131,7 +141,11 @@ def edit(
         plan = _plan(file, changes, output, insist, reserve)
         done, old, new = plan.edit, plan.old, plan.new
         if done.how == "rewritten":
-            _rewrite(file, plan, force=force, progress=progress)
+            _rewrite(file, plan, force=force, resume=resume, progress=progress)
+    if done.how == "nothing" and resume:
+        from ..conversion.output import tidy
+
+        tidy(done.output)
     if done.how != "in place":
         return done
     del file, plan  # a mapping of the file in this very process would be in the way, too
@@ -144,7 +158,7 @@ def edit(
         reason = error.message
     with _opened(path) as file:
         plan = _plan(file, changes, output, insist, reserve, why_not=reason)
-        _rewrite(file, plan, force=force, progress=progress)
+        _rewrite(file, plan, force=force, resume=resume, progress=progress)
     return plan.edit
 
 
@@ -213,7 +227,9 @@ def _plan(
     if reserve:
         metadata.set(PADDING_KEY, _zeros(reserve), ValueType.ARRAY)
     if moved:
-        laid = lay_out(target, metadata, list(file.tensors.values()), alignment=alignment_of(metadata))
+        from .outputs import lay_out
+
+        laid = lay_out("", metadata, list(file.tensors.values()), alignment=alignment_of(metadata))
         new, size = laid.header, laid.size
     else:
         new = _header(file, metadata)
@@ -285,30 +301,79 @@ def _zeros(count: int) -> Array:
     return Array(ValueType.UINT8, np.zeros(count, np.uint8))
 
 
-def _rewrite(file: GGUFFile, plan: _Plan, *, force: bool, progress: Progress | None) -> None:
+def _rewrite(file: GGUFFile, plan: _Plan, *, force: bool, resume: bool, progress: Progress | None) -> None:
     """Write the file anew beside the target, check it, and rename it over the target."""
+    from ..conversion.engine import execute  # not needed in place, where its import would take longest
+    from .outputs import lay_out, plan_copy
+
     done = plan.edit
     replaces = done.output == done.path
     if plan.moved:
         tensors = list(file.tensors.values())
-        _check_unchanged(plan)
-        laid = lay_out(done.output, plan.metadata, tensors, alignment=alignment_of(plan.metadata))
-        write_outputs([laid], force=force or replaces, progress=progress, check=True)
-        return
-    start, stop = len(plan.old), file.file_size
-    with AtomicFile(done.output, size=done.size, force=force or replaces) as out:
-        out.write_at(0, plan.new)
-        for first in range(start, stop, _CHUNK):
-            last = min(first + _CHUNK, stop)
-            file.copy_to(out, len(plan.new) + first - start, first, last)
-            if progress is not None:
-                progress(last - start, stop - start, "copying")
-        for first in range(start, stop, _CHUNK):
-            last = min(first + _CHUNK, stop)
-            check_copy(out, len(plan.new) + first - start, file.read(first, last))
+        planned = lay_out("", plan.metadata, tensors, alignment=alignment_of(plan.metadata))
+    else:
+        planned = _with_header(file, plan)
+    execute(
+        plan_copy("edit", file, [planned]),
+        done.output,
+        force=force or replaces,
+        resume=resume,
+        progress=progress,
+        check=True,
+        finishing=_finishing(plan, replaces),
+    )
+
+
+def _with_header(file: GGUFFile, plan: _Plan) -> PlannedFile:
+    """The file with another header; all that follows the old one counts as tensors of bytes."""
+    from ..conversion.plan import PlannedFile, PlannedTensor
+
+    header, start = plan.new, len(plan.old)
+    count, rest = divmod(file.file_size - start, _ROW)
+    whole = _Stretch(file, start, (count, _ROW))
+    tail = _Stretch(file, start + count * _ROW, (1, rest))
+    tensors = []
+    offset = len(header)
+    for part in (whole, tail):
+        size = part.shape[0] * part.shape[1]
+        tensors.append(PlannedTensor("data", part.shape, GGMLType.I8, part, offset, size, GGMLType.I8))
+        offset += size
+    return PlannedFile("", header, tuple(tensors), offset)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Bytes of a file from ``start`` on, in rows: a `gguf_tools.source.Source`."""
+
+    file: GGUFFile
+    start: int
+    shape: tuple[int, int]
+
+    @property
+    def storage(self) -> GGMLType:
+        return GGMLType.I8
+
+    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
+        length = self.shape[1]
+        data = self.file.read(self.start + start * length, self.start + stop * length)
+        return data.reshape(stop - start, length)
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        return self.raw(start, stop).view(np.int8).astype(np.float32)
+
+    def copy_to(self, output: AtomicFile, offset: int, start: int, stop: int) -> None:
+        self.file.copy_to(output, offset, self.start + start, self.start + stop)
+
+
+def _finishing(plan: _Plan, replaces: bool) -> Callable[[int], None]:
+    """What is done with the complete copy before it replaces the file."""
+
+    def finish(fd: int) -> None:
         _check_unchanged(plan)
         if replaces:
-            _keep_permissions(done.path, out.fd)
+            _keep_permissions(plan.edit.path, fd)
+
+    return finish
 
 
 def _identity(path: Path) -> tuple[int, int, int]:

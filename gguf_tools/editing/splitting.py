@@ -31,10 +31,12 @@ from ..container.shards import (
     shard_metadata,
     shard_name,
 )
+from ..conversion.engine import Progress, execute
+from ..conversion.plan import Plan
 from ..errors import FormatError, GGUFToolsError, OutputError
 from ..source import row_length
 from ..spec import ValueType
-from .outputs import OutputFile, Progress, lay_out, write_outputs
+from .outputs import OutputFile, lay_out, outputs_of, plan_copy
 
 __all__ = ["MAX_SHARDS", "merge", "plan_merge", "plan_split", "split"]
 
@@ -49,11 +51,13 @@ def split(
     max_tensors: int | None = None,
     empty_first: bool = False,
     force: bool = False,
+    resume: bool = False,
     progress: Progress | None = None,
 ) -> list[OutputFile]:
     """Cut a model into files ``STEM-00001-of-00003.gguf`` and so on.
 
-    All of them appear, or none.
+    They get their names when all are complete, the first one last: all of them appear, or none. (With
+    ``force``, files replaced before a failure are gone.)
 
     Args:
         src: a GGUF file; or one of a split model, which is then split anew.
@@ -62,6 +66,7 @@ def split(
         max_tensors: most tensors in a file.
         empty_first: put the metadata into a first file without tensors.
         force: replace existing files.
+        resume: go on where an interrupted run stopped, see `gguf_tools.conversion.engine.execute`.
         progress: called with bytes done, bytes in all, and a tensor's name.
 
     Returns:
@@ -73,9 +78,9 @@ def split(
         OutputError: a file exists or cannot be written, or there would be more than `MAX_SHARDS`.
     """
     with open_gguf(src) as file:
-        outputs = _plan_split(file, stem, max_size, max_tensors, empty_first)
-        write_outputs(outputs, force=force, progress=progress)
-    return outputs
+        plan, target = _plan_split(file, stem, max_size, max_tensors, empty_first)
+        execute(plan, target, force=force, resume=resume, progress=progress)
+    return outputs_of(plan, target)
 
 
 def plan_split(
@@ -88,7 +93,7 @@ def plan_split(
 ) -> list[OutputFile]:
     """The files `split` would write, to the byte; see there for arguments and errors."""
     with open_gguf(src) as file:
-        return _plan_split(file, stem, max_size, max_tensors, empty_first)
+        return outputs_of(*_plan_split(file, stem, max_size, max_tensors, empty_first))
 
 
 def _plan_split(
@@ -97,7 +102,8 @@ def _plan_split(
     max_size: int | None,
     max_tensors: int | None,
     empty_first: bool,
-) -> list[OutputFile]:
+) -> tuple[Plan, Path]:
+    """The plan, and where the whole model would be, beside which its files go."""
     if (max_size is None) == (max_tensors is None):
         raise GGUFToolsError("say either the most bytes or the most tensors of a file")
     limit = max_tensors if max_size is None else max_size
@@ -115,13 +121,13 @@ def _plan_split(
             expected=f"at most {MAX_SHARDS}",
         )
     base = _stem_of(file.path) if stem is None else Path(stem)
-    outputs = []
+    files = []
     for number, group in enumerate(groups):
         metadata = shard_metadata(file.metadata, number, len(groups), len(tensors))
-        path = base.parent / shard_name(base.name, number + 1, len(groups))
+        name = shard_name(base.name, number + 1, len(groups))
         members = [tensors[index] for index in group]
-        outputs.append(lay_out(path, metadata, members, alignment=file.alignment))
-    return outputs
+        files.append(lay_out(name, metadata, members, alignment=file.alignment))
+    return plan_copy("split", file, files), base.with_name(f"{base.name}.gguf")
 
 
 def merge(
@@ -130,6 +136,7 @@ def merge(
     *,
     keep_keys: bool = False,
     force: bool = False,
+    resume: bool = False,
     progress: Progress | None = None,
 ) -> OutputFile:
     """Join all files of a split model into one, which appears complete or not at all.
@@ -139,6 +146,7 @@ def merge(
         dst: the file to write.
         keep_keys: leave the ``split.*`` keys in it, with a count of 0, as llama.cpp's tool does.
         force: replace an existing file.
+        resume: go on where an interrupted run stopped, see `gguf_tools.conversion.engine.execute`.
         progress: called with bytes done, bytes in all, and a tensor's name.
 
     Returns:
@@ -151,9 +159,9 @@ def merge(
         OutputError: ``dst`` exists or cannot be written.
     """
     with open_gguf(src) as file:
-        output = _plan_merge(file, dst, keep_keys)
-        write_outputs([output], force=force, progress=progress)
-    return output
+        plan = _plan_merge(file, dst, keep_keys)
+        execute(plan, dst, force=force, resume=resume, progress=progress)
+    return outputs_of(plan, Path(dst))[0]
 
 
 def plan_merge(
@@ -161,10 +169,10 @@ def plan_merge(
 ) -> OutputFile:
     """The file `merge` would write; see there for arguments and errors."""
     with open_gguf(src) as file:
-        return _plan_merge(file, dst, keep_keys)
+        return outputs_of(_plan_merge(file, dst, keep_keys), Path(dst))[0]
 
 
-def _plan_merge(file: GGUFFile, dst: str | os.PathLike[str], keep_keys: bool) -> OutputFile:
+def _plan_merge(file: GGUFFile, dst: str | os.PathLike[str], keep_keys: bool) -> Plan:
     first = file.shards[0].metadata if file.shards else file.metadata
     if not file.shards and first.get("split.count") != 1:
         raise FormatError(
@@ -182,7 +190,8 @@ def _plan_merge(file: GGUFFile, dst: str | os.PathLike[str], keep_keys: bool) ->
         metadata.set("split.count", 0, ValueType.UINT16)
     else:
         metadata = _without(first, SPLIT_KEYS)
-    return lay_out(Path(dst), metadata, list(file.tensors.values()), alignment=file.alignment)
+    merged = lay_out("", metadata, list(file.tensors.values()), alignment=file.alignment)
+    return plan_copy("merge", file, [merged])
 
 
 def _check_widths(file: GGUFFile) -> None:

@@ -18,10 +18,10 @@ import pytest
 
 import gguf_tools
 from gguf_tools.analysis.findings import Finding
-from gguf_tools.analysis.hashing import compare_hashes, hash_model, load_manifest
+from gguf_tools.analysis.hashing import Hashing, compare_hashes, hash_model, load_manifest
 from gguf_tools.analysis.templates import template_fault
 from gguf_tools.analysis.verify import verify
-from gguf_tools.container import open_gguf
+from gguf_tools.container import GGUFFile, open_gguf
 from gguf_tools.editing.changes import Changes
 from gguf_tools.editing.edit import edit
 from gguf_tools.editing.splitting import merge, split
@@ -226,8 +226,65 @@ class TestHashes:
 
     def test_chunks_do_not_matter(self, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         whole = hash_model(model)
-        monkeypatch.setattr("gguf_tools.analysis.hashing._CHUNK", 4099)
+        monkeypatch.setattr("gguf_tools.analysis.scan._CHUNK", 4099)
         assert hash_model(model) == whole
+
+    def test_overlaps_and_what_lies_between(self, tmp_path: Path) -> None:
+        """A file's checksum is of every byte once, in order, wherever its tensors claim to lie."""
+        tensors = [
+            b.Tensor("a", (8,), 0, b.floats(*range(8)), offset=64),
+            b.Tensor("b", (8,), 0, b.floats(*range(8)), offset=80),
+            b.Tensor("c", (2,), 0, b.floats(1, 2), offset=84),
+            b.Tensor("lost", (999,), 0, b"", offset=64),
+            b.Tensor("none", (0,), 0, b"", offset=64),
+            b.Tensor("unknown", (32,), 99, b.floats(*range(40)), offset=32),
+        ]
+        data = b.build([b.ARCHITECTURE], tensors)
+        (tmp_path / "odd.gguf").write_bytes(data)
+        hashes = hash_model(tmp_path / "odd.gguf")
+        assert hashes.files == {"odd.gguf": hashlib.sha256(data).hexdigest()}
+        with open_gguf(tmp_path / "odd.gguf", check=False) as file:
+            start = file.data_offset
+        assert hashes.tensors == {
+            name: hashlib.sha256(data[start + first : start + last]).hexdigest()
+            for name, first, last in (("a", 64, 96), ("b", 80, 112), ("c", 84, 92), ("none", 64, 64))
+        }
+
+    def test_while_verifying_everything_is_read_once(
+        self, model: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        separate = hash_model(model)
+        real, ranges = GGUFFile.read, []
+
+        def read(file: GGUFFile, start: int, stop: int) -> Any:
+            ranges.append((start, stop))
+            return real(file, start, stop)
+
+        monkeypatch.setattr(GGUFFile, "read", read)
+        hashing = Hashing("sha256")
+        assert verify(model, hashing=hashing) == []
+        assert hashing.result() == separate
+        assert [start for start, _ in ranges] == [0, *(stop for _, stop in ranges[:-1])]
+        assert ranges[-1][1] == model.stat().st_size
+
+    def test_a_piece_that_cannot_be_read(self, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is a finding; what was read before and after is checked, and there are no checksums."""
+        with open_gguf(model) as file:
+            tensor = file.tensors["blk.0.ffn_up.weight"]
+        real = GGUFFile.read
+
+        def read(file: GGUFFile, start: int, stop: int) -> Any:
+            if start == tensor.offset:
+                raise FormatError("cannot read: Input/output error", path=file.path, offset=start)
+            return real(file, start, stop)
+
+        monkeypatch.setattr(GGUFFile, "read", read)
+        hashing = Hashing("sha256")
+        (finding,) = verify(model, hashing=hashing)
+        assert (finding.code, finding.severity) == ("format", "error")
+        assert "Input/output error" in finding.message
+        with pytest.raises(FormatError, match="Input/output error"):
+            hashing.result()
 
     def test_blake3(self, model: Path) -> None:
         import blake3

@@ -72,10 +72,10 @@ import sys, time
 from gguf_tools.conversion import engine
 write = engine._write
 
-def slow(chunk, output):
+def slow(*arguments):
     print("working", flush=True)
     time.sleep(0.1)
-    return write(chunk, output)
+    return write(*arguments)
 
 engine._write = slow
 from gguf_tools.cli import main

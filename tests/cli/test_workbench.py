@@ -303,6 +303,11 @@ class TestVerify:
         assert text.splitlines()[0] == f"{hashlib.sha256(demo.read_bytes()).hexdigest()}  demo.gguf"
         assert len(text.splitlines()) == 23
 
+    @pytest.mark.parametrize("options", [["--hash"], ["--hash", "sha256"], ["--hash=sha256"]], ids=str)
+    def test_the_file_may_stand_after_hash(self, demo: Path, options: list[str]) -> None:
+        assert said("verify", *options, demo) == said("verify", demo, "--hash")
+        assert "'md5' is not one of" in invoke("verify", demo, "--hash=md5").stderr
+
     def test_against(self, demo: Path, copy: Path, tmp_path: Path) -> None:
         found = printed_json("verify", demo, "--hash")
         assert set(found["hashes"]) == {"algorithm", "files", "tensors"}

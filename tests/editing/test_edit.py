@@ -434,12 +434,25 @@ class TestOthers:
         assert path.read_bytes() == model
 
     def test_an_edit_by_somebody_else_meanwhile_is_not_undone(self, path: Path) -> None:
+        theirs = path.with_name("theirs.gguf")
+        edit(path, set_(name="theirs"), output=theirs)
+
         def intrude(done: int, total: int, what: str) -> None:
-            edit(path, set_(name="theirs"))
+            if theirs.exists():
+                theirs.replace(path)
 
         with pytest.raises(OutputError, match="changed by somebody else meanwhile"):
             edit(path, set_(name=LONG), progress=intrude)
         assert metadata_of(path)["general.name"] == (ValueType.STRING, "theirs")
+        assert os.listdir(path.parent) == [path.name]
+
+    def test_a_second_edit_meanwhile_is_refused(self, path: Path) -> None:
+        def intrude(done: int, total: int, what: str) -> None:
+            with pytest.raises(OutputError, match="another process is writing this output"):
+                edit(path, set_(name="theirs"))
+
+        edit(path, set_(name=LONG), progress=intrude)
+        assert metadata_of(path)["general.name"] == (ValueType.STRING, LONG)
         assert os.listdir(path.parent) == [path.name]
 
     def test_who_opens_it_meanwhile_waits(
@@ -580,6 +593,7 @@ class TestInterrupted:
     ) -> None:
         def stop(done: int, total: int, what: str) -> None:
             os.kill(os.getpid(), signal)
+            time.sleep(0.3)  # the main thread takes it; this one only copies
 
         def child() -> None:
             try:
