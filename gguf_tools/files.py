@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 import stat
 from pathlib import Path
@@ -286,7 +285,7 @@ def hidden_sibling(path: Path, suffix: str) -> Path:
 
 
 def _random_name(path: Path) -> Path:
-    return hidden_sibling(path, f".{os.getpid()}-{secrets.token_hex(4)}.partial")
+    return hidden_sibling(path, f".{os.getpid()}-{os.urandom(4).hex()}.partial")
 
 
 def check_target(path: Path, force: bool, *, directory: bool = False) -> None:

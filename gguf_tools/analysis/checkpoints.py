@@ -21,7 +21,7 @@ from ..checkpoint import (
     read_config,
     unpack,
 )
-from ..conversion.plan import type_shares
+from ..conversion.shares import type_shares
 from ..errors import CheckpointError, GGUFToolsError
 from .config_facts import brief, config_facts, tokenizer_facts
 from .inspection import Inspected, Inspection, TensorDescription

@@ -1,18 +1,19 @@
 """``gguf-tools inspect``: from headers alone, so the answer is there at once.
 
-One module for each part of the output, which prints itself from the `Inspected` model and gives its share of
-the ``--json`` document. To add a part: a module with ``show`` and ``to_json``, an option, and a line or two
-in `_show` and `_document`.
+One module for each part of the output, imported where it is wanted: it prints itself from the `Inspected`
+model and gives its share of the ``--json`` document. To add a part: a module with ``show`` and ``to_json``,
+an option, and a line or two in `_show` and `_document`.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...analysis.listing import ORDERS, arranged
 from ..console import console, json_option, print_json
 from ..parameters import expression
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from ...analysis.inspection import Inspected, TensorDescription
 
 __all__ = ["command"]
-
-_ORDERS: Final = ("name", "size", "type", "bits", "shape", "offset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ class Wanted:
 @click.option("--type", "types", metavar="TYPE", multiple=True, help="Only tensors of this type. Repeatable.")
 @click.option(
     "--sort",
-    type=click.Choice(_ORDERS),
+    type=click.Choice(tuple(ORDERS)),
     help="Order of the tensors: size and bits from the largest down, all else up. "
     "[default: as they are stored]",
 )
@@ -115,15 +114,21 @@ def command(
     share the last one.
 
     --filter, --type, --sort and --reverse imply --tensors, unless --metadata is given.
+
+    The --json document has the facts of the summary (path, files, architecture, parameters, tensor_bytes,
+    bits_per_weight, types, layers, heads, kv_heads, context_length, …; null for what is not said) and the
+    map; with --tensors also tensor_list and tensor_totals, with --metadata metadata, with --recipes recipes.
+    With --key it is the value.
     """
     from ...analysis.inspection import open_inspected
-    from . import keys
 
     chosen = pattern is not None or types or sort is not None or reverse
     tensors = tensors or (bool(chosen) and not metadata)
     wanted = Wanted(every_layer, tensors, metadata, recipes, pattern, types, sort, reverse)
     with open_inspected(path) as opened:
         if key is not None:
+            from . import keys
+
             keys.print_value(opened.inspection.metadata, key, path, as_json=as_json)
         elif as_json:
             print_json(_document(opened, wanted))
@@ -132,19 +137,27 @@ def command(
 
 
 def _show(opened: Inspected, wanted: Wanted) -> None:
-    from . import keys, layers, panel, recipes, tensor_list
-
     out = console()
     inspection = opened.inspection
     if wanted.overview:
+        from . import panel
+
         panel.show(out, inspection)
     if wanted.overview or wanted.every_layer:
+        from . import layers
+
         layers.show(out, inspection.tensors, every_layer=wanted.every_layer)
     if wanted.metadata:
+        from . import keys
+
         keys.show(out, inspection.metadata, wanted.pattern)
     if wanted.tensors:
+        from . import tensor_list
+
         tensor_list.show(out, _listed(opened, wanted), len(inspection.tensors))
     if wanted.recipes:
+        from . import recipes
+
         recipes.show(out, inspection.summary.path)
 
 
@@ -164,8 +177,6 @@ def _document(opened: Inspected, wanted: Wanted) -> dict[str, Any]:
 
 
 def _listed(opened: Inspected, wanted: Wanted) -> list[TensorDescription]:
-    from ...analysis.listing import arranged
-
     return arranged(
         opened.inspection.tensors,
         pattern=wanted.pattern,
