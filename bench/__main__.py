@@ -3,7 +3,7 @@
     python -m bench [--runs N] [--json]
 
 Each part also runs alone, with more options: ``python -m bench.quants``, ``bench.packed``, ``bench.open``,
-``bench.plan``, ``bench.convert``.
+``bench.inspect``, ``bench.plan``, ``bench.convert``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import subprocess
 import sys
 
-PARTS = ("quants", "packed", "open", "plan", "convert")
+PARTS = ("quants", "packed", "open", "inspect", "plan", "convert")
 
 
 def main() -> int:
