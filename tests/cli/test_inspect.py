@@ -14,7 +14,7 @@ import pytest
 
 import gguf_tools
 from gguf_tools.container.metadata import Array, Metadata
-from gguf_tools.conversion.predict import predict
+from gguf_tools.conversion.predict import predict_sizes
 from gguf_tools.spec import ValueType
 
 from .test_commands import ESCAPE, TOOL, Terminal, invoke, printed_json, refused, said
@@ -326,11 +326,11 @@ class TestKeys:
 class TestRecipes(Terminal):
     def test_all_recipes_with_their_sizes(self, models: dict[str, Path]) -> None:
         text = said("inspect", models["bert"], "--recipes")
-        for prediction in predict(models["bert"]):
+        for prediction in predict_sizes(models["bert"]):
             mark = " ¹" if prediction.needs_imatrix else ""
             assert re.search(rf"^{prediction.recipe}{mark} +{prediction.size:,} ", text, re.MULTILINE)
         found = printed_json("inspect", models["bert"], "--recipes")["recipes"]
-        assert found == [prediction.to_dict() for prediction in predict(models["bert"])]
+        assert found == [prediction.to_dict() for prediction in predict_sizes(models["bert"])]
 
     def test_of_a_checkpoint(self, tiny_checkpoints: dict[str, Path], tmp_path: Path) -> None:
         found = printed_json("inspect", tiny_checkpoints["qwen3"], "--recipes")["recipes"]
