@@ -6,6 +6,7 @@
 ...     print(file.metadata["general.architecture"])
 ...     weights = file.tensors["blk.0.attn_q.weight"].dequantize()           # float32
 ...     some = file.tensors["token_embd.weight"].rows(100, 108)
+>>> gguf_tools.inspect("smollm2.gguf").summary.bits_per_weight                # doctest: +SKIP
 >>> blocks = gguf_tools.quantize(weights, "Q4_K")                            # uint8 (rows, row bytes)
 >>> again = gguf_tools.dequantize(blocks, "Q4_K", weights.shape)
 >>> gguf_tools.export("smollm2.gguf", "SmolLM2-again", dtype="bf16")         # doctest: +SKIP
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from .conversion.extract import extract
     from .conversion.lora import convert_lora
     from .conversion.opening import open_decoding as open  # noqa: A004 - the public name
+    from .conversion.predict import predict_sizes
     from .conversion.requantize import requantize
     from .conversion.to_gguf import convert
     from .conversion.to_hf import export
@@ -63,6 +65,7 @@ __all__ = [
     "inspect",
     "merge",
     "open",
+    "predict_sizes",
     "quantize",
     "report",
     "requantize",
@@ -94,6 +97,7 @@ _WHERE = {
     "inspect": ("analysis.inspection", "inspect"),
     "merge": ("editing.splitting", "merge"),
     "open": ("conversion.opening", "open_decoding"),
+    "predict_sizes": ("conversion.predict", "predict_sizes"),
     "quantize": ("quants", "quantize"),
     "report": ("analysis.report", "report"),
     "requantize": ("conversion.requantize", "requantize"),

@@ -21,7 +21,7 @@ from ..checkpoint import (
     read_config,
     unpack,
 )
-from ..conversion.plan import type_shares
+from ..conversion.shares import type_shares
 from ..errors import CheckpointError, GGUFToolsError
 from .config_facts import brief, config_facts, tokenizer_facts
 from .inspection import Inspected, Inspection, TensorDescription
@@ -48,8 +48,9 @@ def _directory(path: Path) -> Inspected:
     checkpoint = open_checkpoint(path)
     try:
         config = checkpoint.config
+        notes: list[str] = []
         if checkpoint.is_mistral:
-            config = mistral_config(config)
+            config, notes = _translated(config)
         producer = checkpoint.read_json("hf_quant_config.json")
         plain, about = _unpacked(config, checkpoint.tensors, producer)
         facts, more = config_facts(config, plain.tensors, checkpoint.read_json)
@@ -60,7 +61,7 @@ def _directory(path: Path) -> Inspected:
             _described(checkpoint.tensors, plain),
             dict(_flat("", checkpoint.config)),
             replace(facts, **tokenizer_facts(checkpoint)),
-            (*about, *more),
+            (*notes, *about, *more),
         )
     except BaseException:
         checkpoint.close()
@@ -117,6 +118,14 @@ def _inspection(
         model=facts,
     )
     return Inspection(summary, tensors, metadata, notes)
+
+
+def _translated(params: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """config.json of a model in Mistral's own format; params.json itself where it cannot be translated."""
+    try:
+        return mistral_config(params), []
+    except GGUFToolsError as error:
+        return params, [f"params.json cannot be translated: {error.message} ({error.key})"]
 
 
 def _described(stored: Mapping[str, SafetensorsTensor], plain: Unpacked) -> tuple[TensorDescription, ...]:

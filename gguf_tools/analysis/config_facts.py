@@ -112,10 +112,8 @@ def _template(checkpoint: Checkpoint) -> str | None:
                 settings = checkpoint.read_json(name)
                 found = settings.get("chat_template") if isinstance(settings, Mapping) else None
                 if isinstance(found, list):  # several with names
-                    named = {
-                        item.get("name"): item.get("template") for item in found if isinstance(item, dict)
-                    }
-                    found = named.get("default")
+                    named = (item for item in found if isinstance(item, dict))
+                    found = next((i.get("template") for i in named if i.get("name") == "default"), None)
                 if isinstance(found, str):
                     return found
     except GGUFToolsError:

@@ -191,10 +191,7 @@ class _Reader:
 
     def plain(self, key: str) -> Any:
         """A value of any kind as JSON has it; floats with the digits they need in float32."""
-        value = self._metadata.get(key)
-        if isinstance(value, Array):
-            return list(value)
-        return _shortest(value) if isinstance(value, float) else value
+        return _plain(self._metadata.get(key))
 
     def under(self, prefix: str) -> dict[str, Any]:
         """All values whose keys begin so, by the rest of the key."""
@@ -210,6 +207,12 @@ class _Reader:
 
 _MOST_BASES: Final = 100
 """Base models that are read; a hostile count could be any number."""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Array):
+        return [_plain(item) for item in value]
+    return _shortest(value) if isinstance(value, float) else value
 
 
 def _shortest(value: float) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..conversion.plan import TypeShare, type_shares
+from ..conversion.shares import TypeShare, type_shares
 from .model_facts import ModelFacts, model_facts
 
 if TYPE_CHECKING:

@@ -25,6 +25,11 @@ _GROUPS: Final = (
 )
 """Groups in GGUF, in the order in which columns stand."""
 
+MAX_COLUMNS: Final = 256
+MAX_CELLS: Final = 200_000
+"""Stacks with more have no map. Real models have thirty roles and at most some hundred layers; made-up names
+could fill any memory."""
+
 _ROLE: Final = re.compile(
     r"(?P<group>attn|cross_attn|indexer|ssm|time_mix|channel_mix|ffn|altup|laurel)_"
     r"(?P<name>\w+?)(?P<suffix>_exps|_shexp)?"
@@ -88,7 +93,8 @@ def type_maps(tensors: Iterable[TensorDescription]) -> list[TypeMap]:
         if tensor.layer is not None:
             layer = stacks.setdefault(tensor.stack, {}).setdefault(tensor.layer, {})
             layer.setdefault(_column_of(tensor), []).append(tensor)
-    return [_map(stack, layers) for stack, layers in stacks.items()]
+    maps = (_map(stack, layers) for stack, layers in stacks.items())
+    return [found for found in maps if found is not None]
 
 
 def folded(rows: Sequence[Row]) -> list[Row]:
@@ -134,8 +140,10 @@ def _column_of(tensor: TensorDescription) -> Column:
     return Column(group, name, role)
 
 
-def _map(stack: str, layers: dict[int, dict[Column, list[TensorDescription]]]) -> TypeMap:
+def _map(stack: str, layers: dict[int, dict[Column, list[TensorDescription]]]) -> TypeMap | None:
     seen = list(dict.fromkeys(column for layer in layers.values() for column in layer))
+    if len(seen) > MAX_COLUMNS or len(seen) * len(layers) > MAX_CELLS:
+        return None
     groups = _group_order(seen)
 
     def rank(column: Column) -> tuple[bool, int, int]:

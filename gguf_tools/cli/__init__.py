@@ -22,7 +22,7 @@ COMMANDS: Final[dict[str, str]] = {
     "convert-lora": "LoRA adapter (PEFT) → GGUF adapter.",
     "quantize": "GGUF → GGUF of another type.",
     "export": "GGUF → Hugging Face checkpoint (safetensors).",
-    "inspect": "Show what a GGUF file holds.",
+    "inspect": "Show what a GGUF file or a checkpoint holds.",
     "verify": "Check a GGUF file for faults; exit status 1 if it has any.",
     "diff": "Compare two models; exit status 0 same, 1 different, 2 trouble.",
     "extract": "Tensors of a GGUF file → .npy or safetensors.",

@@ -16,8 +16,9 @@ from .console import console, facts, number, print_json, printable, progress, se
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..conversion.plan import Plan, TypeShare
+    from ..conversion.plan import Plan
     from ..conversion.predict import Draft, Prediction
+    from ..conversion.shares import TypeShare
     from .execution import Execution
     from .quantizing import Wanted
 

@@ -7,9 +7,8 @@ plans; ``--dry-run`` prints one and ``engine.execute`` carries one out.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..reading import InputFile
 from ..source import Source, row_count
 from ..spec import GGMLType
+from .shares import TypeShare, type_shares
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ..container.metadata import Metadata
 
-__all__ = ["Plan", "PlannedFile", "PlannedTensor", "TypeShare", "type_shares"]
+__all__ = ["Plan", "PlannedFile", "PlannedTensor"]
 
 
 def _version() -> str:
@@ -36,41 +36,6 @@ def _version() -> str:
         return metadata.version("gguf-tools")
     except metadata.PackageNotFoundError:
         return ""
-
-
-@dataclass(frozen=True, slots=True)
-class TypeShare:
-    """How much of a model is of one tensor type. ``bytes`` is None for a type of unknown block size."""
-
-    type: str
-    tensors: int
-    parameters: int
-    bytes: int | None
-
-    @property
-    def bits_per_weight(self) -> float | None:
-        """Stored bits per parameter."""
-        return None if self.bytes is None or not self.parameters else 8 * self.bytes / self.parameters
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "type": self.type,
-            "tensors": self.tensors,
-            "parameters": self.parameters,
-            "bytes": self.bytes,
-            "bits_per_weight": self.bits_per_weight,
-        }
-
-
-def type_shares(tensors: Iterable[tuple[str, tuple[int, ...], int | None]]) -> list[TypeShare]:
-    """Group (type name, shape, bytes) triples by type, the type with the most parameters first."""
-    groups: dict[str, TypeShare] = {}
-    for name, shape, size in tensors:
-        seen = groups.get(name, TypeShare(name, 0, 0, 0))
-        total = None if seen.bytes is None or size is None else seen.bytes + size
-        groups[name] = TypeShare(name, seen.tensors + 1, seen.parameters + prod(shape), total)
-    return sorted(groups.values(), key=lambda share: (-share.parameters, share.type))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +141,8 @@ class Plan:
 
         The inputs count by name, size and time of their last change: reading them would be half the work.
         """
+        import hashlib  # here: most plans are only looked at
+
         digest = hashlib.sha256()
         about: list[Any] = [_version(), self.kind, sorted(self.sidecars), self.settings]
         about += [[Path(file.path).name, file.size, file.modified] for file in self.inputs]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..source import Source
     from .plan import Plan
 
-__all__ = ["Draft", "Prediction", "predict", "predict_draft"]
+__all__ = ["Draft", "Prediction", "predict_draft", "predict_sizes"]
 
 
 class Draft(Protocol):
@@ -93,7 +93,7 @@ class Prediction:
         }
 
 
-def predict(src: str | os.PathLike[str]) -> list[Prediction]:
+def predict_sizes(src: str | os.PathLike[str]) -> list[Prediction]:
     """What each recipe would make of a checkpoint, or of a GGUF file that is quantized again.
 
     Raises:

@@ -172,3 +172,39 @@ def test_descriptions_lead_to_the_data(tiny_checkpoints: dict[str, Path], tmp_pa
 )
 def test_places(name: str, place: tuple[str, int | None, str]) -> None:
     assert place_of(name) == place
+
+
+@pytest.mark.parametrize("moe", [{}, {"vision_encoder": {"hidden_size": 8}}], ids=["plain", "unsupported"])
+def test_mistrals_own_format(moe: dict[str, object], tmp_path: Path) -> None:
+    sizes = {"dim": 64, "n_layers": 3, "n_heads": 4, "n_kv_heads": 2, "head_dim": 16, "hidden_dim": 96}
+    params = {**sizes, "vocab_size": 7, "norm_eps": 1e-5, "rope_theta": 10000.0, **moe}
+    (tmp_path / "params.json").write_text(json.dumps(params))
+    stored = {"layers.2.attention.wq.weight": packing.part(np.zeros((64, 64), np.float32))}
+    packing.write_parts(tmp_path / "consolidated.safetensors", stored)
+    found = gguf_tools.inspect(tmp_path)
+    assert [(t.layer, t.role) for t in found.tensors] == [(2, "attention.wq")]
+    assert found.summary.model.layers == 3
+    assert found.summary.model.embedding_length == 64
+    assert len(found.notes) == (2 if moe else 0)
+    assert found.metadata["dim"] == 64
+
+
+@pytest.mark.parametrize(
+    ("settings", "length"),
+    [
+        ({"chat_template": "abc"}, 3),
+        ({"chat_template": [{"name": ["x"]}, 7, {"name": "default", "template": "abcd"}]}, 4),
+        ({"chat_template": [{"name": "tool_use", "template": "abcd"}]}, None),
+        ({"chat_template": 7}, None),
+        ([], None),
+    ],
+)
+def test_templates_of_checkpoints(settings: object, length: int | None, tmp_path: Path) -> None:
+    tiny.build("qwen3", tmp_path)
+    path = tmp_path / "tiny-qwen3"
+    for name in ("chat_template.jinja", "chat_template.json"):
+        (path / name).unlink(missing_ok=True)
+    (path / "tokenizer_config.json").write_text(json.dumps(settings))
+    assert gguf_tools.inspect(path).summary.model.chat_template_length == length
+    (path / "chat_template.jinja").write_text("12345")
+    assert gguf_tools.inspect(path).summary.model.chat_template_length == 5

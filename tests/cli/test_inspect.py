@@ -14,7 +14,7 @@ import pytest
 
 import gguf_tools
 from gguf_tools.container.metadata import Array, Metadata
-from gguf_tools.conversion.predict import predict
+from gguf_tools.conversion.predict import predict_sizes
 from gguf_tools.spec import ValueType
 
 from .test_commands import ESCAPE, TOOL, Terminal, invoke, printed_json, refused, said
@@ -103,6 +103,44 @@ class TestOverview(Terminal):
         assert re.search(r"^tokens +bos 7$", text, re.MULTILINE)
         assert re.search(r"^license +mine\\x1b\[2Jx+…$", text, re.MULTILINE)
         assert "layers" not in text
+
+    def test_values_of_all_kinds_where_others_are_expected(self, tmp_path: Path) -> None:
+        nested = Array(ValueType.ARRAY, [Array(ValueType.INT32, [1]), Array(ValueType.STRING, ["x"])])
+        values: list[tuple[ValueType, Any]] = [
+            (ValueType.ARRAY, nested),
+            (ValueType.ARRAY, Array(ValueType.STRING, ["a", "b"])),
+            (ValueType.ARRAY, Array(ValueType.FLOAT32, [])),
+            (ValueType.FLOAT32, float("nan")),
+            (ValueType.BOOL, True),
+            (ValueType.STRING, "\x00"),
+            (ValueType.INT64, -(2**63)),
+        ]
+        keys = (
+            *("general.name", "general.license", "general.languages", "general.file_type"),
+            *("general.base_model.count", "llama.block_count", "llama.attention.head_count"),
+            *("llama.attention.head_count_kv", "llama.attention.key_length", "llama.rope.freq_base"),
+            *("llama.rope.scaling.type", "llama.ssm.state_size", "llama.expert_count", "llama.pooling_type"),
+            *("tokenizer.ggml.tokens", "tokenizer.ggml.bos_token_id", "tokenizer.chat_template"),
+            *("tokenizer.chat_template.x", "quantize.imatrix.file", "quantize.imatrix.chunks_count"),
+        )
+        for kind, value in values:
+            entries = [(key, kind, value) for key in keys]
+            metadata = Metadata([("general.architecture", ValueType.STRING, "llama"), *entries])
+            gguf_tools.write(tmp_path / "a.gguf", metadata, [], force=True)
+            assert len(said("inspect", tmp_path / "a.gguf", "--metadata").splitlines()) >= len(keys)
+            assert "GGUF v3" in said("inspect", tmp_path / "a.gguf")
+            assert printed_json("inspect", tmp_path / "a.gguf", "--metadata")["version"] == 3
+
+    def test_made_up_names_take_no_memory(self, tmp_path: Path) -> None:
+        text = json.dumps(
+            {
+                f"layers.{i}.x{i}.y": {"dtype": "I8", "shape": [0, 2, 2], "data_offsets": [0, 0]}
+                for i in range(9000)
+            }
+        ).encode()
+        (tmp_path / "a.safetensors").write_bytes(len(text).to_bytes(8, "little") + text)
+        assert "in 9,000 tensors" in said("inspect", tmp_path / "a.safetensors")
+        assert printed_json("inspect", tmp_path / "a.safetensors")["map"] == []
 
 
 class TestMap:
@@ -288,11 +326,11 @@ class TestKeys:
 class TestRecipes(Terminal):
     def test_all_recipes_with_their_sizes(self, models: dict[str, Path]) -> None:
         text = said("inspect", models["bert"], "--recipes")
-        for prediction in predict(models["bert"]):
+        for prediction in predict_sizes(models["bert"]):
             mark = " ¹" if prediction.needs_imatrix else ""
             assert re.search(rf"^{prediction.recipe}{mark} +{prediction.size:,} ", text, re.MULTILINE)
         found = printed_json("inspect", models["bert"], "--recipes")["recipes"]
-        assert found == [prediction.to_dict() for prediction in predict(models["bert"])]
+        assert found == [prediction.to_dict() for prediction in predict_sizes(models["bert"])]
 
     def test_of_a_checkpoint(self, tiny_checkpoints: dict[str, Path], tmp_path: Path) -> None:
         found = printed_json("inspect", tiny_checkpoints["qwen3"], "--recipes")["recipes"]

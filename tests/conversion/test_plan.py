@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gguf_tools.conversion.plan import Plan, PlannedFile, PlannedTensor, TypeShare, type_shares
+from gguf_tools.conversion.plan import Plan, PlannedFile, PlannedTensor
+from gguf_tools.conversion.shares import TypeShare, type_shares
 from gguf_tools.conversion.to_gguf import plan_conversion
 from gguf_tools.conversion.to_hf import plan_export
 from gguf_tools.errors import UnsupportedError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gguf_tools
-from gguf_tools.conversion.predict import predict, predict_draft
+from gguf_tools.conversion.predict import predict_draft, predict_sizes
 from gguf_tools.conversion.requantize import draft_requantization, plan_requantization
 from gguf_tools.conversion.to_gguf import draft_conversion, plan_conversion
 from gguf_tools.errors import QuantizationError
@@ -23,7 +23,7 @@ WRITTEN = ("F16", "Q8_0", "Q4_0", "Q4_K_M", "Q6_K", "IQ4_XS", "TQ2_0", "MXFP4_MO
 
 @pytest.mark.parametrize("model", [*tiny.NAMES, *tiny.PACKED_NAMES])
 def test_predictions_are_what_each_plan_says(model: str, tiny_checkpoints: dict[str, Path]) -> None:
-    found = {prediction.recipe: prediction for prediction in predict(tiny_checkpoints[model])}
+    found = {prediction.recipe: prediction for prediction in predict_sizes(tiny_checkpoints[model])}
     assert list(found) == list(RECIPES)
     for name, prediction in found.items():
         if prediction.needs_imatrix:
@@ -42,7 +42,7 @@ def test_predictions_are_what_each_plan_says(model: str, tiny_checkpoints: dict[
 def test_predictions_are_what_is_written(
     model: str, tiny_checkpoints: dict[str, Path], tmp_path: Path
 ) -> None:
-    found = {prediction.recipe: prediction for prediction in predict(tiny_checkpoints[model])}
+    found = {prediction.recipe: prediction for prediction in predict_sizes(tiny_checkpoints[model])}
     for name in WRITTEN:
         gguf_tools.convert(tiny_checkpoints[model], tmp_path / f"{name}.gguf", type=name)
         assert (tmp_path / f"{name}.gguf").stat().st_size == found[name].size, name
@@ -54,7 +54,7 @@ def test_predictions_for_a_file_that_is_quantized_again(
 ) -> None:
     source = tmp_path / "source.gguf"
     gguf_tools.convert(tiny_checkpoints["qwen3-moe"], source, type=first)
-    found = {prediction.recipe: prediction for prediction in predict(source)}
+    found = {prediction.recipe: prediction for prediction in predict_sizes(source)}
     for name in WRITTEN:
         assert plan_requantization(source, type=name).size == found[name].size
         gguf_tools.requantize(source, tmp_path / f"{name}.gguf", type=name)
@@ -88,7 +88,7 @@ def test_what_cannot_be_followed_says_why(tmp_path: Path) -> None:
     """Rules count layers; a file that does not say how many has no answer under recipes with rules."""
     metadata = gguf_tools.Metadata([("general.architecture", gguf_tools.ValueType.STRING, "llama")])
     gguf_tools.write(tmp_path / "a.gguf", metadata, [("blk.0.attn_v.weight", np.zeros((4, 256), np.float32))])
-    found = {prediction.recipe: prediction for prediction in predict(tmp_path / "a.gguf")}
+    found = {prediction.recipe: prediction for prediction in predict_sizes(tmp_path / "a.gguf")}
     assert found["Q4_K_M"].size is None
     assert found["Q4_K_M"].problem == "the key is missing"
     assert found["Q8_0"].size == plan_requantization(tmp_path / "a.gguf", type="Q8_0").size

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from gguf_tools import architectures
-from gguf_tools.analysis.summary import summarize
+from gguf_tools.analysis.config_facts import config_facts
+from gguf_tools.analysis.inspection import describe, inspect
+from gguf_tools.analysis.type_map import type_maps
 from gguf_tools.analysis.verify import verify
 from gguf_tools.checkpoint import SafetensorsFile, open_checkpoint
 from gguf_tools.checkpoint.documents import parse_object
@@ -58,7 +60,9 @@ def _file(name: str, data: bytes) -> Path:
 def _look_through(file: GGUFFile) -> None:
     repr(list(file.metadata.items()))
     file.metadata.to_bytes()
-    summarize(file)
+    described = describe(file)
+    described.summary.to_dict()
+    type_maps(described.tensors)
     for tensor in file.tensors.values():
         if tensor.storage is not None and prod(tensor.shape) <= MOST_ELEMENTS:
             with suppress(GGUFToolsError):
@@ -84,6 +88,7 @@ def fuzz_safetensors(data: bytes) -> None:
         for tensor in file.tensors.values():
             if tensor.readable and prod(tensor.shape) <= MOST_ELEMENTS:
                 tensor.rows(0, row_count(tensor.shape))
+        type_maps(inspect(file.path).tensors)
 
 
 def fuzz_index(data: bytes) -> None:
@@ -104,6 +109,7 @@ def fuzz_config(data: bytes) -> None:
     """A config.json, with the tensors of a tiny model of the class it names, or of a Llama."""
     with suppress(GGUFToolsError):
         config = parse_object(data, "config.json", strict=False)
+        config_facts(config, {}, lambda name: None)
         family = architectures.find(config)
         name = next((name for name, found in ARCHITECTURE.items() if found == family.name), "llama")
         family.to_gguf(config, checkpoint(name)[1])

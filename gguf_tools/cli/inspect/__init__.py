@@ -1,8 +1,8 @@
 """``gguf-tools inspect``: from headers alone, so the answer is there at once; only ``--stats`` reads more.
 
-One module for each part of the output, which prints itself from the `Inspected` model and gives its share of
-the ``--json`` document. To add a part: a module with ``show`` and ``to_json``, an option, and a line or two
-in `_show` and `_document`.
+One module for each part of the output, imported where it is wanted: it prints itself from the `Inspected`
+model and gives its share of the ``--json`` document. To add a part: a module with ``show`` and ``to_json``,
+an option, and a line or two in `_show` and `_document`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ...analysis.listing import ORDERS, arranged
 from ..console import console, json_option, print_json
 from ..parameters import expression
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from ...analysis.statistics import Measurement
 
 __all__ = ["command"]
-
-_ORDERS: Final = ("name", "size", "type", "bits", "shape", "offset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ class Wanted:
 @click.option("--type", "types", metavar="TYPE", multiple=True, help="Only tensors of this type. Repeatable.")
 @click.option(
     "--sort",
-    type=click.Choice(_ORDERS),
+    type=click.Choice(tuple(ORDERS)),
     help="Order of the tensors: size and bits from the largest down, all else up. "
     "[default: as they are stored]",
 )
@@ -143,10 +142,14 @@ def command(
     --filter, --type, --sort and --reverse imply --tensors, unless --metadata or --stats is given.
 
     The page needs no network. It always lists all tensors; --filter and --type choose which are measured.
+
+    The --json document has the facts of the summary (path, files, architecture, parameters, tensor_bytes,
+    bits_per_weight, types, layers, heads, kv_heads, context_length, …; null for what is not said) and the
+    map; with --tensors also tensor_list and tensor_totals, with --metadata metadata, with --recipes recipes,
+    with --stats statistics. With --key it is the value.
     """
     from ...analysis.inspection import open_inspected
     from ...files import check_target
-    from . import keys, page, statistics
 
     chosen = pattern is not None or types or sort is not None or reverse
     tensors = tensors or (bool(chosen) and not metadata and not stats)
@@ -157,10 +160,18 @@ def command(
         check_target(Path(html), force)  # before all values are read
     with open_inspected(path) as opened:
         if key is not None:
+            from . import keys
+
             keys.print_value(opened.inspection.metadata, key, path, as_json=as_json)
             return
-        measured = statistics.measured(opened, _listed(opened, wanted), threads) if stats else None
+        measured = None
+        if stats:
+            from . import statistics
+
+            measured = statistics.measured(opened, _listed(opened, wanted), threads)
         if html is not None:
+            from . import page
+
             page.write(opened.inspection, html, measured, force=force)
         if as_json:
             print_json(_document(opened, wanted, measured))
@@ -171,21 +182,31 @@ def command(
 
 
 def _show(opened: Inspected, wanted: Wanted, measured: Sequence[Measurement] | None) -> None:
-    from . import keys, layers, panel, recipes, statistics, tensor_list
-
     out = console()
     inspection = opened.inspection
     if wanted.overview:
+        from . import panel
+
         panel.show(out, inspection)
     if wanted.overview or wanted.every_layer:
+        from . import layers
+
         layers.show(out, inspection.tensors, every_layer=wanted.every_layer)
     if wanted.metadata:
+        from . import keys
+
         keys.show(out, inspection.metadata, wanted.pattern)
     if wanted.tensors:
+        from . import tensor_list
+
         tensor_list.show(out, _listed(opened, wanted), len(inspection.tensors))
     if wanted.recipes:
+        from . import recipes
+
         recipes.show(out, inspection.summary.path)
     if measured is not None:
+        from . import statistics
+
         statistics.show(out, measured)
 
 
@@ -207,8 +228,6 @@ def _document(opened: Inspected, wanted: Wanted, measured: Sequence[Measurement]
 
 
 def _listed(opened: Inspected, wanted: Wanted) -> list[TensorDescription]:
-    from ...analysis.listing import arranged
-
     return arranged(
         opened.inspection.tensors,
         pattern=wanted.pattern,

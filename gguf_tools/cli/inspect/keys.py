@@ -6,7 +6,6 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import FormatError
@@ -92,6 +91,8 @@ def _raw(value: Any, *, single: bool) -> str:
 
 def _suggestion(key: str, metadata: Mapping[str, Any]) -> str:
     """Keys that contain what was given, else those that are spelled like it."""
+    from difflib import get_close_matches
+
     near = [known for known in metadata if len(key) > 2 and key.lower() in known.lower()]
     last = {known.rpartition(".")[2]: known for known in metadata}
     near = near or get_close_matches(key, metadata, n=_MOST_SUGGESTED, cutoff=0.7)

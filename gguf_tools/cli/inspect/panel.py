@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from ..console import facts, number, printable, size
@@ -20,6 +21,9 @@ __all__ = ["show", "to_json"]
 
 _MAX_TEXT: Final = 60
 """Characters of a text from a file, such as a license, that stay on one line with its name."""
+
+_MAX_FACTS: Final = 12
+"""Of one row; real models have fewer."""
 
 
 def show(out: Console, inspection: Inspection) -> None:
@@ -54,8 +58,8 @@ def _files(summary: Summary) -> dict[str, str]:
 
 def _packing(packing: Mapping[str, Any]) -> str:
     """The method, and what else is said: ``gptq, bits 4, group size 128``."""
-    rest = (_said(key, value) for key, value in packing.items() if key != "quant_method")
-    return _joined(str(packing.get("quant_method", "")), *rest)
+    rest = {key: value for key, value in packing.items() if key != "quant_method"}
+    return _joined(_short(str(packing.get("quant_method", ""))), _all_said(rest))
 
 
 def _format(summary: Summary) -> str:
@@ -91,7 +95,7 @@ def _network(model: ModelFacts) -> dict[str, str]:
         )
         if model.experts
         else "",
-        "state space": _joined(*(_said(key, value) for key, value in model.ssm.items())),
+        "state space": _all_said(model.ssm),
         "context": _counted("{}", model.context_length),
         "rope": _rope(model.rope),
         "pooling": _joined(model.pooling, "not causal" if model.causal is False else ""),
@@ -129,7 +133,7 @@ def _text(model: ModelFacts, metadata: Mapping[str, Any]) -> dict[str, str]:
         "tokens": _joined(*special),
         "template": _joined(
             "none" if model.tokenizer and length is None else _counted("{} characters", length),
-            *model.chat_templates,
+            _few(model.chat_templates),
         ),
     }
 
@@ -142,8 +146,8 @@ def _origin(model: ModelFacts) -> dict[str, str]:
     return {
         "license": _short(str(general.get("license.name") or general.get("license") or "")),
         "by": _joined(*dict.fromkeys(_short(name) for name in names if isinstance(name, str))),
-        "based on": _joined(*(_short(name) for name in model.base_models)),
-        "languages": _short(_joined(*map(str, general.get("languages", [])))),
+        "based on": _few(model.base_models),
+        "languages": _few(general.get("languages", [])),
         "imatrix": _joined(
             _short(str(imatrix.get("file", ""))),
             _counted("{} tensors", imatrix.get("entries_count")),
@@ -156,16 +160,23 @@ def _joined(*parts: str | None) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _said(key: str, value: Any) -> str:
-    """``state size 16`` for the key ``state_size``."""
-    return f"{key.replace('_', ' ')} {_count(value)}"
+def _few(values: Any) -> str:
+    """Texts, or one; of very many the first."""
+    some = values[:_MAX_FACTS] if isinstance(values, list) else [values]
+    return _joined(*(_short(str(value)) for value in some))
+
+
+def _all_said(values: Mapping[str, Any]) -> str:
+    """``state size 16, conv kernel 4``; of very many the first."""
+    some = islice(values.items(), _MAX_FACTS)
+    return _joined(*(f"{_short(key.replace('_', ' '))} {_count(value)}" for key, value in some))
 
 
 def _counted(words: str, value: Any) -> str:
     """Words around a number, or around the range of several; nothing for none."""
     if value is None:
         return ""
-    if not isinstance(value, list):
+    if not isinstance(value, list) or not all(isinstance(item, int | float) for item in value):
         return words.format(_count(value))
     low, high = min(value, default=0), max(value, default=0)
     return words.format(_count(low) if low == high else f"{_count(low)}–{_count(high)}")
