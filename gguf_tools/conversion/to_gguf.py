@@ -14,7 +14,7 @@ from ..spec import QUANTIZATION_VERSION, ValueType
 from .assemble import assemble_gguf, ggml_shape, model_facts
 from .engine import Progress, execute
 from .merging import MergeLora, Merger
-from .packed import packed_file_type, packed_notes, packed_type
+from .packed import kept, packed_file_type, packed_notes, packed_type
 from .plan import Plan
 from .sharding import split_plan
 
@@ -150,6 +150,7 @@ def plan_conversion(
         weighted=matrix is not None,
         overrides=overrides or recipes.Overrides(),
     )
+    tensors, choices = kept(tensors, choices, side.factors)
     file_type = packed_file_type(recipe, tensors, choices)
     metadata = Metadata(general[:1])  # general.architecture
     metadata.extend(side.metadata[: side.first])

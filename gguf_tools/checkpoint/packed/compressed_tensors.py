@@ -83,8 +83,9 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
         names = (".weight_packed", ".weight_scale", ".weight_global_scale")
         packed, scale, tensor_scale = (parts.take(base + name) for name in names)
         if packed is not None and scale is not None and tensor_scale is not None:
-            made = NVFP4(base + ".weight", packed, scale, tensor_scale, divide=True)
-            parts.make(made.name, made, at=packed.name)
+            inputs = parts.find(base + ".input_global_scale")
+            made = NVFP4(base + ".weight", packed, scale, tensor_scale, inputs, divide=True)
+            parts.make(made.name, made, at=packed.name, first=made.storage is not None)
     bands = Bands()
     for base in list(parts.bases(".weight_packed")):
         packed, scale, shape = (parts.take(base + f".weight_{part}") for part in ("packed", "scale", "shape"))
