@@ -1,8 +1,9 @@
 """Tensors that a checkpoint has in a GGUF type with blocks already: what is kept of them, bit for bit.
 
-Some are published in such a type: llama.cpp's converter keeps them whatever ``--outtype`` says, and then calls
-the file by that type. Others are in a form of their own whose numbers a GGUF type holds exactly, integers of 4
-bits in Q4_0 for one: they are repacked where that is the type they get, instead of being quantized again.
+Some are published in such a type: llama.cpp's converter keeps them whatever ``--outtype`` says, and then
+calls the file by that type. Others are in a form of their own whose numbers a GGUF type holds exactly,
+integers of 4 bits in Q4_0 for one: they are repacked where that is the type they get, instead of being
+quantized again.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def _kept_notes(counts: Mapping[GGMLType, int]) -> list[str]:
         f"{_tensors(count)} in {kind.name} already and keep{'s' * (count == 1)} "
         f"{'its' if count == 1 else 'their'} bits"
         if kind in _FILE_TYPES
-        else f"{_tensors(count)} repacked as {kind.name}, lossless: the same integers and scales"
+        else f"{_tensors(count)} repacked as {kind.name} instead, lossless: the same integers and scales"
         for kind, count in counts.items()
     ]
 

@@ -27,8 +27,10 @@ PROMPTS = ([1, 5, 9, 22, 7], [3, 4])
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_blocks_times_scale_are_the_values(kind: str, tmp_path: Path) -> None:
-    """The file's decoder and its .scale give what the checkpoint's decoder gives, to float32's last bit: there
-    the two scales are multiplied with one another first."""
+    """The file's decoder and its .scale give what the checkpoint's decoder gives, to float32's last bit.
+
+    There the two scales are multiplied with one another first.
+    """
     checkpoint = build_nvfp4("qwen3", tmp_path, kind)
     gguf_tools.convert(checkpoint, tmp_path / "out.gguf", type="BF16")
     compared = 0

@@ -65,6 +65,7 @@ class Parts:
     Attributes:
         tensors: all of them, by name.
         dropped: (name, reason) of those nothing is made of.
+        notes: what the user should know of this format.
     """
 
     def __init__(self, tensors: Mapping[str, SafetensorsTensor]) -> None:
@@ -74,6 +75,7 @@ class Parts:
         self._first: list[str] = []
         self._used: set[str] = set()
         self._missing: list[str] = []
+        self.notes: list[str] = []
 
     def bases(self, suffix: str) -> Iterator[str]:
         """Names before this ending, such as ``.weight_scale``."""
@@ -110,8 +112,8 @@ class Parts:
 
     @property
     def computes(self) -> bool:
-        """Whether anything made exists as float32 only."""
-        return any(source.storage is None for _, source in self._made.values())
+        """Whether anything made is not in a type of GGUF as it is published."""
+        return len(self._made) > len(self._first)
 
     def drop(self, endings: Iterable[str], reason: str) -> None:
         """Leave out all tensors with one of these endings."""

@@ -8,7 +8,9 @@ import numpy as np
 
 from ...errors import CheckpointError
 from ...source import Source
+from ...spec import GGMLType
 from ..reader import SafetensorsTensor
+from .exact import exact_type, repacked
 from .parts import Computed, checked_scales, whole_floats
 
 if TYPE_CHECKING:
@@ -96,6 +98,19 @@ class Scaled(Computed):
         self._divide, self._zero = divide, zero
         plain = isinstance(base, SafetensorsTensor) and zeros is None and not divide
         self._float8 = _FLOAT8.get(base.dtype) if isinstance(base, SafetensorsTensor) and plain else None
+
+    @property
+    def storage(self) -> GGMLType | None:
+        columns = self.shape[-1] if self.shape else 1
+        width = min(self._block[1], columns)
+        integers = isinstance(self._base, SafetensorsTensor) and self._base.dtype == "I8"
+        if not integers or self._zeros is not None or self._divide or columns % width:
+            return None
+        return exact_type(8, width, self._scale.dtype)
+
+    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
+        data = self._base.raw(start, stop) ^ np.uint8(0x80)
+        return repacked(data, 8, self._per_row(self._scale, start, stop), self._scale.name)
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         columns = self.shape[-1] if self.shape else 1
