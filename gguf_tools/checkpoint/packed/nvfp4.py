@@ -27,8 +27,7 @@ import numpy as np
 from ...errors import CheckpointError
 from ...spec import GGMLType
 from ..reader import SafetensorsTensor
-from ..small_floats import E2M1
-from .integers import pairs
+from ..small_floats import E2M1, E4M3
 from .parts import Computed, checked_scales, require_shape, whole_floats
 
 if TYPE_CHECKING:
@@ -41,16 +40,17 @@ __all__ = ["NVFP4", "e2m1"]
 _GROUP: Final = 16
 _BLOCK: Final = 64
 _SIGN: Final = 0x80
+_NAN: Final = 0x7F
 
-_PAIRS: Final = pairs(E2M1)
-
-
-def e2m1(data: NDArray[np.uint8], scales: NDArray[np.float32]) -> NDArray[np.float32]:
+def e2m1(
+    data: NDArray[np.uint8], scales: NDArray[np.uint8], meanings: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Values of 4 bits times their scales.
 
     Args:
         data: uint8 (rows, columns / 2), the first of two values in the low half of a byte.
-        scales: float32 (rows, groups), of groups of 16 or 32.
+        scales: uint8 (rows, groups), of groups of 16 or 32.
+        meanings: float32 (256,), the scale that each code stands for.
 
     Returns:
         float32 (rows, columns).
@@ -60,10 +60,11 @@ def e2m1(data: NDArray[np.uint8], scales: NDArray[np.float32]) -> NDArray[np.flo
     rows, columns = data.shape[0], 2 * data.shape[1]
     parts = columns // max(scales.shape[1], 1) // _GROUP
     out = np.empty((rows, columns), np.float32)
-    kernels.sixteens(
+    kernels.e2m1(
         data.reshape(scales.size, parts, _GROUP // 2),
-        _PAIRS,
+        E2M1,
         np.ascontiguousarray(scales).reshape(-1),
+        meanings,
         out.reshape(scales.size, parts, _GROUP),
     )
     return out
@@ -111,20 +112,17 @@ class NVFP4(Computed):
         return None if self.shape[-1] % _BLOCK else GGMLType.NVFP4
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
-        # groups of zeros have a scale of zero
-        scales = checked_scales(self._scale.rows(start, stop), self._scale.name, zero=True)
-        scales = scales / self._whole if self._divide else scales * self._whole
-        return e2m1(self._packed.raw(start, stop), scales)
+        meanings = E4M3 / self._whole if self._divide else E4M3 * self._whole
+        return e2m1(self._packed.raw(start, stop), self._scales(start, stop), meanings)
 
     def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
-        scales = self._scale.raw(start, stop)
-        values = checked_scales(self._scale.rows(start, stop), self._scale.name, zero=True)
-        if (values < 0).any():
-            at = tuple(np.argwhere(values < 0)[0].tolist())
+        scales = self._scales(start, stop)
+        if int(scales.max(initial=0)) > _SIGN:
+            at = tuple(np.argwhere(scales > _SIGN)[0].tolist())
             raise CheckpointError(
                 f"a scale has a sign at {at}, which GGUF's NVFP4 has no room for",
                 tensor=self._scale.name,
-                found=float(values[at]),
+                found=float(E4M3[scales[at]]),
             )
         count, blocks = stop - start, self.shape[-1] // _BLOCK
         out = np.empty((count, blocks, 36), np.uint8)
@@ -136,6 +134,13 @@ class NVFP4(Computed):
         made[..., 1::2] = near >> 4 | far & 0xF0
         out[:, :, 4:] = made.reshape(count, blocks, 32)
         return out.reshape(count, blocks * 36)
+
+    def _scales(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Codes of scales, (rows, groups): numbers all of them. Groups of zeros have a scale of zero."""
+        codes = self._scale.raw(start, stop)
+        if codes.size and int((codes & ~np.uint8(_SIGN)).max()) == _NAN:
+            checked_scales(E4M3.take(codes), self._scale.name, zero=True)
+        return codes
 
 
 def _single(tensor: SafetensorsTensor) -> np.float32:

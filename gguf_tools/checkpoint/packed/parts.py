@@ -26,11 +26,14 @@ __all__ = [
     "checked_scales",
     "require_shape",
     "setting",
+    "some_floats",
     "whole",
     "whole_floats",
 ]
 
 _SHOWN: Final = 20
+_TILE: Final = 16
+"""Words on a side of what is transposed at once."""
 
 MAX_AUXILIARY: Final = 1 << 31
 """Bytes of a part that is read whole (scales, zero points): larger than any published."""
@@ -199,6 +202,12 @@ def checked_scales(scales: NDArray[np.float32], name: str, *, zero: bool = False
     return scales
 
 
+def some_floats(tensor: SafetensorsTensor, start: int, stop: int) -> NDArray[np.float32]:
+    """Values ``start`` to ``stop`` of a vector, of which no more is read."""
+    size = tensor.nbytes // max(tensor.shape[0], 1)
+    return tensor.decoded(tensor.band(start * size, stop * size)[0])
+
+
 class Bands:
     """Columns of matrices that are stored the other way round, a band of them at a time.
 
@@ -234,9 +243,12 @@ class Bands:
         """Columns of words of 32 bits as rows: uint32 (stop − start, rows)."""
         from . import kernels
 
-        columns = self.columns(tensor, start, stop, 4).view("<u4")
-        turned = np.empty(columns.shape[::-1], np.uint32)
-        kernels.transpose(columns, turned)
+        columns = self.columns(tensor, start, stop, 4)
+        turned = np.empty((stop - start, columns.shape[0]), np.uint32)
+        if turned.shape[0] % _TILE or turned.shape[1] % _TILE:
+            kernels.transpose(columns.view("<u4"), turned)
+        else:
+            kernels.transpose_pairs(columns.view("<u8"), turned.view(np.uint64))
         return turned
 
     def _band(self, tensor: SafetensorsTensor, band: int, width: int, item: int) -> NDArray[np.uint8]:
