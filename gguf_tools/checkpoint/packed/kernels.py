@@ -24,7 +24,8 @@ __all__ = [
     "awq",
     "bytes_",
     "e2m1",
-    "float8",
+    "e4m3",
+    "e5m2",
     "halves",
     "looked_up",
     "place",
@@ -36,46 +37,54 @@ __all__ = [
 ]
 
 _TILE = 16
-_MAGNITUDE = np.int32(0x7F)
 _SIGN = np.int32(-0x80000000)
-_NAN_OR_MORE = np.int32(0x7F800000)
+_NAN = np.int32(0x7FC00000)
 _LOW = np.uint64(0xFFFFFFFF)
 _HIGH = np.uint64(0xFFFFFFFF00000000)
 _WORD = np.uint64(32)
 
 
 @kernel
-def float8(codes: Any, scales: Any, mantissa: Any, special: Any, out: Any) -> None:
-    """OFP8 numbers times a scale for each group.
+def e4m3(codes: Any, scales: Any, out: Any) -> None:
+    """OFP8 E4M3 numbers times a scale for each group.
 
-    A number below the least normal one is its mantissa times the least step, without float32's own
-    subnormals, which some processors are slow with.
+    A number below the least normal one, of magnitude 8, is its mantissa times the least step, without
+    float32's own subnormals, which some processors are slow with. All constants are written out: in variables
+    they keep the loop from being vectorized.
 
     Args:
         codes: uint8 (groups, width).
         scales: float32 (groups,).
-        mantissa: its bits, 3 of E4M3 and 2 of E5M2.
-        special: the least magnitude that is no number.
         out: float32 (groups, width).
     """
-    shift, most = np.int32(23 - mantissa), np.int32(special)
-    least = np.int32(1 << mantissa)
-    bias = np.int32(127 - (1 << (6 - mantissa)) + 1)
-    normal = np.int32(bias << np.int32(23))
-    step = np.float32(2.0 ** (bias - 126 - mantissa))
     bits = out.view(np.int32)
     for g in range(codes.shape[0]):
         scale = scales[g]
         for c in range(codes.shape[1]):
             code = np.int32(np.int8(codes[g, c]))  # the sign in the upper bits
-            magnitude = code & _MAGNITUDE
-            shifted = np.int32(magnitude << shift)
-            above = np.int32(shifted + normal).view(np.float32)
-            below = np.float32(magnitude) * step
-            beyond = np.int32(shifted | _NAN_OR_MORE).view(np.float32)
-            value = above if magnitude >= least else below
-            value = beyond if magnitude >= most else value
-            bits[g, c] = np.float32(value * scale).view(np.int32) ^ (code & _SIGN)
+            magnitude = code & np.int32(0x7F)
+            above = np.int32((magnitude << np.int32(20)) + np.int32(120 << 23)).view(np.float32)
+            below = np.float32(magnitude) * np.float32(2.0**-9)
+            value = np.float32((above if magnitude >= np.int32(8) else below) * scale)
+            signed = value.view(np.int32) ^ (code & _SIGN)
+            bits[g, c] = signed if magnitude < np.int32(0x7F) else _NAN
+
+
+@kernel
+def e5m2(codes: Any, scales: Any, out: Any) -> None:
+    """`e4m3` for E5M2, which has infinities."""
+    bits = out.view(np.int32)
+    for g in range(codes.shape[0]):
+        scale = scales[g]
+        for c in range(codes.shape[1]):
+            code = np.int32(np.int8(codes[g, c]))
+            magnitude = code & np.int32(0x7F)
+            above = np.int32((magnitude << np.int32(21)) + np.int32(112 << 23)).view(np.float32)
+            below = np.float32(magnitude) * np.float32(2.0**-16)
+            special = np.int32((magnitude << np.int32(21)) | np.int32(0x7F800000)).view(np.float32)
+            value = above if magnitude >= np.int32(4) else below
+            value = np.float32((special if magnitude >= np.int32(0x7C) else value) * scale)
+            bits[g, c] = value.view(np.int32) ^ (code & _SIGN)
 
 
 @kernel
