@@ -100,7 +100,9 @@ def plan_conversion(
     matrix = None if imatrix is None else load_importance(imatrix)
     checkpoint = open_checkpoint(src, allow_pickle=allow_pickle)
     config = checkpoint.config
+    assumed = []
     if checkpoint.is_mistral:
+        assumed = architectures.mistral_notes(config)
         config = architectures.mistral_config(config)
     architecture = architectures.find(config)
     vocabulary = tokenizers.load(
@@ -173,7 +175,7 @@ def plan_conversion(
         source=os.fspath(src),
         importance=matrix,
         dropped=[*plain.dropped, *side.dropped],
-        notes=[*plain.notes, *packed_notes(tensors, choices), *merger.notes, *side.notes],
+        notes=[*assumed, *plain.notes, *packed_notes(tensors, choices), *merger.notes, *side.notes],
         file_type=file_type,
         inputs=[*checkpoint.inputs, *merger.inputs],
         settings=merger.settings,
