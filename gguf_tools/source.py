@@ -10,8 +10,9 @@ so that a pipeline never holds more than the rows in flight.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -20,7 +21,22 @@ from .spec import GGMLType
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ArraySource", "Source", "row_count", "row_length"]
+__all__ = ["ArraySource", "Factors", "Source", "factors_beside", "row_count", "row_length"]
+
+Factors = Mapping[str, tuple[float, ...]]
+"""What a tensor's stored form is to be multiplied with, and GGUF has in tensors of their own beside it: by
+ending of their names (``.scale``, ``.input_scale``), one for the tensor or one for each expert."""
+
+_NO_FACTORS: Final[Factors] = {}
+
+
+def factors_beside(source: Source) -> Factors:
+    """The `Factors` of a source: its attribute ``factors``, which few have.
+
+    ``rows`` includes them; ``raw`` cannot, so that whoever stores ``raw`` has to store them as well.
+    """
+    found: Factors = getattr(source, "factors", _NO_FACTORS)
+    return found
 
 
 @runtime_checkable

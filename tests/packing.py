@@ -144,11 +144,14 @@ def gptq(
     *,
     version: int = 1,
     shuffled: bool = False,
+    symmetric: bool = False,
 ) -> tuple[Parts, Values]:
     size = columns if group == -1 else group
     groups = columns // size
     levels = rng.integers(0, 1 << bits, (rows, columns))
     zeros = rng.integers(version == 1, 1 << bits, (groups, rows))
+    if symmetric:
+        zeros[:] = 1 << (bits - 1)
     scale = scales_of(rng, (groups, rows))
     order = np.arange(columns) // size
     if shuffled:
@@ -251,10 +254,10 @@ def pack_quantized(
 
 
 def int_quantized(
-    rng: Generator, rows: int, columns: int, *, zero_points: bool = False
+    rng: Generator, rows: int, columns: int, *, zero_points: bool = False, scales: str = "<f4"
 ) -> tuple[Parts, Values]:
     codes = rng.integers(-128, 128, (rows, columns)).astype(np.int8)
-    scale = scales_of(rng, (rows, 1), "<f4")
+    scale = scales_of(rng, (rows, 1), scales)
     parts = {"weight": part(codes), "weight_scale": part(scale)}
     zeros = np.zeros((rows, 1), np.int8)
     if zero_points:
@@ -262,7 +265,10 @@ def int_quantized(
         parts["weight_zero_point"] = part(zeros)
     values = np.array(
         [
-            [np.float32(int(codes[r, c]) - int(zeros[r, 0])) * scale[r, 0] for c in range(columns)]
+            [
+                np.float32(int(codes[r, c]) - int(zeros[r, 0])) * np.float32(scale[r, 0])
+                for c in range(columns)
+            ]
             for r in range(rows)
         ],
         np.float32,

@@ -74,7 +74,7 @@ from .adapters import AdapterTable
 from .config import GGUFFacts
 from .general import ParameterCounts, count_parameters, general_metadata
 from .low_rank import LowRank, transposed
-from .mistral_format import mistral_config, mistral_tensors
+from .mistral_format import mistral_config, mistral_notes, mistral_tensors
 from .table import Architecture, GGUFSide, HFSide, class_name
 
 __all__ = [
@@ -89,6 +89,7 @@ __all__ = [
     "find",
     "general_metadata",
     "mistral_config",
+    "mistral_notes",
     "mistral_tensors",
     "of_file",
     "transposed",

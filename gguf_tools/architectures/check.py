@@ -11,6 +11,7 @@ from ..errors import ArchitectureError, FormatError, GGUFToolsError
 from ..source import Source
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig
+from .factors import applied
 from .table import Architecture
 from .tensors import expand, matched
 
@@ -38,6 +39,7 @@ def check(architecture: Architecture, metadata: Metadata, tensors: Mapping[str, 
 
     Tensors can only be told when the keys are sound; those of a file without any are not missed.
     """
+    tensors = applied(tensors)
     facts = GGUFFacts(architecture.name, metadata, tensors)
     config: dict[str, Any] = {
         "architectures": [architecture.choose(facts) if architecture.choose else architecture.classes[0].name]

@@ -18,7 +18,7 @@ from ..source import Source
 from .config import HFConfig
 from .transforms import PermuteHeads
 
-__all__ = ["mistral_config", "mistral_tensors"]
+__all__ = ["mistral_config", "mistral_notes", "mistral_tensors"]
 
 _PARAMS: Final = "params.json"
 
@@ -82,9 +82,7 @@ def mistral_config(params: Mapping[str, Any]) -> dict[str, Any]:
         "architectures": ["MistralForCausalLM"],
         "model_type": "mistral",
         "hidden_act": "silu",
-        "max_position_embeddings": params.get("max_position_embeddings")
-        or params.get("max_seq_len")
-        or _CONTEXT,
+        "max_position_embeddings": _context(params) or _CONTEXT,
         "num_key_value_heads": params["n_heads"],
         "sliding_window": None,
     }
@@ -99,6 +97,17 @@ def mistral_config(params: Mapping[str, Any]) -> dict[str, Any]:
             "num_experts_per_tok": moe.get("num_experts_per_tok"),
         }
     return config | _packing(params)
+
+
+def _context(params: Mapping[str, Any]) -> Any:
+    return params.get("max_position_embeddings") or params.get("max_seq_len")
+
+
+def mistral_notes(params: Mapping[str, Any]) -> list[str]:
+    """What had to be assumed of a model whose params.json is given."""
+    if _context(params):
+        return []
+    return [f"{_PARAMS} does not say the context length (max_position_embeddings): {_CONTEXT:,} is assumed"]
 
 
 def _packing(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,7 +127,7 @@ def _packing(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def mistral_tensors(config: Mapping[str, Any], tensors: Mapping[str, Source]) -> dict[str, Source]:
-    """Tensors under transformers' names and in its order of rows, in the order of those names.
+    """Tensors under transformers' names and in its order of rows, in the order they are given in.
 
     A name that is not known stays, and the family's table will say so.
 
@@ -137,4 +146,4 @@ def mistral_tensors(config: Mapping[str, Any], tensors: Mapping[str, Source]) ->
             if part in name and name != given:
                 (source,) = permutation.inverse([source], facts)
         found[name] = source
-    return dict(sorted(found.items()))
+    return found

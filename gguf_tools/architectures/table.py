@@ -14,6 +14,7 @@ from ..errors import ArchitectureError, FormatError
 from ..source import Source
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig
+from .factors import INPUT_SCALE, applied, factor_tensors
 from .keys import Entry, KeyRule
 from .scalars import Scalars
 from .tensors import COMMON_DROPS, Drop, Rule, dropped, expand, packable, translate
@@ -74,6 +75,8 @@ class GGUFSide:
         tensors: (GGUF name, rows), computed tensors first, then in the checkpoint's order.
         dropped: (HF name, reason) of tensors left out on purpose.
         notes: what GGUF or llama.cpp will not honour of the config, one sentence each.
+        factors: names of tensors that only go with the stored form of another one, and that one's name; they
+            follow it in ``tensors``.
     """
 
     metadata: list[tuple[str, ValueType, Any]]
@@ -82,6 +85,7 @@ class GGUFSide:
     tensors: list[tuple[str, Source]]
     dropped: list[tuple[str, str]]
     notes: list[str]
+    factors: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -225,9 +229,14 @@ class Architecture:
             hint = f" (config.json says quant_method {method!r}: is this a packed checkpoint?)"
         instances = expand(self.tensors, layers, facts)
         translated = translate(instances, sources, facts, inverse=False, shown=original, hint=hint)
-        extra = [(rule.name, made) for rule in self.computed if (made := rule.forward(facts)) is not None]
+        made = [(rule.name, made) for rule in self.computed if (made := rule.forward(facts)) is not None]
+        factors: dict[str, str] = {}
+        for name, source in translated:
+            beside = factor_tensors(name, source)
+            factors |= dict.fromkeys((ending for ending, _ in beside), name)
+            made += [(name, source), *beside]
         first, shared, _ = map(len, entries)
-        return GGUFSide(metadata, len(scalars) + first, shared, extra + translated, left_out, facts.notes)
+        return GGUFSide(metadata, len(scalars) + first, shared, made, left_out, facts.notes, factors)
 
     def to_hf(
         self,
@@ -250,6 +259,8 @@ class Architecture:
             ArchitectureError: tensors are missing or unknown, or the keys say something config.json
                 cannot.
         """
+        inputs = any(name.endswith(INPUT_SCALE) for name in tensors)
+        tensors = applied(tensors)
         facts = GGUFFacts(self.name, metadata, tensors)
         wanted = self.choose(facts) if self.choose else self.classes[0].name
         chosen = next(entry for entry in self.classes if entry.name == wanted)
@@ -261,6 +272,8 @@ class Architecture:
         if dtype is not None:
             config["torch_dtype"] = dtype
         notes = list(self.lost)
+        if inputs:
+            notes.append(f"scales of activations ({INPUT_SCALE}) have no place in the checkpoint: left out")
         rest = dict(tensors)
         for extra in self.computed:
             if (source := rest.pop(extra.name, None)) is not None:

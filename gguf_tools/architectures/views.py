@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..source import Source, row_count, row_length
+from ..source import Factors, Source, factors_beside, row_count, row_length
 from ..spec import BLOCK_SIZES, GGMLType, row_bytes
 
 if TYPE_CHECKING:
@@ -38,11 +38,14 @@ Rows = Callable[[int, int], "NDArray[np.generic]"]
 
 
 class _View:
-    """Base: a shape of its own, the storage of what is underneath."""
+    """Base: a shape of its own, the storage of what is underneath, and the factors that go with it."""
 
-    def __init__(self, shape: tuple[int, ...], storage: GGMLType | None) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], storage: GGMLType | None, factors: Factors | None = None
+    ) -> None:
         self._shape = shape
         self._storage = storage
+        self.factors: Factors = {} if factors is None or storage is None else factors
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -57,7 +60,9 @@ class Sliced(_View):
     """``shape`` worth of rows of ``base``, from row ``first`` on."""
 
     def __init__(self, base: Source, first: int, shape: tuple[int, ...]) -> None:
-        super().__init__(shape, base.storage)
+        factors = factors_beside(base)
+        apart = any(len(values) > 1 for values in factors.values())  # which experts', nobody knows here
+        super().__init__(shape, None if apart else base.storage, factors)
         self.base, self.first = base, first
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
@@ -68,11 +73,17 @@ class Sliced(_View):
 
 
 class Joined(_View):
-    """The rows of several sources of equal row length, one source after the other."""
+    """The rows of several sources of equal row length, one source after the other.
+
+    Where the parts have factors, they keep their stored form if those are the same, or the parts are experts
+    of which each has its own.
+    """
 
     def __init__(self, parts: Sequence[Source], shape: tuple[int, ...]) -> None:
         storages = {part.storage for part in parts}
-        super().__init__(shape, storages.pop() if len(storages) == 1 else None)
+        factors = _joined_factors(parts, experts=len(shape) == 3 and shape[0] == len(parts))
+        known = len(storages) == 1 and factors is not None
+        super().__init__(shape, storages.pop() if known else None, factors)
         self.parts = list(parts)
         self._starts = np.cumsum([0, *(row_count(part.shape) for part in parts)]).tolist()
 
@@ -99,6 +110,15 @@ class Joined(_View):
         return pieces
 
 
+def _joined_factors(parts: Sequence[Source], *, experts: bool) -> Factors | None:
+    """The factors of sources that become one; None where they cannot be those of one."""
+    found = [factors_beside(part) for part in parts]
+    if not experts or any(len(values) != 1 for factors in found for values in factors.values()):
+        return found[0] if found and all(factors == found[0] for factors in found) else None
+    endings = dict.fromkeys(ending for factors in found for ending in factors)
+    return {ending: tuple(factors.get(ending, (1.0,))[0] for factors in found) for ending in endings}
+
+
 class Gathered(_View):
     """Rows of ``base`` in another order: row r is ``base``'s row ``place(r)``.
 
@@ -116,7 +136,7 @@ class Gathered(_View):
         place: Callable[[NDArray[np.int64]], NDArray[np.int64]],
         shape: tuple[int, ...] | None = None,
     ) -> None:
-        super().__init__(base.shape if shape is None else shape, base.storage)
+        super().__init__(base.shape if shape is None else shape, base.storage, factors_beside(base))
         self.base, self.place = base, place
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
@@ -157,7 +177,7 @@ class Reshaped(_View):
         storage = base.storage
         if storage is not None and row_length(shape) != row_length(base.shape):
             storage = storage if BLOCK_SIZES[storage].elements == 1 else None
-        super().__init__(shape, storage)
+        super().__init__(shape, storage, factors_beside(base))
         self.base = base
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:

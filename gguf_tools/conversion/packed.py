@@ -1,27 +1,35 @@
 """Tensors that a checkpoint has in a GGUF type with blocks already: what is kept of them, bit for bit.
 
-llama.cpp's converter keeps them whatever ``--outtype`` says, and then calls the file by that type.
+Some are published in such a type: llama.cpp's converter keeps them whatever ``--outtype`` says, and then
+calls the file by that type. Others are in a form of their own whose numbers a GGUF type holds exactly,
+integers of 4 bits in Q4_0 for one: they are repacked where that is the type they get, instead of being
+quantized again.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 from ..recipes import Choice, Recipe
 from ..source import Source
 from ..spec import BLOCK_SIZES, FileType, GGMLType
 
-__all__ = ["packed_file_type", "packed_notes", "packed_type"]
+__all__ = ["Kept", "kept", "packed_file_type", "packed_notes", "packed_type"]
 
 _FILE_TYPES: Final = {GGMLType.MXFP4: FileType.MXFP4_MOE, GGMLType.NVFP4: FileType.NVFP4}
+"""Types that checkpoints are published in, and what a file of such is called."""
+
+_EXACT: Final = (GGMLType.F32,)
+"""Types that hold the values of all others."""
 
 
 def packed_type(source: Source) -> GGMLType | None:
-    """The type with blocks that a source's rows are stored in, or None."""
+    """The type that a source is published in, or None."""
     stored = source.storage
-    return stored if stored is not None and BLOCK_SIZES[stored].elements > 1 else None
+    return stored if stored in _FILE_TYPES else None
 
 
 def packed_file_type(
@@ -35,17 +43,79 @@ def packed_file_type(
     return recipe.file_type
 
 
+class Kept(NamedTuple):
+    """What is written: tensors with their choices."""
+
+    tensors: list[tuple[str, Source]]
+    choices: list[Choice]
+
+
+def kept(
+    tensors: Sequence[tuple[str, Source]], choices: Sequence[Choice], factors: Mapping[str, str]
+) -> Kept:
+    """The tensors without those that only go with a stored form that is not kept; choices that say what is.
+
+    Args:
+        tensors: GGUF name and source.
+        choices: the type of each.
+        factors: see `GGUFSide`.
+    """
+    held = {
+        name
+        for (name, source), choice in zip(tensors, choices, strict=True)
+        if _blocks(source) is choice.type
+    }
+    found = Kept([], [])
+    for (name, source), choice in zip(tensors, choices, strict=True):
+        if name in factors and factors[name] not in held:
+            continue
+        said = (
+            f"{choice.rule}; repacked, lossless" if name in held and not packed_type(source) else choice.rule
+        )
+        found.tensors.append((name, source))
+        found.choices.append(replace(choice, rule=said))
+    return found
+
+
 def packed_notes(tensors: Sequence[tuple[str, Source]], choices: Sequence[Choice]) -> list[str]:
     """What became of packed tensors, a sentence for each type."""
-    kept: Counter[GGMLType] = Counter()
+    same: Counter[GGMLType] = Counter()
     changed: Counter[GGMLType] = Counter()
     for (_, source), choice in zip(tensors, choices, strict=True):
-        if (stored := packed_type(source)) is not None:
-            (kept if choice.type is stored else changed)[stored] += 1
+        if (stored := _blocks(source)) is None:
+            continue
+        if choice.type is stored:
+            same[stored] += 1
+        elif stored in _FILE_TYPES or choice.type not in _EXACT:
+            changed[stored] += 1
+    return [*_kept_notes(same), *_changed_notes(changed)]
+
+
+def _kept_notes(counts: Mapping[GGMLType, int]) -> list[str]:
     return [
-        *(f"{count} tensors are in {kind.name} already and keep their bits" for kind, count in kept.items()),
-        *(
-            f"{count} tensors are in {kind.name} already, and are quantized again from there"
-            for kind, count in changed.items()
-        ),
+        f"{_tensors(count)} in {kind.name} already and keep{'s' * (count == 1)} "
+        f"{'its' if count == 1 else 'their'} bits"
+        if kind in _FILE_TYPES
+        else f"{_tensors(count)} repacked as {kind.name} instead, lossless: the same integers and scales"
+        for kind, count in counts.items()
     ]
+
+
+def _changed_notes(counts: Mapping[GGMLType, int]) -> list[str]:
+    return [
+        f"{_tensors(count)} in {kind.name} already, and {'is' if count == 1 else 'are'} quantized again from "
+        "there"
+        if kind in _FILE_TYPES
+        else f"{kind.name} would be lossless for {count} tensor{'s' * (count != 1)}"
+        for kind, count in counts.items()
+    ]
+
+
+def _tensors(count: int) -> str:
+    return f"{count} tensor{' is' if count == 1 else 's are'}"
+
+
+def _blocks(source: Source) -> GGMLType | None:
+    """The type with blocks that a source's rows can be had in, or None."""
+    stored = source.storage
+    return stored if stored is not None and BLOCK_SIZES[stored].elements > 1 else None

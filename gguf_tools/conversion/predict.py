@@ -117,7 +117,7 @@ class _Sizes:
 
     def __init__(self, draft: Draft, matrix: ImportanceMatrix | None, overrides: Overrides) -> None:
         self._draft, self._matrix, self._overrides = draft, matrix, overrides
-        self._headers: dict[bool, tuple[int, int]] = {}
+        self._headers: dict[tuple[bool, int], tuple[int, int]] = {}
 
     def of(self, recipe: Recipe) -> Prediction:
         try:
@@ -134,7 +134,7 @@ class _Sizes:
         )
         if needing:
             tensors, choices = self._draft.choose(recipe, weighted=True, overrides=self._overrides)
-        header, alignment = self._header(recipe)
+        header, alignment = self._header(recipe, len(tensors))
         shapes = [source.shape for _, source in tensors]
         sizes = [_size(shape, choice) for shape, choice in zip(shapes, choices, strict=True)]
         fallen = [prod(shape) for shape, choice in zip(shapes, choices, strict=True) if choice.fell_back]
@@ -148,14 +148,21 @@ class _Sizes:
             needing,
         )
 
-    def _header(self, recipe: Recipe) -> tuple[int, int]:
-        """Length of the header, and the alignment. They depend on no more than whether it quantizes."""
-        if recipe.quantizes not in self._headers:
+    def _header(self, recipe: Recipe, count: int) -> tuple[int, int]:
+        """Length of the header, and the alignment.
+
+        They depend on no more than whether it quantizes, and on which of the tensors are there: those that
+        only go with a stored form are left out where it is not kept.
+        """
+        key = recipe.quantizes, count
+        if key not in self._headers:
             any_such = RECIPES["Q8_0" if recipe.quantizes else "F32"]
             plan = self._draft.plan(any_such, self._matrix, self._overrides)
+            if len(plan.files[0].tensors) != count:
+                plan = self._draft.plan(recipe, self._matrix, self._overrides)
             assert plan.metadata is not None
-            self._headers[recipe.quantizes] = len(plan.files[0].header), alignment_of(plan.metadata)
-        return self._headers[recipe.quantizes]
+            self._headers[key] = len(plan.files[0].header), alignment_of(plan.metadata)
+        return self._headers[key]
 
 
 def _size(shape: Sequence[int], choice: Choice) -> int:

@@ -16,7 +16,7 @@ from ..spec import QUANTIZATION_VERSION, ValueType
 from .assemble import assemble_gguf, ggml_shape, model_facts
 from .engine import Progress, execute
 from .merging import MergeLora, Merger
-from .packed import packed_file_type, packed_notes, packed_type
+from .packed import kept, packed_file_type, packed_notes, packed_type
 from .plan import Plan
 from .sharding import split_plan
 
@@ -145,7 +145,8 @@ class CheckpointDraft:
             recipes.TensorFacts(name, counted(rows.shape), packed=packed_type(rows)) for name, rows in tensors
         ]
         model = model_facts(Metadata([*self.general[:1], *self.side.metadata]))
-        return tensors, recipes.choose(recipe.name, facts, model, weighted=weighted, overrides=overrides)
+        choices = recipes.choose(recipe.name, facts, model, weighted=weighted, overrides=overrides)
+        return kept(tensors, choices, self.side.factors)
 
     def plan(
         self, recipe: recipes.Recipe, matrix: ImportanceMatrix | None, overrides: recipes.Overrides
@@ -198,7 +199,9 @@ def draft_conversion(
     """Read everything about a checkpoint but its weights; see ``convert`` for arguments and errors."""
     checkpoint = open_checkpoint(src, allow_pickle=allow_pickle)
     config = checkpoint.config
+    assumed = []
     if checkpoint.is_mistral:
+        assumed = architectures.mistral_notes(config)
         config = architectures.mistral_config(config)
     architecture = architectures.find(config)
     vocabulary = tokenizers.load(
@@ -241,7 +244,7 @@ def draft_conversion(
         general,
         vocabulary,
         [*plain.dropped, *side.dropped],
-        [*plain.notes, *merger.notes],
+        [*assumed, *plain.notes, *merger.notes],
         [*checkpoint.inputs, *merger.inputs],
         merger.settings,
     )

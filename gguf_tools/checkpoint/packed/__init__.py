@@ -83,7 +83,7 @@ def unpack(
     import_module(f".{_UNPACKERS[method]}", __name__).unpack(settings, parts)
     found = parts.finish()
     notes = [_WORDS.format(method)] if parts.computes else []
-    return Unpacked(found, parts.dropped, notes, parts.packings)
+    return Unpacked(found, parts.dropped, notes + parts.notes, parts.packings)
 
 
 def _settings(config: Mapping[str, Any], producer: Any) -> Mapping[str, Any] | None:

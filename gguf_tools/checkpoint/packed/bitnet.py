@@ -25,10 +25,18 @@ __all__ = ["unpack"]
 
 def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
     """Ternary matrices, divided by their scales."""
+    exact: list[bool] = []
     for base in list(parts.bases(".weight_scale")):
         weight, scale = parts.take(base + ".weight"), parts.take(base + ".weight_scale")
         if weight is not None and scale is not None:
-            parts.make(weight.name, _Ternary(weight, scale), at=weight.name, form="BITNET")
+            made = _Ternary(weight, scale)
+            parts.make(weight.name, made, at=weight.name, form="BITNET")
+            exact.append(made.is_exact)
+    if exact:
+        parts.notes.append(
+            f"TQ1_0 and TQ2_0 keep every level of {len(exact)} ternary tensors, and scales as float16: "
+            f"exactly {sum(exact)} of these"
+        )
 
 
 class _Ternary(Computed):
@@ -40,6 +48,13 @@ class _Ternary(Computed):
             raise CheckpointError("not one scale", tensor=scale.name, found=scale.shape)
         super().__init__(weight.name, (4 * weight.shape[0], weight.shape[1]))
         self._weight, self._scale = weight, scale
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether float16 holds what the levels are multiplied with."""
+        with np.errstate(all="ignore"):  # what is unusable is said when rows are read
+            scale = np.float32(1) / whole_floats(self._scale).reshape(1)
+            return bool((scale.astype(np.float16) == scale).all())
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         quarter = self._weight.shape[0]

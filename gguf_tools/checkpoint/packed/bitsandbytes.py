@@ -24,7 +24,7 @@ from ...errors import CheckpointError
 from ..documents import parse_object
 from ..reader import SafetensorsTensor
 from .integers import pairs
-from .parts import Computed, Parts, checked_scales, require_shape, whole, whole_floats
+from .parts import Computed, Parts, checked_scales, require_shape, some_floats, whole, whole_floats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,9 +109,9 @@ class _FourBits(Computed):
         zeros = np.zeros(max(scales.size, 1), np.float32)
         if lead == 0 and values.size % self._block == 0:
             blocks = values.reshape(-1, self._block)
-            kernels.halves(packed.reshape(len(blocks), self._block // 2), table, zeros, scales, blocks)
+            kernels.looked_up(packed.reshape(len(blocks), self._block // 2), table, zeros, scales, blocks)
         else:
-            kernels.halves(packed[None], table, zeros, np.ones(1, np.float32), values[None])
+            kernels.looked_up(packed[None], table, zeros, np.ones(1, np.float32), values[None])
             values *= np.repeat(scales, self._block)[lead : lead + values.size]
         return values.reshape(stop - start, row)
 
@@ -119,11 +119,13 @@ class _FourBits(Computed):
         """Scales of blocks ``first`` to ``last``."""
         outer, codes = self._nested
         if outer is None or codes is None:
-            scales = whole_floats(self._scales)[first:last]
+            scales = some_floats(self._scales, first, last)
         else:
-            inner = whole_floats(codes).take(whole(self._scales, "u1")[first:last])
-            places = np.arange(first, last) // int(self._nested_block or 1)
-            scales = inner * whole_floats(outer).take(places) + np.float32(self._offset or 0)
+            inner = whole_floats(codes).take(self._scales.band(first, last)[0])
+            size = int(self._nested_block or 1)
+            begin, end = first // size, -(-last // size)
+            places = np.arange(first, last) // size - begin
+            scales = inner * some_floats(outer, begin, end).take(places) + np.float32(self._offset or 0)
         return checked_scales(scales, self._scales.name, zero=True)
 
 
@@ -137,7 +139,12 @@ class _EightBits(Computed):
         self._weight, self._scales = weight, scales
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        from . import kernels
+
         scales = whole_floats(self._scales).reshape(-1)[start:stop]
         checked_scales(scales, self._scales.name, zero=True)
-        made: NDArray[np.float32] = self._weight.rows(start, stop) * (scales / np.float32(127))[:, None]
-        return made
+        out = np.empty((stop - start, self.shape[1]), np.float32)
+        kernels.bytes_(
+            self._weight.raw(start, stop).view(np.int8), np.zeros_like(scales), scales / np.float32(127), out
+        )
+        return out

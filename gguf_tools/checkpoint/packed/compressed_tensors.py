@@ -28,7 +28,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ...errors import CheckpointError, UnsupportedError
+from ...spec import GGMLType
 from ..reader import SafetensorsTensor
+from .exact import exact_type, repacked
 from .integers import dense, fields, scaled, words
 from .nvfp4 import NVFP4
 from .parts import Bands, Computed, Parts, checked_scales, require_shape, whole
@@ -83,8 +85,9 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
         names = (".weight_packed", ".weight_scale", ".weight_global_scale")
         packed, scale, tensor_scale = (parts.take(base + name) for name in names)
         if packed is not None and scale is not None and tensor_scale is not None:
-            made = NVFP4(base + ".weight", packed, scale, tensor_scale, divide=True)
-            parts.make(made.name, made, at=packed.name, form="NVFP4")
+            inputs = parts.find(base + ".input_global_scale")
+            made = NVFP4(base + ".weight", packed, scale, tensor_scale, inputs, divide=True)
+            parts.make(made.name, made, at=packed.name, form="NVFP4", first=made.storage is not None)
     bands = Bands()
     for base in list(parts.bases(".weight_packed")):
         packed, scale, shape = (parts.take(base + f".weight_{part}") for part in ("packed", "scale", "shape"))
@@ -240,6 +243,16 @@ class _Linear(Computed):
         grouped = values.reshape(count, self._groups, columns // self._groups)
         made: NDArray[np.float32] = (grouped - zeros[:, :, None]) * scales[:, :, None]
         return made.reshape(count, columns)
+
+    @property
+    def storage(self) -> GGMLType | None:
+        if self._zeros is not None or self._places() is not None:
+            return None
+        return exact_type(self._bits, self.shape[1] // self._groups, self._scale.dtype)
+
+    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
+        data = self._packed.raw(start, stop)
+        return repacked(data, self._bits, self._scale.rows(start, stop), self._scale.name)
 
     def _zeros_of(self, start: int, stop: int) -> NDArray[np.float32]:
         """Zero points of each row, (rows, groups): those of a symmetric layer are half the range."""

@@ -17,12 +17,16 @@ converter (b11434), which reads 2, 4 and 8 bits.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from ...errors import CheckpointError, UnsupportedError
+from ...source import row_count
+from ...spec import GGMLType
 from ..reader import SafetensorsTensor
+from .exact import exact_type, repacked
 from .integers import scaled, stream
 from .parts import Bands, Computed, Parts, checked_scales, require_shape, setting, whole
 
@@ -34,6 +38,8 @@ __all__ = ["unpack"]
 _BITS: Final = (2, 3, 4, 8)
 _FORMATS: Final = {"gptq": 1, "gptq_v2": 0}
 _FLOATS: Final = ("F16", "BF16", "F32")
+_READ: Final = 1 << 22
+"""Bytes of zero points looked at together."""
 
 
 def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
@@ -58,7 +64,8 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
             continue
         weight, zeros, scales = (part for part in found if part is not None)
         order = parts.find(base + ".g_idx")
-        made = _Linear(base + ".weight", weight, zeros, scales, order, bits, group, _FORMATS[stored], bands)
+        kind = (bits, group, _FORMATS[stored], settings.get("sym"))
+        made = _Linear(base + ".weight", weight, zeros, scales, order, *kind, bands)
         parts.make(made.name, made, at=weight.name, form=f"GPTQ-{bits}")
 
 
@@ -73,6 +80,7 @@ class _Linear(Computed):
         bits: int,
         group: int,
         added: int,
+        symmetric: object,
         bands: Bands,
     ) -> None:
         if len(weight.shape) != 2:
@@ -95,7 +103,7 @@ class _Linear(Computed):
         super().__init__(name, (outputs, inputs))
         self._weight, self._zeros, self._scales, self._order = weight, zeros, scales, order
         self._bits, self._group, self._groups, self._added = bits, size, groups, added
-        self._bands = bands
+        self._bands, self._symmetric = bands, symmetric
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         count = stop - start
@@ -104,6 +112,29 @@ class _Linear(Computed):
         scales = checked_scales(self._columns(self._scales, start, stop), self._scales.name)
         data = words.view(np.uint8).reshape(count, 4 * words.shape[1])
         return scaled(data, self._bits, zeros.T, scales.T, self._places())
+
+    @cached_property
+    def _exact(self) -> GGMLType | None:
+        """The type of GGUF that holds these numbers, where all zero points are half the range."""
+        found = exact_type(self._bits, self._group, self._scales.dtype)
+        if found is None or self._symmetric is False or self._places() is not None:
+            return None
+        half = (1 << (self._bits - 1)) - self._added
+        expected = half if self._bits == 8 else half | half << 4
+        rows = row_count(self._zeros.shape)
+        step = max(1, _READ // max(1, 4 * self._zeros.shape[-1]))
+        parts = (self._zeros.raw(start, min(start + step, rows)) for start in range(0, rows, step))
+        return found if all((part == expected).all() for part in parts) else None
+
+    @property
+    def storage(self) -> GGMLType | None:
+        return self._exact
+
+    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
+        words = self._bands.words(self._weight, start, stop)
+        scales = self._columns(self._scales, start, stop)
+        data = words.view(np.uint8).reshape(stop - start, 4 * words.shape[1])
+        return repacked(data, self._bits, scales.T, self._scales.name)
 
     def _zeros_of(self, start: int, stop: int) -> NDArray[np.float32]:
         """Zero points of some outputs: (groups, outputs)."""

@@ -61,6 +61,9 @@ def scaled(
     width = columns // max(groups, 1)
     out = np.empty((rows, columns), np.float32)
     zeros, scales = np.ascontiguousarray(zeros), np.ascontiguousarray(scales)
+    if places is not None and bits == 4:
+        kernels.place_halves(np.ascontiguousarray(data), zeros, scales, places.astype(np.uint32) * 16, out)
+        return out
     if places is not None or width * bits % 8 or (bits == 3 and width % 8):
         if places is None:
             places = np.arange(columns) // width
@@ -83,11 +86,10 @@ def _decode(
     from . import kernels
 
     data = np.ascontiguousarray(data)
-    if bits == 8:
-        kernels.bytes_(data, zeros, scales, out)
+    if bits == 3:
+        kernels.sixths(data, _integers(bits), zeros, scales, out)
     else:
-        kernel = {2: kernels.quarters, 3: kernels.sixths, 4: kernels.halves}[bits]
-        kernel(data, _integers(bits), zeros, scales, out)
+        {2: kernels.quarters, 4: kernels.halves, 8: kernels.bytes_}[bits](data, zeros, scales, out)
 
 
 def stream(data: NDArray[np.uint8], bits: int) -> NDArray[np.float32]:

@@ -1,9 +1,9 @@
 """The loops that decode packed weights, compiled.
 
-Codes of less than a byte are looked up two at a time: what a byte stands for is one entry of 64 bits, two
-float32 (`integers.pairs` makes such tables). Everything else is arithmetic that LLVM vectorizes. Then zero
-points are taken away, 0 where a format has none, and scales multiplied with, while the group of columns that
-shares them is still in the cache.
+Most of it is arithmetic in one loop that LLVM vectorizes, several values of a byte side by side. Where codes
+stand for numbers of a table, or lie across bytes, they are looked up two at a time: one entry of 64 bits, two
+float32 (`integers.pairs` makes such tables). Zero points are taken away, 0 where a format has none, and scales
+multiplied with, while the group of columns that shares them is still in the cache.
 
 Arrays are C-contiguous. Where nothing else is said, a row of ``codes`` and of ``out``, float32 (groups,
 width), is a group of columns, and ``zeros`` and ``scales`` are float32 (groups,). That all loops start at 0
@@ -20,44 +20,71 @@ import numpy as np
 
 from ...jit import kernel
 
-__all__ = ["awq", "bytes_", "float8", "halves", "place", "quarters", "sixteens", "sixths", "transpose"]
+__all__ = [
+    "awq",
+    "bytes_",
+    "e2m1",
+    "e4m3",
+    "e5m2",
+    "halves",
+    "looked_up",
+    "place",
+    "place_halves",
+    "quarters",
+    "sixths",
+    "transpose",
+    "transpose_pairs",
+]
 
 _TILE = 16
-_ONE_BYTE = np.uint8(0x7F)
-_SIGN = np.uint8(0x80)
+_SIGN = np.int32(-0x80000000)
+_NAN = np.int32(0x7FC00000)
+_LOW = np.uint64(0xFFFFFFFF)
+_HIGH = np.uint64(0xFFFFFFFF00000000)
+_WORD = np.uint64(32)
 
 
 @kernel
-def float8(codes: Any, scales: Any, mantissa: Any, special: Any, out: Any) -> None:
-    """OFP8 numbers times a scale for each group.
+def e4m3(codes: Any, scales: Any, out: Any) -> None:
+    """OFP8 E4M3 numbers times a scale for each group.
 
-    A number below the least normal one is made as that number plus it, less that number: exact, and without
-    float32's own subnormals, which some processors are slow with.
+    A number below the least normal one, of magnitude 8, is its mantissa times the least step, without
+    float32's own subnormals, which some processors are slow with. All constants are written out: in variables
+    they keep the loop from being vectorized.
 
     Args:
         codes: uint8 (groups, width).
         scales: float32 (groups,).
-        mantissa: its bits, 3 of E4M3 and 2 of E5M2.
-        special: the least magnitude that is no number.
         out: float32 (groups, width).
     """
-    shift = np.int32(23 - mantissa)
-    least = np.int32(1 << mantissa)
-    bias = np.int32(127 - (1 << (6 - mantissa)) + 1)
-    normal, subnormal = bias << np.int32(23), (bias + np.int32(1)) << np.int32(23)
-    step = np.float32(2.0 ** (bias - 126))
     bits = out.view(np.int32)
     for g in range(codes.shape[0]):
         scale = scales[g]
         for c in range(codes.shape[1]):
-            magnitude = np.int32(codes[g, c] & _ONE_BYTE)
-            made = (magnitude << shift) + (subnormal if magnitude < least else normal)
-            bits[g, c] = (magnitude << shift) | np.int32(0x7F800000) if magnitude >= special else made
+            code = np.int32(np.int8(codes[g, c]))  # the sign in the upper bits
+            magnitude = code & np.int32(0x7F)
+            above = np.int32((magnitude << np.int32(20)) + np.int32(120 << 23)).view(np.float32)
+            below = np.float32(magnitude) * np.float32(2.0**-9)
+            value = np.float32((above if magnitude >= np.int32(8) else below) * scale)
+            signed = value.view(np.int32) ^ (code & _SIGN)
+            bits[g, c] = signed if magnitude < np.int32(0x7F) else _NAN
+
+
+@kernel
+def e5m2(codes: Any, scales: Any, out: Any) -> None:
+    """`e4m3` for E5M2, which has infinities."""
+    bits = out.view(np.int32)
+    for g in range(codes.shape[0]):
+        scale = scales[g]
         for c in range(codes.shape[1]):
-            extra = step if np.int32(codes[g, c] & _ONE_BYTE) < least else np.float32(0)
-            out[g, c] = (out[g, c] - extra) * scale
-        for c in range(codes.shape[1]):
-            bits[g, c] ^= np.int32(codes[g, c] & _SIGN) << np.int32(24)
+            code = np.int32(np.int8(codes[g, c]))
+            magnitude = code & np.int32(0x7F)
+            above = np.int32((magnitude << np.int32(21)) + np.int32(112 << 23)).view(np.float32)
+            below = np.float32(magnitude) * np.float32(2.0**-16)
+            special = np.int32((magnitude << np.int32(21)) | np.int32(0x7F800000)).view(np.float32)
+            value = above if magnitude >= np.int32(4) else below
+            value = np.float32((special if magnitude >= np.int32(0x7C) else value) * scale)
+            bits[g, c] = value.view(np.int32) ^ (code & _SIGN)
 
 
 @kernel
@@ -76,7 +103,18 @@ def bytes_(codes: Any, zeros: Any, scales: Any, out: Any) -> None:
 
 
 @kernel
-def halves(codes: Any, pairs: Any, zeros: Any, scales: Any, out: Any) -> None:
+def halves(codes: Any, zeros: Any, scales: Any, out: Any) -> None:
+    """Two integers of 4 bits in a byte: ``codes`` uint8 (groups, width / 2)."""
+    for g in range(codes.shape[0]):
+        zero, scale = zeros[g], scales[g]
+        for p in range(codes.shape[1]):
+            code = np.int32(codes[g, p])
+            out[g, 2 * p] = (np.float32(code & np.int32(15)) - zero) * scale
+            out[g, 2 * p + 1] = (np.float32(code >> np.int32(4)) - zero) * scale
+
+
+@kernel
+def looked_up(codes: Any, pairs: Any, zeros: Any, scales: Any, out: Any) -> None:
     """Two codes of 4 bits in a byte: ``codes`` uint8 (groups, width / 2), ``pairs`` uint64 (256,)."""
     made = out.view(np.uint64)
     for g in range(codes.shape[0]):
@@ -86,35 +124,38 @@ def halves(codes: Any, pairs: Any, zeros: Any, scales: Any, out: Any) -> None:
 
 
 @kernel
-def sixteens(codes: Any, pairs: Any, scales: Any, out: Any) -> None:
-    """`halves` without zero points for groups of a few times 16: loops of a known length are faster then.
+def e2m1(codes: Any, values: Any, scale_codes: Any, scales: Any, out: Any) -> None:
+    """Codes of 4 bits times a scale, which is looked up too, in groups of a few times 16.
+
+    Loops of a known length, and factors that are multiplied with at once, are what is fast for so few.
 
     Args:
         codes: uint8 (groups, parts, 8).
-        pairs: uint64 (256,).
-        scales: float32 (groups,).
+        values: float32 (16,), what the codes stand for.
+        scale_codes: uint8 (groups,).
+        scales: float32 (256,), what those stand for.
         out: float32 (groups, parts, 16).
     """
-    made = out.view(np.uint64)
     for g in range(codes.shape[0]):
-        scale = scales[g]
+        scale = scales[scale_codes[g]]
         for part in range(codes.shape[1]):
             for p in range(8):
-                made[g, part, p] = pairs[codes[g, part, p]]
-            for c in range(16):
-                out[g, part, c] = out[g, part, c] * scale
+                code = codes[g, part, p]
+                out[g, part, 2 * p] = values[code & np.uint8(15)] * scale
+                out[g, part, 2 * p + 1] = values[code >> np.uint8(4)] * scale
 
 
 @kernel
-def quarters(codes: Any, pairs: Any, zeros: Any, scales: Any, out: Any) -> None:
-    """Four codes of 2 bits in a byte: ``codes`` uint8 (groups, width / 4), ``pairs`` uint64 (16,)."""
-    made = out.view(np.uint64)
+def quarters(codes: Any, zeros: Any, scales: Any, out: Any) -> None:
+    """Four integers of 2 bits in a byte: ``codes`` uint8 (groups, width / 4)."""
     for g in range(codes.shape[0]):
+        zero, scale = zeros[g], scales[g]
         for p in range(codes.shape[1]):
-            code = codes[g, p]
-            made[g, 2 * p] = pairs[code & np.uint8(15)]
-            made[g, 2 * p + 1] = pairs[code >> np.uint8(4)]
-        _scale(out, g, zeros[g], scales[g])
+            code = np.int32(codes[g, p])
+            out[g, 4 * p] = (np.float32(code & np.int32(3)) - zero) * scale
+            out[g, 4 * p + 1] = (np.float32((code >> np.int32(2)) & np.int32(3)) - zero) * scale
+            out[g, 4 * p + 2] = (np.float32((code >> np.int32(4)) & np.int32(3)) - zero) * scale
+            out[g, 4 * p + 3] = (np.float32(code >> np.int32(6)) - zero) * scale
 
 
 @kernel
@@ -150,6 +191,31 @@ def place(zeros: Any, scales: Any, places: Any, out: Any) -> None:
 
 
 @kernel
+def place_halves(codes: Any, zeros: Any, scales: Any, places: Any, out: Any) -> None:
+    """`halves` where columns are in groups of any order.
+
+    What the 16 integers mean in each group is computed once for a row; then each is looked up.
+
+    Args:
+        codes: uint8 (rows, columns / 2).
+        zeros: float32 (rows, groups).
+        scales: float32 (rows, groups).
+        places: uint32 (columns,), 16 times the group of each.
+        out: float32 (rows, columns).
+    """
+    meanings = np.empty(16 * zeros.shape[1], np.float32)
+    for r in range(codes.shape[0]):
+        for g in range(zeros.shape[1]):
+            zero, scale = zeros[r, g], scales[r, g]
+            for level in range(16):
+                meanings[16 * g + level] = (np.float32(level) - zero) * scale
+        for p in range(codes.shape[1]):
+            code = np.uint32(codes[r, p])
+            out[r, 2 * p] = meanings[places[2 * p] | (code & np.uint32(15))]
+            out[r, 2 * p + 1] = meanings[places[2 * p + 1] | (code >> np.uint32(4))]
+
+
+@kernel
 def transpose(words: Any, out: Any) -> None:
     """Rows and columns swapped, a tile after the other: uint32 (a, b), of any strides, to (b, a)."""
     rows, columns = words.shape
@@ -163,6 +229,24 @@ def transpose(words: Any, out: Any) -> None:
             for c in range(wide):
                 for r in range(high):
                     out[j * _TILE + c, i * _TILE + r] = tile[c, r]
+
+
+@kernel
+def transpose_pairs(words: Any, out: Any) -> None:
+    """`transpose` of whole tiles, two words at a time: uint64 (a, b / 2) to (b, a / 2)."""
+    half = _TILE // 2
+    tile = np.empty((_TILE, half), np.uint64)
+    for i in range(words.shape[0] // _TILE):
+        for j in range(words.shape[1] // half):
+            for r in range(half):
+                for c in range(half):
+                    one = words[i * _TILE + 2 * r, j * half + c]
+                    two = words[i * _TILE + 2 * r + 1, j * half + c]
+                    tile[2 * c, r] = (one & _LOW) | (two << _WORD)
+                    tile[2 * c + 1, r] = (one >> _WORD) | (two & _HIGH)
+            for c in range(_TILE):
+                for r in range(half):
+                    out[j * _TILE + c, i * half + r] = tile[c, r]
 
 
 @kernel

@@ -37,8 +37,9 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
         names = (".weight", ".weight_scale", ".weight_scale_2")
         weight, scale, tensor_scale = (parts.take(base + name) for name in names)
         if weight is not None and scale is not None and tensor_scale is not None:
-            made = NVFP4(weight.name, weight, scale, tensor_scale, divide=False)
-            parts.make(weight.name, made, at=weight.name, form="NVFP4")
+            inputs = parts.find(base + ".input_scale")
+            made = NVFP4(weight.name, weight, scale, tensor_scale, inputs, divide=False)
+            parts.make(weight.name, made, at=weight.name, form="NVFP4", first=made.storage is not None)
     for base in list(parts.bases(".weight_scale")):
         weight, scale = parts.take(base + ".weight"), parts.take(base + ".weight_scale")
         if weight is not None and scale is not None:

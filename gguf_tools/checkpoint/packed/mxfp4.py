@@ -88,7 +88,7 @@ class _MXFP4:
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         data = self._stored(start, stop).reshape(stop - start, self._per_row * _BYTES)
-        return e2m1(data, E8M0.take(self._powers(start, stop)))
+        return e2m1(data, self._powers(start, stop), E8M0)
 
     def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
         out = np.empty((stop - start, self._per_row, 1 + _BYTES), np.uint8)

@@ -27,11 +27,14 @@ __all__ = [
     "checked_scales",
     "require_shape",
     "setting",
+    "some_floats",
     "whole",
     "whole_floats",
 ]
 
 _SHOWN: Final = 20
+_TILE: Final = 16
+"""Words on a side of what is transposed at once."""
 
 MAX_AUXILIARY: Final = 1 << 31
 """Bytes of a part that is read whole (scales, zero points): larger than any published."""
@@ -79,6 +82,7 @@ class Parts:
         tensors: all of them, by name.
         dropped: (name, reason) of those nothing is made of.
         packings: what each of those made is stored as, by its name.
+        notes: what the user should know of this format.
     """
 
     def __init__(self, tensors: Mapping[str, SafetensorsTensor]) -> None:
@@ -90,6 +94,7 @@ class Parts:
         self._first: list[str] = []
         self._used: set[str] = set()
         self._missing: list[str] = []
+        self.notes: list[str] = []
 
     def bases(self, suffix: str) -> Iterator[str]:
         """Names before this ending, such as ``.weight_scale``."""
@@ -131,8 +136,8 @@ class Parts:
 
     @property
     def computes(self) -> bool:
-        """Whether anything made exists as float32 only."""
-        return any(source.storage is None for _, source in self._made.values())
+        """Whether anything made is not in a type of GGUF as it is published."""
+        return len(self._made) > len(self._first)
 
     def drop(self, endings: Iterable[str], reason: str) -> None:
         """Leave out all tensors with one of these endings."""
@@ -218,6 +223,12 @@ def checked_scales(scales: NDArray[np.float32], name: str, *, zero: bool = False
     return scales
 
 
+def some_floats(tensor: SafetensorsTensor, start: int, stop: int) -> NDArray[np.float32]:
+    """Values ``start`` to ``stop`` of a vector, of which no more is read."""
+    size = tensor.nbytes // max(tensor.shape[0], 1)
+    return tensor.decoded(tensor.band(start * size, stop * size)[0])
+
+
 class Bands:
     """Columns of matrices that are stored the other way round, a band of them at a time.
 
@@ -253,9 +264,12 @@ class Bands:
         """Columns of words of 32 bits as rows: uint32 (stop − start, rows)."""
         from . import kernels
 
-        columns = self.columns(tensor, start, stop, 4).view("<u4")
-        turned = np.empty(columns.shape[::-1], np.uint32)
-        kernels.transpose(columns, turned)
+        columns = self.columns(tensor, start, stop, 4)
+        turned = np.empty((stop - start, columns.shape[0]), np.uint32)
+        if turned.shape[0] % _TILE or turned.shape[1] % _TILE:
+            kernels.transpose(columns.view("<u4"), turned)
+        else:
+            kernels.transpose_pairs(columns.view("<u8"), turned.view(np.uint64))
         return turned
 
     def _band(self, tensor: SafetensorsTensor, band: int, width: int, item: int) -> NDArray[np.uint8]:

@@ -8,7 +8,9 @@ import numpy as np
 
 from ...errors import CheckpointError
 from ...source import Source
+from ...spec import GGMLType
 from ..reader import SafetensorsTensor
+from .exact import exact_type, repacked
 from .parts import Computed, checked_scales, whole_floats
 
 if TYPE_CHECKING:
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Scaled", "grid"]
 
 
-_FLOAT8: Final = {"F8_E4M3": (3, 0x7F), "F8_E5M2": (2, 0x7C)}
-"""Bits of the mantissa, and the least magnitude that is no number."""
+_FLOAT8: Final = {"F8_E4M3": "e4m3", "F8_E5M2": "e5m2"}
+"""Kernels."""
 
 
 def grid(
@@ -94,25 +96,31 @@ class Scaled(Computed):
         super().__init__(name, tuple(base.shape))
         self._base, self._scale, self._zeros, self._block = base, scale, zeros, block
         self._divide, self._zero = divide, zero
-        plain = isinstance(base, SafetensorsTensor) and zeros is None and not divide
-        self._float8 = _FLOAT8.get(base.dtype) if isinstance(base, SafetensorsTensor) and plain else None
+        dtype = base.dtype if isinstance(base, SafetensorsTensor) and not divide else ""
+        self._float8 = _FLOAT8.get(dtype) if zeros is None else None
+        self._integers = dtype == "I8"
+
+    @property
+    def storage(self) -> GGMLType | None:
+        columns = self.shape[-1] if self.shape else 1
+        width = min(self._block[1], columns)
+        if not self._integers or self._zeros is not None or columns % width:
+            return None
+        return exact_type(8, width, self._scale.dtype)
+
+    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
+        data = self._base.raw(start, stop) ^ np.uint8(0x80)
+        return repacked(data, 8, self._per_row(self._scale, start, stop), self._scale.name)
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         columns = self.shape[-1] if self.shape else 1
         width = min(self._block[1], columns)
         scales = self._per_row(self._scale, start, stop)
-        if self._float8 is not None and columns % width == 0 and scales.size:
-            from . import kernels
-
-            codes = self._base.raw(start, stop).reshape(-1, width)
-            out = np.empty((stop - start, columns), np.float32)
-            kernels.float8(
-                codes, np.ascontiguousarray(scales).reshape(-1), *self._float8, out.reshape(-1, width)
-            )
-            return out
-        values = self._base.rows(start, stop)
-        count = stop - start
         zeros = None if self._zeros is None else self._per_row(self._zeros, start, stop, zeros=True)
+        count = stop - start
+        if (self._float8 or self._integers) and columns % width == 0 and scales.size:
+            return self._decoded(self._base.raw(start, stop).reshape(-1, width), scales, zeros, count)
+        values = self._base.rows(start, stop)
         if columns % width:
             scales = np.repeat(scales, width, axis=1)[:, :columns]
             zeros = None if zeros is None else np.repeat(zeros, width, axis=1)[:, :columns]
@@ -124,6 +132,26 @@ class Scaled(Computed):
             values = values - zeros
         made = values / scales if self._divide else values * scales
         return made.reshape(count, columns)
+
+    def _decoded(
+        self,
+        codes: NDArray[np.uint8],
+        scales: NDArray[np.float32],
+        zeros: NDArray[np.float32] | None,
+        count: int,
+    ) -> NDArray[np.float32]:
+        """8-bit codes, (groups, width), in one go."""
+        from . import kernels
+
+        scales = np.ascontiguousarray(scales).reshape(-1)
+        out = np.empty((count, self.shape[-1]), np.float32)
+        grouped = out.reshape(codes.shape)
+        if self._float8 is not None:
+            getattr(kernels, self._float8)(codes, scales, grouped)
+        else:
+            flat = np.zeros_like(scales) if zeros is None else np.ascontiguousarray(zeros).reshape(-1)
+            kernels.bytes_(codes.view(np.int8), flat, scales, grouped)
+        return out
 
     def _per_row(
         self, tensor: SafetensorsTensor, start: int, stop: int, *, zeros: bool = False
