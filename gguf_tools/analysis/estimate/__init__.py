@@ -1,0 +1,1 @@
+"""How much memory running a model takes."""
