@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from ... import architectures
@@ -102,7 +102,6 @@ class Model:
     window: int
     latent: bool
     remembers: bool
-    names: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def weights(self) -> int:
@@ -122,6 +121,10 @@ class Model:
         """Length of what a weight makes of a token: its second dimension as GGUF counts them."""
         shape = self.tensors[self._name(name, layer)]
         return shape[-2] if len(shape) > 1 else 1
+
+    def columns(self, name: str, layer: int | None = None) -> int:
+        """Length of what a weight is applied to: its first dimension as GGUF counts them."""
+        return self.tensors[self._name(name, layer)][-1]
 
     def _name(self, name: str, layer: int | None) -> str:
         if layer is None:

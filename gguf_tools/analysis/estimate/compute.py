@@ -1,0 +1,202 @@
+"""The computation of one micro-batch, from token numbers to logits: the size of the compute buffers."""
+
+from __future__ import annotations
+
+from .attention import Inputs, attention, attention_inputs
+from .builder import Builder
+from .feed_forward import experts, feed_forward
+from .graph import HOST, Value
+from .model import Model
+from .recurrent import delta_net, mamba, mamba2, short_convolution, time_mix
+from .settings import Sizes
+
+__all__ = ["compute_bytes"]
+
+_SCALED = frozenset({"gemma", "gemma2", "gemma3", "gemma3n", "gemma-embedding"})
+"""Families that scale their token embeddings by a number given with every token."""
+
+
+def compute_bytes(model: Model, sizes: Sizes) -> dict[int, int]:
+    """Bytes of the buffer for intermediate values, by device (`HOST`, `ACCELERATOR`)."""
+    build = Builder(model, sizes)
+    inputs = attention_inputs(build) if any(layer.heads for layer in model.layers) else None
+    hidden = _embedded(build, inputs)
+    chosen = build.input(sizes.outputs)
+    if model.architecture.startswith("rwkv"):
+        hidden = _rwkv(build, hidden, chosen)
+    else:
+        for index in range(len(model.layers)):
+            hidden = _layer(build, index, hidden, inputs, chosen)
+    _finished(build, hidden)
+    return build.graph.buffer_sizes()
+
+
+def _embedded(build: Builder, inputs: Inputs | None) -> Value:
+    """Embeddings of the tokens, or of pictures in their place, or of both mixed: there is room for all."""
+    model, tokens = build.model, build.tokens
+    weight = build.weight(None, host=True)
+    hidden = _looked_up(build, weight)
+    build.graph.expand(hidden)
+    build.graph.expand(build.input(model.width, tokens))
+    some, places = _looked_up(build, weight), build.input(tokens, width=8)
+    mixed = Value(hidden.shape, "dup", (build.input(model.width, tokens),), place=HOST)
+    build.graph.expand(Value(hidden.shape, "store", (some, places, mixed), base=mixed, place=HOST))
+    if model.architecture in _SCALED:
+        hidden = build.elementwise("mul", hidden, build.input(1, tokens))
+        build.graph.expand(hidden)
+    if model.has("token_types"):
+        hidden = build.elementwise("add", hidden, build.weight(None, host=True))
+    if model.has("position_embd") and inputs is not None:
+        row = Value(hidden.shape, "get_rows", (build.weight(None, host=True), inputs.positions), place=HOST)
+        build.graph.expand(row) if model.remembers else None
+        hidden = build.elementwise("add", *((hidden, row) if model.remembers else (row, hidden)))
+    if model.has("token_embd_norm"):
+        hidden = build.norm("token_embd_norm", None, hidden)
+    if model.keys.real("embedding_scale") not in (0.0, 1.0):
+        hidden = build.elementwise("scale", hidden)
+    return hidden
+
+
+def _looked_up(build: Builder, weight: Value) -> Value:
+    return Value((build.model.width, build.tokens), "get_rows", (weight, build.input(build.tokens)), place=HOST)
+
+
+def _layer(build: Builder, index: int, hidden: Value, inputs: Inputs | None, chosen: Value) -> Value:
+    """One layer: something that mixes tokens, a network for each token, and sums around both."""
+    model, layer = build.model, build.model.layers[index]
+    normed = build.norm("attn_norm", index, hidden) if _norms_first(build, index) else hidden
+    if not layer.heads and not layer.recurrent:
+        return _only_network(build, index, hidden, normed, chosen)
+    mixed = _mixed(build, index, normed, inputs)
+    if index == len(model.layers) - 1:
+        mixed, hidden = build.rows(mixed, chosen), build.rows(hidden, chosen)
+        normed = build.rows(normed, chosen) if _is_parallel(build, index) else normed
+    if model.architecture in {"mamba", "mamba2"} or model.architecture.startswith("nemotron_h"):
+        return build.elementwise("add", mixed, hidden)
+    if _is_parallel(build, index):
+        network = _network(build, index, normed)
+        return build.elementwise("add", build.elementwise("add", network, mixed), hidden)
+    mixed = _normed_after(build, index, ("post_attention_norm",), mixed)
+    mixed = _scaled(build, mixed)
+    hidden = build.elementwise("add", mixed, hidden)
+    hidden = _normed_after(build, index, ("attn_output_norm",), hidden)
+    before = _normed_before(build, index, hidden)
+    made = _normed_after(build, index, ("post_ffw_norm",), _network(build, index, before))
+    hidden = build.elementwise("add", _scaled(build, made), hidden)
+    return _normed_after(build, index, ("layer_output_norm",), hidden)
+
+
+def _mixed(build: Builder, index: int, value: Value, inputs: Inputs | None) -> Value:
+    """Attention, a recurrence, or both."""
+    model, layer = build.model, build.model.layers[index]
+    if layer.heads and inputs is not None:
+        attended = attention(build, index, value, inputs)
+        return build.elementwise("add", attended, mamba2(build, index, value)) if layer.recurrent else attended
+    if model.architecture == "lfm2":
+        return short_convolution(build, index, value)
+    if model.architecture == "qwen3next":
+        return delta_net(build, index, value)
+    return (mamba if model.architecture in {"mamba", "jamba"} else mamba2)(build, index, value)
+
+
+def _norms_first(build: Builder, index: int) -> bool:
+    """Whether a layer normalizes what it is given; OLMo does without a weight."""
+    return build.has("attn_norm", index) or build.model.architecture == "olmo"
+
+
+def _is_parallel(build: Builder, index: int) -> bool:
+    """Whether attention and network are given the same."""
+    after = ("ffn_norm", "post_attention_norm", "attn_output_norm", "post_ffw_norm")
+    return build.model.architecture != "olmo" and not any(build.has(name, index) for name in after)
+
+
+def _normed_before(build: Builder, index: int, value: Value) -> Value:
+    """What the network is given."""
+    model = build.model
+    if model.architecture in {"qwen3next", "gpt-oss", "glm4moe", "seed_oss"} or model.architecture == "olmo":
+        return build.norm("post_attention_norm", index, value)
+    return build.norm("ffn_norm", index, value) if build.has("ffn_norm", index) else value
+
+
+def _normed_after(build: Builder, index: int, names: tuple[str, ...], value: Value) -> Value:
+    before_network = {"qwen3next", "gpt-oss", "glm4moe", "seed_oss"}
+    for name in names:
+        if build.has(name, index) and not (
+            name == "post_attention_norm" and build.model.architecture in before_network
+        ):
+            value = build.norm(name, index, value)
+    return value
+
+
+def _scaled(build: Builder, value: Value) -> Value:
+    scale = build.model.keys.real("residual_scale")
+    return build.elementwise("scale", value) if scale not in (0.0, 1.0) else value
+
+
+def _network(build: Builder, index: int, value: Value) -> Value:
+    """The network of a layer: of experts where it has a router."""
+    if build.has("ffn_gate_inp", index):
+        return experts(build, index, value)
+    return feed_forward(build, index, value)
+
+
+def _only_network(build: Builder, index: int, hidden: Value, normed: Value, chosen: Value) -> Value:
+    """A layer that does not mix tokens."""
+    made = _network(build, index, normed)
+    if index == len(build.model.layers) - 1:
+        made, hidden = build.rows(made, chosen), build.rows(hidden, chosen)
+    return build.elementwise("add", made, hidden)
+
+
+def _rwkv(build: Builder, hidden: Value, chosen: Value) -> Value:
+    """RWKV's layers: each token is mixed with the one before it."""
+    model, tokens, sequences = build.model, build.tokens, build.sizes.sequences
+    first: Value | None = None
+    for index in range(len(model.layers)):
+        state = build.fresh("get_rows", (model.layers[index].shift, sequences), build.cache(index))
+        build.graph.expand(state)
+        normed = build.norm("attn_norm", index, hidden)
+        before = build.fresh("concat", normed.shape, build.part(state, model.width), normed)
+        mixed, first = time_mix(build, index, normed, before, first)
+        middle = build.elementwise("add", mixed, hidden)
+        second = build.norm("attn_norm_2", index, middle)
+        before = build.fresh("concat", second.shape, build.part(state, model.width), second)
+        last = build.fresh("concat", (model.width, 2 * sequences), build.part(normed, model.width), build.part(second, model.width))
+        build.stored_in(build.cache(index), last)
+        if index == len(model.layers) - 1:
+            middle, second, before = (build.rows(v, chosen) for v in (middle, second, before))
+        hidden = build.elementwise("add", _channel_mix(build, index, second, before), middle)
+        if (index + 1) % model.keys.number("rescale_every_n_layers", 0) == 0 if model.keys.number("rescale_every_n_layers", 0) else False:
+            hidden = build.elementwise("scale", hidden)
+    del tokens
+    return hidden
+
+
+def _channel_mix(build: Builder, index: int, value: Value, before: Value) -> Value:
+    change = build.elementwise("sub", before, value)
+    mixed = build.elementwise("add", build.weighed("mul", index, change), value)
+    gate = None
+    if build.has("channel_mix_receptance", index):
+        other = build.elementwise("add", build.weighed("mul", index, change), value)
+        gate = build.elementwise("unary", build.matmul("channel_mix_receptance", index, other))
+    key = build.elementwise("unary", build.elementwise("unary", build.matmul("channel_mix_key", index, mixed)))
+    made = build.matmul("channel_mix_value", index, key)
+    return made if gate is None else build.elementwise("mul", gate, made)
+
+
+def _finished(build: Builder, hidden: Value) -> None:
+    """The last norm and the logits, or an encoder's states."""
+    model = build.model
+    if model.has("output_norm"):
+        hidden = build.norm("output_norm", None, hidden)
+    if model.remembers:
+        logits = build.multiplied(model.vocabulary, None, hidden)
+        logits = build.biased("output", None, logits)
+        if model.keys.real("final_logit_softcapping"):
+            for operation in ("scale", "unary", "scale"):
+                logits = build.elementwise(operation, logits)
+        logits.is_output = True
+        build.graph.expand(logits)
+        return
+    hidden.is_output = True
+    build.graph.expand(hidden)
