@@ -9,49 +9,71 @@ from .builder import Builder
 from .cache import cached_values
 from .graph import Value
 from .model import Layer, Model
-from .settings import Sizes
 
-__all__ = ["Inputs", "attention", "attention_inputs"]
+__all__ = ["CacheInputs", "Inputs", "attended", "attention", "attention_inputs", "positions_per_token"]
 
 _ROTATED = 64
 """Heads of a multiple of this are rotated before they are quantized."""
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
-    """What attention is given with every batch: positions, where to store, who sees whom, rotations."""
+class CacheInputs:
+    """What every batch says about a cache: who sees whom, where to store, and how heads are rotated.
 
-    positions: Value
+    Attributes:
+        cells: tokens of a sequence that are looked at.
+        mask: who sees whom.
+        key_rows, value_rows: where to store.
+        key_rotation, value_rotation: of heads before they are quantized, where they are.
+    """
+
+    cells: int
     mask: Value
-    window_mask: Value
     key_rows: Value
     value_rows: Value
     key_rotation: Value | None
     value_rotation: Value | None
 
 
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What attention is given with every batch: positions, and for each kind of cache its inputs."""
+
+    positions: Value
+    plain: CacheInputs
+    windowed: CacheInputs
+
+
 def attention_inputs(build: Builder) -> Inputs:
     """The inputs of all layers; only those a layer uses take memory."""
     model, sizes = build.model, build.sizes
-    each = build.tokens // sizes.sequences
+    positions = build.input(build.tokens * positions_per_token(model))
+    if not model.remembers:
+        plain = windowed = _cache_inputs(build, build.tokens, [])
+        if model.window:
+            windowed = _cache_inputs(build, build.tokens, [])
+        return Inputs(positions, plain, windowed)
+    plain = _cache_inputs(build, sizes.cells, [layer for layer in model.layers if not layer.windowed])
+    if not model.window:
+        return Inputs(positions, plain, plain)
+    windowed = _cache_inputs(build, sizes.window_cells, [layer for layer in model.layers if layer.windowed])
+    return Inputs(positions, plain, windowed)
+
+
+def _cache_inputs(build: Builder, cells: int, layers: list[Layer]) -> CacheInputs:
+    model, sizes = build.model, build.sizes
     width = 2 if sizes.flash_attention else 4
-
-    def mask(cells: int) -> Value:
-        return build.input(cells, each, 1, sizes.sequences, width=width)
-
-    cells, window = (sizes.cells, sizes.window_cells) if model.remembers else (build.tokens, build.tokens)
-    plain = mask(cells)
     values = 1 if sizes.flash_attention else max(layer.values for layer in model.layers)
-    return Inputs(
-        positions=build.input(build.tokens * positions_per_token(model)),
-        mask=plain,
-        window_mask=mask(window) if model.window else plain,
+    cached = [layer for layer in layers if layer.cached]
+    key_sizes = [layer.key_size for layer in cached]
+    value_sizes = [] if model.latent else [layer.value_size for layer in cached]
+    return CacheInputs(
+        cells=cells,
+        mask=build.input(cells, build.tokens // sizes.sequences, 1, sizes.sequences, width=width),
         key_rows=build.input(build.tokens, width=8),
         value_rows=build.input(build.tokens * values, width=8),
-        key_rotation=_rotation(build, sizes.key_type, [layer.key_size for layer in model.layers if layer.cached], grow=True),
-        value_rotation=None
-        if model.latent
-        else _rotation(build, sizes.value_type, [layer.value_size for layer in model.layers if layer.cached], grow=False),
+        key_rotation=_rotation(build, sizes.key_type, key_sizes, grow=True),
+        value_rotation=_rotation(build, sizes.value_type, value_sizes, grow=False),
     )
 
 
@@ -164,65 +186,99 @@ def _attend(
     build: Builder, index: int, layer: Layer, query: Value, key: Value, values: Value, inputs: Inputs
 ) -> Value:
     """What the values add up to, by head: heads times their size, for each token."""
-    sizes, tokens = build.sizes, build.tokens
+    given = inputs.windowed if layer.windowed else inputs.plain
+    latent = build.model.latent
     cache = build.cache(index)
-    if not build.model.latent:
-        query, key = (_rotated(build, v, inputs.key_rotation) for v in (query, key))
-        values = _rotated(build, values, inputs.value_rotation)
-    for part in (query, values, key):
+    owned = layer.cached or not build.model.remembers
+    if not latent:
+        query = _rotated(build, query, given.key_rotation)
+        if owned:
+            key = _rotated(build, key, given.key_rotation)
+            values = _rotated(build, values, given.value_rotation)
+    for part in (query, values, key) if owned else (query,):
         build.graph.expand(part)
     if layer.cached:
-        build.stored_in(cache, _flat(build, key), inputs.key_rows)
-        if not build.model.latent:
-            build.stored_in(cache, _stored_values(build, layer, values), inputs.value_rows)
-        key = values = Value((1,), "view", (cache,), base=cache, place=cache.place)
-    elif build.model.remembers:
-        key = values = cache  # of an earlier layer
-    mask = inputs.window_mask if layer.windowed else inputs.mask
-    cells = _cells(build.model, layer, sizes)
-    asked = build.turned(query, query.shape[0], tokens, layer.heads)
-    width = build.model.keys.number("attention.kv_lora_rank") if build.model.latent else layer.value_size
-    biased = build.model.architecture in {"t5", "t5encoder"}
-    if sizes.flash_attention and not biased:
-        if not build.model.remembers:
-            key = build.fresh("cast", key.shape, build.turned(key, *key.shape), width=2)
-            values = build.fresh("cast", values.shape, build.turned(values, *values.shape), width=2)
-        made = build.fresh("attend", (width, layer.heads, tokens), asked, key, values, mask)
-        made = _opened(build, index, layer, build.turned(made, width, tokens, layer.heads), packed=False) if build.model.latent else made
+        build.stored_in(cache, _flat(build, key), given.key_rows)
+        if not latent:
+            build.stored_in(cache, _stored_values(build, layer, values), given.value_rows)
+    if build.model.remembers:
+        key = values = cache
+    made = attended(build, index, layer, query, key, values, given)
+    return made if latent else _rotated(build, made, given.value_rotation)
+
+
+def attended(
+    build: Builder,
+    index: int,
+    layer: Layer,
+    query: Value,
+    key: Value,
+    values: Value,
+    given: CacheInputs,
+    bias: Value | None = None,
+) -> Value:
+    """Attention proper; ``key`` and ``values`` are given as they are or in a cache.
+
+    ``bias`` is added to the scores, which are then computed whatever is asked for.
+    """
+    sizes, tokens, heads = build.sizes, build.tokens, layer.heads
+    latent = build.model.latent
+    width = build.model.keys.number("attention.kv_lora_rank") if latent else layer.value_size
+    asked = build.turned(query, layer.key_size, tokens, heads)
+    if sizes.flash_attention and bias is None:
+        if not key.stored:
+            key, values = (
+                build.fresh("cast", v.shape, build.turned(v, *v.shape), width=2) for v in (key, values)
+            )
+        made = build.fresh("attend", (width, heads, tokens), asked, key, values, given.mask)
+        if latent:
+            size = build.model.keys.number("attention.value_length_mla")
+            made = build.multiplied(size, index, build.turned(made, width, tokens, heads))
+            made = build.packed(build.turned(made, size, heads, tokens))
+        made = build.reshaped(made, made.shape[0] * heads, tokens)
     else:
-        scores = build.fresh("matmul", (cells, tokens // sizes.sequences, layer.heads, sizes.sequences), key, asked)
-        scores = build.elementwise("soft_max", scores, mask)
-        if not build.model.remembers or build.model.latent:
-            shape = (cells, *values.shape[:1], layer.kv_heads)
-            latent = (cells * sizes.sequences, width)
-            values = build.packed(build.turned(values, *(latent if build.model.latent else shape)))
-        made = build.fresh("matmul", (width, tokens, layer.heads), values, scores)
-        if build.model.latent:
-            made = build.multiplied(build.model.keys.number("attention.value_length_mla"), index, made)
-    size = made.shape[0]
-    if sizes.flash_attention and not biased:
-        made = build.reshaped(made, size * layer.heads, tokens)
-    else:
-        made = build.packed(build.turned(made, size, layer.heads, tokens), size * layer.heads, tokens)
+        made = _by_scores(build, index, layer, asked, key, values, given, width, bias)
     build.graph.expand(made)
-    return _rotated(build, made, inputs.value_rotation) if not build.model.latent else made
+    return made
 
 
-def _opened(build: Builder, index: int, layer: Layer, value: Value, *, packed: bool) -> Value:
-    """Compressed values made into a head's."""
-    size = build.model.keys.number("attention.value_length_mla")
-    wide = build.multiplied(size, index, value)
-    return build.packed(build.turned(wide, size, layer.heads, build.tokens))
+def _by_scores(
+    build: Builder,
+    index: int,
+    layer: Layer,
+    asked: Value,
+    key: Value,
+    values: Value,
+    given: CacheInputs,
+    width: int,
+    bias: Value | None,
+) -> Value:
+    """Attention with its scores: one for every token, head, and token looked at."""
+    sizes, tokens, heads = build.sizes, build.tokens, layer.heads
+    sequences = sizes.sequences
+    scores = build.fresh("matmul", (given.cells, tokens // sequences, heads, sequences), key, asked)
+    if bias is not None:
+        scores = build.elementwise("add", scores, bias)
+    scores = build.elementwise("soft_max", scores, given.mask)
+    if not values.stored or build.model.latent or sizes.flash_attention:  # stored along, needed across
+        kind = sizes.key_type if build.model.latent else sizes.value_type
+        count = 1 if build.model.latent else layer.kv_heads
+        across = build.turned(values, given.cells, width, count, sequences)
+        values = build.packed(across, width=_element_bytes(kind) if values.stored else 4)
+    made = build.fresh("matmul", (width, tokens, heads), values, scores)
+    if build.model.latent:
+        made = build.multiplied(build.model.keys.number("attention.value_length_mla"), index, made)
+    size = made.shape[0]
+    return build.packed(build.turned(made, size, heads, tokens), size * heads, tokens)
 
 
-def _cells(model: Model, layer: Layer, sizes: Sizes) -> int:
-    if not model.remembers:
-        return sizes.ubatch
-    return sizes.window_cells if layer.windowed else sizes.cells
+def _element_bytes(kind: GGMLType) -> int:
+    block = BLOCK_SIZES[kind]
+    return max(block.bytes // block.elements, 1)
 
 
 def _rotated(build: Builder, value: Value, rotation: Value | None) -> Value:
-    if rotation is None or not value.nbytes and value.base is None:
+    if rotation is None:
         return value
     size = rotation.shape[0]
     count = 1

@@ -17,6 +17,7 @@ class Builder:
     Attributes:
         graph: what there is so far.
         tokens: of the micro-batch.
+        embedded: the embeddings, with those of pictures for several layers behind.
     """
 
     def __init__(self, model: Model, sizes: Sizes) -> None:
@@ -24,6 +25,7 @@ class Builder:
         self.sizes = sizes
         self.graph = Graph()
         self.tokens = sizes.ubatch
+        self.embedded: Value | None = None
         keys = model.keys
         self._overwrites = keys.has("attention.layer_norm_rms_epsilon")
         self._first_on_device = len(model.layers) + 1 - sizes.gpu_layers
@@ -89,9 +91,9 @@ class Builder:
         """A view with dimensions swapped."""
         return Value(shape, "view", (value,), base=value, dense=False)
 
-    def packed(self, value: Value, *shape: int) -> Value:
+    def packed(self, value: Value, *shape: int, width: int = 4) -> Value:
         """A copy without gaps."""
-        return Value(shape or value.shape, "cont", (value,))
+        return Value(shape or value.shape, "cont", (value,), width=width)
 
     def stored_in(self, cache: Value, *values: Value) -> None:
         """Write values into a cache."""

@@ -8,6 +8,7 @@ from .feed_forward import experts, feed_forward
 from .graph import HOST, Value
 from .model import Model
 from .recurrent import delta_net, mamba, mamba2, short_convolution, time_mix
+from .seq2seq import t5
 from .settings import Sizes
 
 __all__ = ["compute_bytes"]
@@ -24,6 +25,8 @@ def compute_bytes(model: Model, sizes: Sizes) -> dict[int, int]:
     chosen = build.input(sizes.outputs)
     if model.architecture.startswith("rwkv"):
         hidden = _rwkv(build, hidden, chosen)
+    elif model.architecture in {"t5", "t5encoder"}:
+        hidden = t5(build, hidden, chosen)
     else:
         for index in range(len(model.layers)):
             hidden = _layer(build, index, hidden, inputs, chosen)
@@ -35,12 +38,16 @@ def _embedded(build: Builder, inputs: Inputs | None) -> Value:
     """Embeddings of the tokens, or of pictures in their place, or of both mixed: there is room for all."""
     model, tokens = build.model, build.tokens
     weight = build.weight(None, host=True)
-    hidden = _looked_up(build, weight)
+    width = model.width * (1 + model.keys.number("n_deepstack_layers", 0))
+    hidden = _looked_up(build, weight, width)
     build.graph.expand(hidden)
-    build.graph.expand(build.input(model.width, tokens))
-    some, places = _looked_up(build, weight), build.input(tokens, width=8)
-    mixed = Value(hidden.shape, "dup", (build.input(model.width, tokens),), place=HOST)
+    build.graph.expand(build.input(width, tokens))
+    some, places = _looked_up(build, weight, width), build.input(tokens, width=8)
+    mixed = Value(hidden.shape, "dup", (build.input(width, tokens),), place=HOST)
     build.graph.expand(Value(hidden.shape, "store", (some, places, mixed), base=mixed, place=HOST))
+    build.embedded = hidden
+    if width > model.width:
+        hidden = build.part(hidden, model.width, tokens)
     if model.architecture in _SCALED:
         hidden = build.elementwise("mul", hidden, build.input(1, tokens))
         build.graph.expand(hidden)
@@ -57,8 +64,11 @@ def _embedded(build: Builder, inputs: Inputs | None) -> Value:
     return hidden
 
 
-def _looked_up(build: Builder, weight: Value) -> Value:
-    return Value((build.model.width, build.tokens), "get_rows", (weight, build.input(build.tokens)), place=HOST)
+def _looked_up(build: Builder, weight: Value, width: int) -> Value:
+    """Rows of the embedding matrix, with zeros behind where pictures are given to several layers."""
+    tokens = build.tokens
+    found = Value((build.model.width, tokens), "get_rows", (weight, build.input(tokens)), place=HOST)
+    return found if width == build.model.width else build.fresh("pad", (width, tokens), found)
 
 
 def _layer(build: Builder, index: int, hidden: Value, inputs: Inputs | None, chosen: Value) -> Value:
@@ -83,6 +93,8 @@ def _layer(build: Builder, index: int, hidden: Value, inputs: Inputs | None, cho
     before = _normed_before(build, index, hidden)
     made = _normed_after(build, index, ("post_ffw_norm",), _network(build, index, before))
     hidden = build.elementwise("add", _scaled(build, made), hidden)
+    if build.embedded is not None and index < model.keys.number("n_deepstack_layers", 0):
+        hidden = build.elementwise("add", hidden, build.part(build.embedded, *hidden.shape))
     return _normed_after(build, index, ("layer_output_norm",), hidden)
 
 
@@ -189,7 +201,7 @@ def _finished(build: Builder, hidden: Value) -> None:
     model = build.model
     if model.has("output_norm"):
         hidden = build.norm("output_norm", None, hidden)
-    if model.remembers:
+    if model.remembers and model.architecture != "t5encoder":
         logits = build.multiplied(model.vocabulary, None, hidden)
         logits = build.biased("output", None, logits)
         if model.keys.real("final_logit_softcapping"):

@@ -144,22 +144,11 @@ class _Placement:
     def _place(self, node: Value, operands: tuple[Value, ...], device: int) -> None:
         """Over an operand if that can be, or in room of its own."""
         for operand in operands if node.operation in _OVERWRITING else ():
-            owner = operand.owner
-            if id(owner) not in self._where or owner.is_output or not _same_layout(node, operand):
-                continue
-            if self._users[id(operand)] != 1 or self._views.get(id(operand), 0):
-                continue
-            if owner is not operand and (
-                self._views.get(id(owner), 0) != 1 or self._users.get(id(owner), 0)
-            ):
-                continue
-            home, offset = self._where.pop(id(owner))
-            self._where[id(node)] = (home, offset)
-            buffer = self._buffers[home]
-            taken, needed = buffer.rounded(owner.nbytes), buffer.rounded(node.nbytes)
-            if taken > needed:
-                buffer.free(offset + needed, taken - needed)
-            return
+            if id(operand) not in self._where or operand.is_output or not _same_layout(node, operand):
+                continue  # views are never written over
+            if self._users[id(operand)] == 1 and not self._views.get(id(operand), 0):
+                self._where[id(node)] = self._where.pop(id(operand))
+                return
         self._allocate(node, device)
 
     def _allocate(self, value: Value, device: int) -> None:
@@ -181,7 +170,7 @@ class _Placement:
 
 
 def _same_layout(node: Value, operand: Value) -> bool:
-    return operand.dense and node.shape == operand.shape and node.nbytes == _bytes(operand)
+    return node.shape == operand.shape and node.nbytes == operand.nbytes
 
 
 def _bytes(value: Value) -> int:
