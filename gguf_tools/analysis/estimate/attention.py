@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from ...spec import BLOCK_SIZES, GGMLType
 from .builder import Builder
@@ -95,12 +96,17 @@ def _rotation(build: Builder, kind: GGMLType, heads: list[int], *, grow: bool) -
 def attention(build: Builder, index: int, value: Value, inputs: Inputs) -> Value:
     """Attention of one layer, up to and with its output matrix."""
     layer = build.model.layers[index]
+    query_gate: Value | None = None
     if build.has("attn_kv_a_mqa", index):
         query, key, values = _latent(build, index, layer, value, inputs)
     else:
         query, key, values = _projected(build, index, layer, value)
+        if query.base is not None and _is_gated(build, index, layer):
+            query_gate = build.part(query.base, layer.value_size, layer.heads, build.tokens)
         query, key = _turned_by_position(build, index, query, key, inputs)
     made = _attend(build, index, layer, query, key, values, inputs)
+    if query_gate is not None:
+        made = build.elementwise("mul", made, build.elementwise("unary", build.packed(query_gate, *made.shape)))
     if build.has("attn_sub_norm", index):
         made = build.norm("attn_sub_norm", index, made)
     return build.matmul("attn_output", index, made) if build.has("attn_output", index) else made
@@ -124,11 +130,16 @@ def _projected(build: Builder, index: int, layer: Layer, value: Value) -> tuple[
             made.append(value)
             continue
         flat = build.matmul(name, index, value)
-        if flat.shape[0] == 2 * size * count:  # with a gate for each
+        if name == "attn_q" and _is_gated(build, index, layer):
             made.append(build.part(flat, size, count, tokens))
         else:
             made.append(build.reshaped(flat, size, count, tokens))
     return made[0], made[1], made[2]
+
+
+def _is_gated(build: Builder, index: int, layer: Layer) -> bool:
+    """Whether a layer's queries come with a gate for each."""
+    return build.has("attn_q", index) and build.model.rows("attn_q", index) == 2 * layer.heads * layer.key_size
 
 
 _UNTURNED = frozenset({"bert", "bloom", "gpt2", "jamba", "jina-bert-v2", "mpt", "nemotron_h", "nemotron_h_moe", "starcoder", "t5", "t5encoder", "granitehybrid"})
@@ -195,7 +206,8 @@ def _attend(
         if owned:
             key = _rotated(build, key, given.key_rotation)
             values = _rotated(build, values, given.value_rotation)
-    for part in (query, values, key) if owned else (query,):
+    kept = (query, values, key) if layer.cached else (query, key, values)
+    for part in kept if owned else (query,):
         build.graph.expand(part)
     if layer.cached:
         build.stored_in(cache, _flat(build, key), given.key_rows)
@@ -280,10 +292,9 @@ def _element_bytes(kind: GGMLType) -> int:
 def _rotated(build: Builder, value: Value, rotation: Value | None) -> Value:
     if rotation is None:
         return value
-    size = rotation.shape[0]
-    count = 1
-    for dimension in value.shape:
-        count *= dimension
+    size, count = rotation.shape[0], prod(value.shape)
+    if not value.dense:
+        value = build.packed(value)
     made = build.fresh("matmul", (size, count // size), rotation, build.reshaped(value, size, count // size))
     return build.reshaped(made, *value.shape)
 

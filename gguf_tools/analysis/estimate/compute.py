@@ -5,6 +5,7 @@ from __future__ import annotations
 from .attention import Inputs, attention, attention_inputs
 from .builder import Builder
 from .feed_forward import experts, feed_forward
+from .gemma3n import gemma3n
 from .graph import HOST, Value
 from .model import Model
 from .recurrent import delta_net, mamba, mamba2, short_convolution, time_mix
@@ -25,6 +26,8 @@ def compute_bytes(model: Model, sizes: Sizes) -> dict[int, int]:
     chosen = build.input(sizes.outputs)
     if model.architecture.startswith("rwkv"):
         hidden = _rwkv(build, hidden, chosen)
+    elif model.architecture == "gemma3n" and inputs is not None:
+        hidden = gemma3n(build, hidden, inputs, chosen)
     elif model.architecture in {"t5", "t5encoder"}:
         hidden = t5(build, hidden, chosen)
     else:
@@ -77,7 +80,10 @@ def _layer(build: Builder, index: int, hidden: Value, inputs: Inputs | None, cho
     normed = build.norm("attn_norm", index, hidden) if _norms_first(build, index) else hidden
     if not layer.heads and not layer.recurrent:
         return _only_network(build, index, hidden, normed, chosen)
-    mixed = _mixed(build, index, normed, inputs)
+    given = normed
+    if model.architecture == "falcon" and build.has("attn_norm_2", index):
+        given = build.norm("attn_norm_2", index, hidden)
+    mixed = _mixed(build, index, given, hidden, inputs)
     if index == len(model.layers) - 1:
         mixed, hidden = build.rows(mixed, chosen), build.rows(hidden, chosen)
         normed = build.rows(normed, chosen) if _is_parallel(build, index) else normed
@@ -85,11 +91,14 @@ def _layer(build: Builder, index: int, hidden: Value, inputs: Inputs | None, cho
         return build.elementwise("add", mixed, hidden)
     if _is_parallel(build, index):
         network = _network(build, index, normed)
-        return build.elementwise("add", build.elementwise("add", network, mixed), hidden)
+        parts = (mixed, network) if model.architecture == "phi2" else (network, mixed)
+        return build.elementwise("add", build.elementwise("add", *parts), hidden)
     mixed = _normed_after(build, index, ("post_attention_norm",), mixed)
     mixed = _scaled(build, mixed)
-    hidden = build.elementwise("add", mixed, hidden)
+    before_attention, hidden = hidden, build.elementwise("add", mixed, hidden)
     hidden = _normed_after(build, index, ("attn_output_norm",), hidden)
+    if model.architecture == "jina-bert-v2" and build.has("attn_norm_2", index):
+        hidden = build.norm("attn_norm_2", index, build.elementwise("add", hidden, before_attention))
     before = _normed_before(build, index, hidden)
     made = _normed_after(build, index, ("post_ffw_norm",), _network(build, index, before))
     hidden = build.elementwise("add", _scaled(build, made), hidden)
@@ -98,12 +107,15 @@ def _layer(build: Builder, index: int, hidden: Value, inputs: Inputs | None, cho
     return _normed_after(build, index, ("layer_output_norm",), hidden)
 
 
-def _mixed(build: Builder, index: int, value: Value, inputs: Inputs | None) -> Value:
-    """Attention, a recurrence, or both."""
+def _mixed(build: Builder, index: int, value: Value, hidden: Value, inputs: Inputs | None) -> Value:
+    """Attention, a recurrence, or both, which then is given what is normalized again."""
     model, layer = build.model, build.model.layers[index]
     if layer.heads and inputs is not None:
         attended = attention(build, index, value, inputs)
-        return build.elementwise("add", attended, mamba2(build, index, value)) if layer.recurrent else attended
+        if not layer.recurrent:
+            return attended
+        again = build.norm("attn_norm", index, hidden)
+        return build.elementwise("add", attended, mamba2(build, index, again))
     if model.architecture == "lfm2":
         return short_convolution(build, index, value)
     if model.architecture == "qwen3next":

@@ -119,21 +119,25 @@ class Model:
 
     def rows(self, name: str, layer: int | None = None) -> int:
         """Length of what a weight makes of a token: its second dimension as GGUF counts them."""
-        shape = self.tensors[self._name(name, layer)]
+        shape = self._shape(name, layer)
         return shape[-2] if len(shape) > 1 else 1
 
     def columns(self, name: str, layer: int | None = None) -> int:
         """Length of what a weight is applied to: its first dimension as GGUF counts them."""
-        return self.tensors[self._name(name, layer)][-1]
+        return self._shape(name, layer)[-1]
+
+    def _shape(self, name: str, layer: int | None) -> tuple[int, ...]:
+        found = self._name(name, layer)
+        if not self.tensors.get(found):
+            raise FormatError("needed for the estimate", path=self.path, tensor=found)
+        return self.tensors[found]
 
     def _name(self, name: str, layer: int | None) -> str:
-        if layer is None:
-            return f"{name}.weight" if "." not in name else name
-        part = name if "." in name else f"{name}.weight"
-        for prefix in ("blk", "dec.blk", "enc.blk"):
-            if (found := f"{prefix}.{layer}.{part}") in self.tensors:
-                return found
-        return f"blk.{layer}.{part}"
+        """The full name of a weight; a few families leave its end out."""
+        at = "" if layer is None else f"blk.{layer}."
+        whole = name if "." in name else f"{name}.weight"
+        candidates = [f"{prefix}{at}{end}" for prefix in ("", "dec.", "enc.") for end in (whole, name)]
+        return next((found for found in candidates if found in self.tensors), f"{at}{whole}")
 
 
 def read_model(metadata: Mapping[str, object], tensors: Iterable[Stored], path: str | os.PathLike[str]) -> Model:

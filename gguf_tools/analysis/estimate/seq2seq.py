@@ -61,14 +61,14 @@ def _self_attention(
     count = buckets.shape[0] * buckets.shape[1]
     flat = build.fresh("get_rows", (layer.heads, count), build.weight(index), build.reshaped(buckets, count))
     bias = build.packed(build.turned(flat, *buckets.shape, layer.heads))
-    for part in (query, values, key):
+    for part in (query, values, key) if decodes else (query, key, values):
         build.graph.expand(part)
     if decodes:
         build.stored_in(cache, key, given.key_rows)
         build.stored_in(cache, values, given.value_rows)
         key = values = cache
     made = attended(build, index, layer, query, key, values, given, bias)
-    return build.matmul("attn_output", index, made)
+    return build.matmul("attn_o", index, made)
 
 
 def _cross_attention(build: Builder, index: int, value: Value, encoded: Value, given: CacheInputs) -> Value:
@@ -77,4 +77,4 @@ def _cross_attention(build: Builder, index: int, value: Value, encoded: Value, g
     for part in (query, key, values):
         build.graph.expand(part)
     made = attended(build, index, layer, query, key, values, given)
-    return build.matmul("cross_attn_output", index, made)
+    return build.matmul("cross_attn_o", index, made)
