@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Final
 
 from .graph import ACCELERATOR, HOST, Graph, Value
 from .model import Model
 from .settings import Sizes
 
-__all__ = ["Builder"]
+__all__ = ["BEFORE", "Builder"]
+
+BEFORE: Final = -1
+"""Stands for a layer where the embeddings are meant, which are always on the host."""
 
 
 class Builder:
@@ -28,20 +32,20 @@ class Builder:
         self.embedded: Value | None = None
         keys = model.keys
         self._overwrites = keys.has("attention.layer_norm_rms_epsilon")
-        self._first_on_device = len(model.layers) + 1 - sizes.gpu_layers
 
     def place(self, layer: int | None) -> int:
-        """The device of a layer's weights and cache; None is the output's."""
-        index = len(self.model.layers) if layer is None else layer
-        return ACCELERATOR if self.sizes.gpu_layers and index >= self._first_on_device else HOST
+        """The device of a layer's weights and cache; None is the output's, `BEFORE` the embeddings'."""
+        index = self.model.stored_layers if layer is None else layer
+        on_device = layer != BEFORE and index >= self.sizes.first_on_device
+        return ACCELERATOR if on_device else HOST
 
     def input(self, *shape: int, width: int = 4) -> Value:
         """Something given with every batch."""
         return Value(shape, "leaf", width=width, is_input=True, place=HOST)
 
-    def weight(self, layer: int | None, *, host: bool = False) -> Value:
-        """A weight of a layer, or of the output."""
-        return Value((1,), "leaf", stored=True, place=HOST if host else self.place(layer))
+    def weight(self, layer: int | None) -> Value:
+        """A weight of a layer, of the output, or of the embeddings."""
+        return Value((1,), "leaf", stored=True, place=self.place(layer))
 
     def cache(self, layer: int) -> Value:
         """A layer's cache or state."""
@@ -49,7 +53,7 @@ class Builder:
 
     def has(self, name: str, layer: int | None) -> bool:
         """Whether the model has this weight."""
-        return self.model.has(name, layer)
+        return self.model.has(name, None if layer == BEFORE else layer)
 
     def matmul(self, name: str, layer: int | None, value: Value) -> Value:
         """A weight times a value, and its bias if there is one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .attention import Inputs, attention, attention_inputs
-from .builder import Builder
+from .builder import BEFORE, Builder
 from .feed_forward import experts, feed_forward
 from .gemma3n import gemma3n
 from .graph import HOST, Value
@@ -24,7 +24,7 @@ def compute_bytes(model: Model, sizes: Sizes) -> dict[int, int]:
     inputs = attention_inputs(build) if any(layer.heads for layer in model.layers) else None
     hidden = _embedded(build, inputs)
     chosen = build.input(sizes.outputs)
-    if model.architecture.startswith("rwkv"):
+    if _is_rwkv(model):
         hidden = _rwkv(build, hidden, chosen)
     elif model.architecture == "gemma3n" and inputs is not None:
         hidden = gemma3n(build, hidden, inputs, chosen)
@@ -37,17 +37,22 @@ def compute_bytes(model: Model, sizes: Sizes) -> dict[int, int]:
     return build.graph.buffer_sizes()
 
 
+def _is_rwkv(model: Model) -> bool:
+    """RWKV's norm of the embeddings is on the first layer's device."""
+    return model.architecture.startswith("rwkv")
+
+
 def _embedded(build: Builder, inputs: Inputs | None) -> Value:
     """Embeddings of the tokens, or of pictures in their place, or of both mixed: there is room for all."""
     model, tokens = build.model, build.tokens
-    weight = build.weight(None, host=True)
+    weight = build.weight(BEFORE)
     width = model.width * (1 + model.keys.number("n_deepstack_layers", 0))
     hidden = _looked_up(build, weight, width)
     build.graph.expand(hidden)
     build.graph.expand(build.input(width, tokens))
     some, places = _looked_up(build, weight, width), build.input(tokens, width=8)
-    mixed = Value(hidden.shape, "dup", (build.input(width, tokens),), place=HOST)
-    build.graph.expand(Value(hidden.shape, "store", (some, places, mixed), base=mixed, place=HOST))
+    mixed = Value(hidden.shape, "dup", (build.input(width, tokens),))
+    build.graph.expand(Value(hidden.shape, "store", (some, places, mixed), base=mixed))
     build.embedded = hidden
     if width > model.width:
         hidden = build.part(hidden, model.width, tokens)
@@ -55,13 +60,13 @@ def _embedded(build: Builder, inputs: Inputs | None) -> Value:
         hidden = build.elementwise("mul", hidden, build.input(1, tokens))
         build.graph.expand(hidden)
     if model.has("token_types"):
-        hidden = build.elementwise("add", hidden, build.weight(None, host=True))
+        hidden = build.elementwise("add", hidden, build.weight(BEFORE))
     if model.has("position_embd") and inputs is not None:
-        row = Value(hidden.shape, "get_rows", (build.weight(None, host=True), inputs.positions), place=HOST)
+        row = Value(hidden.shape, "get_rows", (build.weight(BEFORE), inputs.positions), place=HOST)
         build.graph.expand(row) if model.remembers else None
         hidden = build.elementwise("add", *((hidden, row) if model.remembers else (row, hidden)))
     if model.has("token_embd_norm"):
-        hidden = build.norm("token_embd_norm", None, hidden)
+        hidden = build.norm("token_embd_norm", 0 if _is_rwkv(model) else BEFORE, hidden)
     if model.keys.real("embedding_scale") not in (0.0, 1.0):
         hidden = build.elementwise("scale", hidden)
     return hidden

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from .attention import Inputs, attention
-from .builder import Builder
+from .builder import BEFORE, Builder
 from .graph import HOST, Value
 
 __all__ = ["gemma3n"]
+
+_FIRST: Final = 0
+"""The weights that belong to no layer are where this one's are."""
 
 
 def gemma3n(build: Builder, hidden: Value, inputs: Inputs, chosen: Value) -> Value:
@@ -15,12 +20,12 @@ def gemma3n(build: Builder, hidden: Value, inputs: Inputs, chosen: Value) -> Val
     count = model.keys.number("altup.num_inputs")
     extra = _per_layer(build, hidden)
     repeated = build.fresh("repeat", (width, tokens, count - 1), hidden)
-    others = _as_long_as(build, build.multiplied(width, None, repeated), _length(build, hidden))
+    others = _as_long_as(build, build.multiplied(width, _FIRST, repeated), _length(build, hidden))
     states = build.fresh("concat", (width, tokens, count), hidden, others)
     for index in range(len(model.layers)):
         states = _layer(build, index, states, inputs, extra, count)
     length = _length(build, build.part(states, width, tokens))
-    others = build.multiplied(width, None, build.part(states, width, tokens, count - 1))
+    others = build.multiplied(width, _FIRST, build.part(states, width, tokens, count - 1))
     others = _as_long_as(build, others, length)
     total = build.part(states, width, tokens)
     for _ in range(count - 1):
@@ -42,12 +47,13 @@ def _per_layer(build: Builder, hidden: Value) -> Value:
     """What each layer is given of each token besides, all layers' at once."""
     model, tokens = build.model, build.tokens
     each, layers = model.keys.number("embedding_length_per_layer_input"), len(model.layers)
-    weight = build.weight(None, host=True)
+    weight = build.weight(BEFORE)
     found = Value((each * layers, tokens), "get_rows", (weight, build.input(tokens)), place=HOST)
     looked_up = build.elementwise("scale", build.reshaped(found, each, layers, tokens))
     build.graph.expand(looked_up)
-    made = build.elementwise("scale", build.multiplied(each * layers, None, hidden))
-    made = build.norm("per_layer_proj_norm", None, build.reshaped(made, each, layers, tokens))
+    made = build.elementwise("scale", build.multiplied(each * layers, _FIRST, hidden))
+    made = build.elementwise("rms_norm", build.reshaped(made, each, layers, tokens))
+    made = build.weighed("mul", _FIRST, made)
     made = build.elementwise("scale", build.elementwise("add", made, looked_up))
     return build.packed(build.turned(made, each, tokens, layers))
 
@@ -86,7 +92,7 @@ def _network(build: Builder, index: int, value: Value) -> Value:
     return build.matmul("ffn_down", index, build.elementwise("mul", up, build.elementwise("unary", gate)))
 
 
-_SPARSE_LAYERS = 10
+_SPARSE_LAYERS: Final = 10
 """The first so many, whatever the file says of their sparsity."""
 
 

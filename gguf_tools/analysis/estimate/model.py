@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from ... import architectures
 from ...errors import ArchitectureError, FormatError
@@ -14,9 +13,6 @@ from .families import HYBRID, RECURRENT, SHARING, WINDOWS, WITHOUT_MEMORY
 from .keys import MAX_LAYERS, Keys
 
 __all__ = ["Layer", "Model", "Stored", "read_model"]
-
-_LAYER: Final = re.compile(r"(?:dec\.|enc\.)?blk\.(\d{1,4})\.")
-_DECODER: Final = "dec."
 
 
 class Stored(Protocol):
@@ -42,7 +38,6 @@ class Layer:
         windowed: whether it looks back through the window only.
         cached: whether it has a cache of keys and values of its own.
         shift, state: float32 values it keeps of a sequence: of a convolution or token shift, and the state.
-        weights: bytes of its tensors.
     """
 
     heads: int
@@ -53,7 +48,6 @@ class Layer:
     cached: bool
     shift: int
     state: int
-    weights: int
 
     @property
     def keys(self) -> int:
@@ -80,6 +74,7 @@ class Model:
         architecture: ``general.architecture``.
         keys: its metadata.
         layers: from the first; those that predict further tokens are not among them.
+        stored_layers: with those.
         tensors: shapes, slowest dimension first, by name.
         sizes: bytes by name.
         width: of the hidden states.
@@ -94,6 +89,7 @@ class Model:
     architecture: str
     keys: Keys
     layers: tuple[Layer, ...]
+    stored_layers: int
     tensors: Mapping[str, tuple[int, ...]]
     sizes: Mapping[str, int]
     width: int
@@ -169,7 +165,8 @@ def read_model(metadata: Mapping[str, object], tensors: Iterable[Stored], path: 
         path=os.fspath(path),
         architecture=name,
         keys=keys,
-        layers=layers.all(_by_layer(sizes)),
+        layers=layers.all(),
+        stored_layers=layers.stored,
         tensors={tensor.name: tensor.shape for tensor in stored},
         sizes=sizes,
         width=layers.width,
@@ -185,15 +182,6 @@ def _size(tensor: Stored, path: str | os.PathLike[str]) -> int:
     if tensor.nbytes is None:
         raise FormatError("of a type of unknown size", path=path, tensor=tensor.name)
     return tensor.nbytes
-
-
-def _by_layer(sizes: Mapping[str, int]) -> dict[int, int]:
-    """Bytes of each layer's tensors."""
-    found: dict[int, int] = {}
-    for name, size in sizes.items():
-        if match := _LAYER.match(name):
-            found[int(match[1])] = found.get(int(match[1]), 0) + size
-    return found
 
 
 class _Layers:
@@ -216,7 +204,7 @@ class _Layers:
         self.latent = keys.has("attention.key_length_mla") and keys.has("attention.value_length_mla")
         self.window, self._windowed = self._windows()
 
-    def all(self, weights: Mapping[int, int]) -> tuple[Layer, ...]:
+    def all(self) -> tuple[Layer, ...]:
         """The layers that compute the next token."""
         keys, count = self._keys, self.count
         recurrent = self._architecture in RECURRENT
@@ -245,7 +233,6 @@ class _Layers:
                     cached=attends and remembers and index < sharing,
                     shift=shift if recurs else 0,
                     state=state if recurs else 0,
-                    weights=weights.get(index, 0),
                 )
             )
         return tuple(made)

@@ -62,7 +62,8 @@ class Sizes:
         window_cells: of one sequence in layers with a window.
         ubatch: tokens computed at once.
         outputs: tokens of these whose logits are computed.
-        sequences, key_type, value_type, flash_attention, gpu_layers: as in `Settings`.
+        first_on_device: layer from which on all are on the device; the output comes after the last.
+        sequences, key_type, value_type, flash_attention: as in `Settings`.
     """
 
     context: int
@@ -74,7 +75,7 @@ class Sizes:
     key_type: GGMLType
     value_type: GGMLType
     flash_attention: bool
-    gpu_layers: int
+    first_on_device: int
 
     @classmethod
     def of(cls, settings: Settings, model: Model) -> Sizes:
@@ -109,7 +110,7 @@ class Sizes:
             key_type=_cache_type("cache_type_k", settings.cache_type_k, settings, model),
             value_type=_cache_type("cache_type_v", settings.cache_type_v, settings, model),
             flash_attention=settings.flash_attention,
-            gpu_layers=settings.gpu_layers,
+            first_on_device=max(model.stored_layers + 1 - settings.gpu_layers, 0),
         )
 
 
