@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .analysis.diff import diff
+    from .analysis.estimate import estimate
     from .analysis.summary import summarize
     from .analysis.verify import verify
     from .container.metadata import Array, Metadata
@@ -54,6 +55,7 @@ __all__ = [
     "dequantize",
     "diff",
     "edit",
+    "estimate",
     "export",
     "extract",
     "merge",
@@ -81,6 +83,7 @@ _WHERE = {
     "dequantize": ("quants", "dequantize"),
     "diff": ("analysis.diff", "diff"),
     "edit": ("editing.edit", "edit"),
+    "estimate": ("analysis.estimate", "estimate"),
     "export": ("conversion.to_hf", "export"),
     "extract": ("conversion.extract", "extract"),
     "merge": ("editing.splitting", "merge"),
