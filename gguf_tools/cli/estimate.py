@@ -140,7 +140,7 @@ def _settings(options: dict[str, Any]) -> Settings:
 
 def _usual(trained: int) -> tuple[int, ...]:
     """Contexts to show where none is asked for: powers of two, up to the one the model was trained with."""
-    contexts = []
+    contexts: list[int] = []
     context = FIRST_CONTEXT
     while context < trained and len(contexts) < MOST_ROWS - 1:
         contexts.append(context)

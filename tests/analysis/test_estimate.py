@@ -116,7 +116,7 @@ REAL = {"gemma3": oracles.gemma3, "smollm2": oracles.smollm2}
     [
         {"context": 2048},
         {"context": 8192, "ubatch": 128, "flash_attention": False},
-        {"context": 4096, **{"cache_type_k": "Q8_0", "cache_type_v": "Q8_0"}},
+        {"context": 4096, "cache_type_k": "Q8_0", "cache_type_v": "Q8_0"},
         {"context": 16384, "ubatch": 1024, "sequences": 4},
     ],
     ids=names,

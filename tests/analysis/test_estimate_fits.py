@@ -98,9 +98,14 @@ def test_json(files: dict[str, Path]) -> None:
     assert first["total"] == sum(first[key] for key in ("weights", "kv_cache", "state", "compute", "output"))
     assert second["context"] == 4096
     assert second["kv_cache"] == 2 * first["kv_cache"]
-    assert document["fits"] == fit(
-        load_model(files["llama"]), Settings(context=4096, cache_type_k="Q8_0", gpu_layers=2), 4 * MEBIBYTE
-    ).to_dict()
+    assert (
+        document["fits"]
+        == fit(
+            load_model(files["llama"]),
+            Settings(context=4096, cache_type_k="Q8_0", gpu_layers=2),
+            4 * MEBIBYTE,
+        ).to_dict()
+    )
 
 
 def test_a_checkpoint_is_estimated_without_converting(

@@ -73,7 +73,10 @@ class Estimate:
 
 
 def load_model(
-    source: str | os.PathLike[str], *, type: str | None = None, overrides: Overrides | None = None  # noqa: A002
+    source: str | os.PathLike[str],
+    *,
+    type: str | None = None,  # noqa: A002
+    overrides: Overrides | None = None,
 ) -> Model:
     """The facts of a model, for several estimates.
 

@@ -106,7 +106,9 @@ def attention(build: Builder, index: int, value: Value, inputs: Inputs) -> Value
         query, key = _turned_by_position(build, index, query, key, inputs)
     made = _attend(build, index, layer, query, key, values, inputs)
     if query_gate is not None:
-        made = build.elementwise("mul", made, build.elementwise("unary", build.packed(query_gate, *made.shape)))
+        made = build.elementwise(
+            "mul", made, build.elementwise("unary", build.packed(query_gate, *made.shape))
+        )
     if build.has("attn_sub_norm", index):
         made = build.norm("attn_sub_norm", index, made)
     return build.matmul("attn_output", index, made) if build.has("attn_output", index) else made
@@ -139,10 +141,27 @@ def _projected(build: Builder, index: int, layer: Layer, value: Value) -> tuple[
 
 def _is_gated(build: Builder, index: int, layer: Layer) -> bool:
     """Whether a layer's queries come with a gate for each."""
-    return build.has("attn_q", index) and build.model.rows("attn_q", index) == 2 * layer.heads * layer.key_size
+    return (
+        build.has("attn_q", index) and build.model.rows("attn_q", index) == 2 * layer.heads * layer.key_size
+    )
 
 
-_UNTURNED = frozenset({"bert", "bloom", "gpt2", "jamba", "jina-bert-v2", "mpt", "nemotron_h", "nemotron_h_moe", "starcoder", "t5", "t5encoder", "granitehybrid"})
+_UNTURNED = frozenset(
+    {
+        "bert",
+        "bloom",
+        "gpt2",
+        "jamba",
+        "jina-bert-v2",
+        "mpt",
+        "nemotron_h",
+        "nemotron_h_moe",
+        "starcoder",
+        "t5",
+        "t5encoder",
+        "granitehybrid",
+    }
+)
 """Families without rotary positions."""
 
 

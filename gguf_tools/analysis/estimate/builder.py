@@ -101,7 +101,7 @@ class Builder:
 
     def stored_in(self, cache: Value, *values: Value) -> None:
         """Write values into a cache."""
-        self.graph.expand(Value((1,), "store", values + (cache,), base=cache, place=cache.place))
+        self.graph.expand(Value((1,), "store", (*values, cache), base=cache, place=cache.place))
 
     def norm(self, name: str, layer: int | None, value: Value) -> Value:
         """A normalized value, with the weight and bias there are."""

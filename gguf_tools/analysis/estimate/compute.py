@@ -190,12 +190,21 @@ def _rwkv(build: Builder, hidden: Value, chosen: Value) -> Value:
         middle = build.elementwise("add", mixed, hidden)
         second = build.norm("attn_norm_2", index, middle)
         before = build.fresh("concat", second.shape, build.part(state, model.width), second)
-        last = build.fresh("concat", (model.width, 2 * sequences), build.part(normed, model.width), build.part(second, model.width))
+        last = build.fresh(
+            "concat",
+            (model.width, 2 * sequences),
+            build.part(normed, model.width),
+            build.part(second, model.width),
+        )
         build.stored_in(build.cache(index), last)
         if index == len(model.layers) - 1:
             middle, second, before = (build.rows(v, chosen) for v in (middle, second, before))
         hidden = build.elementwise("add", _channel_mix(build, index, second, before), middle)
-        if (index + 1) % model.keys.number("rescale_every_n_layers", 0) == 0 if model.keys.number("rescale_every_n_layers", 0) else False:
+        if (
+            (index + 1) % model.keys.number("rescale_every_n_layers", 0) == 0
+            if model.keys.number("rescale_every_n_layers", 0)
+            else False
+        ):
             hidden = build.elementwise("scale", hidden)
     del tokens
     return hidden
@@ -208,7 +217,9 @@ def _channel_mix(build: Builder, index: int, value: Value, before: Value) -> Val
     if build.has("channel_mix_receptance", index):
         other = build.elementwise("add", build.weighed("mul", index, change), value)
         gate = build.elementwise("unary", build.matmul("channel_mix_receptance", index, other))
-    key = build.elementwise("unary", build.elementwise("unary", build.matmul("channel_mix_key", index, mixed)))
+    key = build.elementwise(
+        "unary", build.elementwise("unary", build.matmul("channel_mix_key", index, mixed))
+    )
     made = build.matmul("channel_mix_value", index, key)
     return made if gate is None else build.elementwise("mul", gate, made)
 

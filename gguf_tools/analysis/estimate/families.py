@@ -1,7 +1,7 @@
 """What decides memory and differs by family without the file saying so.
 
-Facts of llama.cpp b11434: which families look back through a window and how their layers alternate, which keep
-a recurrent state, and which keep nothing between batches.
+Facts of llama.cpp b11434: which families look back through a window and how their layers alternate, which
+keep a recurrent state, and which keep nothing between batches.
 """
 
 from __future__ import annotations

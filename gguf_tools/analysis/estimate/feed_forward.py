@@ -34,7 +34,9 @@ def experts(build: Builder, layer: int, value: Value) -> Value:
     weights, chosen = _routed(build, layer, value, count, used)
     build.graph.expand(weights)
     if model.architecture == "llama4":
-        repeated = build.fresh("repeat", (model.width, used, tokens), build.reshaped(value, value.shape[0], 1, tokens))
+        repeated = build.fresh(
+            "repeat", (model.width, used, tokens), build.reshaped(value, value.shape[0], 1, tokens)
+        )
         given = build.elementwise("mul", repeated, weights)
     else:
         given = build.reshaped(value, value.shape[0], 1, tokens)
@@ -57,7 +59,9 @@ def _routed(build: Builder, layer: int, value: Value, count: int, used: int) -> 
     ranked = odds
     if build.has("exp_probs_b.bias", layer):
         ranked = build.weighed("add", layer, odds)
-    order = build.fresh("argsort", (count, tokens), logits if build.model.architecture == "llama4" else ranked)
+    order = build.fresh(
+        "argsort", (count, tokens), logits if build.model.architecture == "llama4" else ranked
+    )
     chosen = build.part(order, used, tokens)
     weights = build.fresh("get_rows", (1, used, tokens), build.reshaped(odds, 1, count, tokens), chosen)
     if late:
@@ -72,7 +76,20 @@ def _routed(build: Builder, layer: int, value: Value, count: int, used: int) -> 
     return weights, chosen
 
 
-_NORMED = frozenset({"llama", "qwen3moe", "qwen3vlmoe", "glm4moe", "phimoe", "ernie4_5-moe", "granitemoe", "granitehybrid", "dots1", "qwen3next"})
+_NORMED = frozenset(
+    {
+        "llama",
+        "qwen3moe",
+        "qwen3vlmoe",
+        "glm4moe",
+        "phimoe",
+        "ernie4_5-moe",
+        "granitemoe",
+        "granitehybrid",
+        "dots1",
+        "qwen3next",
+    }
+)
 """Families that scale the chosen experts' weights to add up to one, without a key that says so."""
 
 
@@ -81,8 +98,12 @@ def _hidden(build: Builder, layer: int, given: Value, chosen: Value, used: int, 
     if not inner:  # gate and up in one matrix
         both = build.model.rows("ffn_gate_up_exps", layer)
         wide = _of_expert(build, layer, both, given, chosen, used, tokens)
-        return build.elementwise("glu", build.part(wide, both // 2, used, tokens), build.part(wide, both // 2, used, tokens))
-    up = _plus(build, "ffn_up_exps", layer, _of_expert(build, layer, inner, given, chosen, used, tokens), chosen)
+        return build.elementwise(
+            "glu", build.part(wide, both // 2, used, tokens), build.part(wide, both // 2, used, tokens)
+        )
+    up = _plus(
+        build, "ffn_up_exps", layer, _of_expert(build, layer, inner, given, chosen, used, tokens), chosen
+    )
     if not build.has("ffn_gate_exps", layer):
         return build.elementwise("unary", up)
     gate = _of_expert(build, layer, inner, given, chosen, used, tokens)

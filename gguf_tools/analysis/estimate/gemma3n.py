@@ -88,7 +88,9 @@ def _network(build: Builder, index: int, value: Value) -> Value:
         spread = build.fresh("sum_rows", (1, *gate.shape[1:]), apart)
         for operation in ("scale", "unary", "scale"):
             spread = build.elementwise(operation, spread)
-        gate = build.elementwise("unary", build.elementwise("sub", gate, build.elementwise("add", mean, spread)))
+        gate = build.elementwise(
+            "unary", build.elementwise("sub", gate, build.elementwise("add", mean, spread))
+        )
     return build.matmul("ffn_down", index, build.elementwise("mul", up, build.elementwise("unary", gate)))
 
 

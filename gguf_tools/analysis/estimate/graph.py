@@ -2,7 +2,7 @@
 
 llama.cpp places every intermediate value of the largest micro-batch in one buffer per device before it
 computes anything. Values whose last user has run make room for later ones; some operations write over an
-operand nobody else needs. Doing the same with sizes alone gives the buffer's size, without a tensor in memory.
+operand nobody else needs. Doing the same with sizes alone gives the buffer's size, and no tensor is made.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ ACCELERATOR: Final = 1
 _ALIGNMENT: Final = {HOST: 32, ACCELERATOR: 128}
 """Of values in a buffer: that of the processor, and of CUDA."""
 
-_OVERWRITING: Final = frozenset({"add", "mul", "sub", "div", "scale", "unary", "rope", "rms_norm", "soft_max"})
+_OVERWRITING: Final = frozenset(
+    {"add", "mul", "sub", "div", "scale", "unary", "rope", "rms_norm", "soft_max"}
+)
 """Operations that can write over an operand of the same layout."""
 
 
@@ -57,7 +59,7 @@ class Value:
         self.shape = shape
         self.operation = operation
         self.sources = sources
-        self.base = base.base or base if base is not None else None
+        self.base: Value | None = base if base is None or base.base is None else base.base
         self.dense = dense
         self.place = place
         self.is_input = is_input
@@ -191,9 +193,7 @@ def _assigned(graph: Graph) -> list[int]:
     return [HOST if device is None else device for device in devices]
 
 
-def _with_copies(
-    nodes: list[Value], devices: list[int]
-) -> Iterable[tuple[Value, tuple[Value, ...], int]]:
+def _with_copies(nodes: list[Value], devices: list[int]) -> Iterable[tuple[Value, tuple[Value, ...], int]]:
     """Nodes with their operands and devices; where the device changes, copies of what is on the other."""
     where = {id(node): device for node, device in zip(nodes, devices, strict=True)}
     copies: dict[tuple[int, int], Value] = {}

@@ -136,7 +136,9 @@ class Model:
         return next((found for found in candidates if found in self.tensors), f"{at}{whole}")
 
 
-def read_model(metadata: Mapping[str, object], tensors: Iterable[Stored], path: str | os.PathLike[str]) -> Model:
+def read_model(
+    metadata: Mapping[str, object], tensors: Iterable[Stored], path: str | os.PathLike[str]
+) -> Model:
     """Gather the facts.
 
     Raises:

@@ -37,11 +37,11 @@ def mamba(build: Builder, index: int, value: Value) -> Value:
     given = _convolved(build, index, given, inner, kernel)
     given = build.elementwise("unary", build.weighed("add", index, given))
     small = build.matmul("ssm_x", index, given)
-    step, b, c = (
-        build.part(small, size, tokens) for size in (rank, state, state)
-    )
+    step, b, c = (build.part(small, size, tokens) for size in (rank, state, state))
     if build.has("ssm_dt_norm", index) or keys.flag("ssm.dt_b_c_rms", False):
-        step, b, c = (build.norm(n, index, v) for n, v in (("ssm_dt_norm", step), ("ssm_b_norm", b), ("ssm_c_norm", c)))
+        step, b, c = (
+            build.norm(n, index, v) for n, v in (("ssm_dt_norm", step), ("ssm_b_norm", b), ("ssm_c_norm", c))
+        )
     else:
         step = build.packed(step)
     step = build.matmul("ssm_dt", index, step)
@@ -118,19 +118,31 @@ def delta_net(build: Builder, index: int, value: Value) -> Value:
     given = build.elementwise("unary", _convolved(build, index, mixed, channels, kernel))
     state = _state(build, index, inner * size)
     query, key = (
-        build.fresh("norm", (groups * size, tokens), build.part(given, groups * size, tokens)) for _ in range(2)
+        build.fresh("norm", (groups * size, tokens), build.part(given, groups * size, tokens))
+        for _ in range(2)
     )
     if groups != heads:
         query, key = (build.fresh("repeat", (heads * size, tokens), v) for v in (query, key))
     values = build.part(given, inner, tokens)
-    made = build.fresh("delta", (inner * tokens + inner * size * build.sizes.sequences,), query, key, values, alpha, beta, state)
+    made = build.fresh(
+        "delta",
+        (inner * tokens + inner * size * build.sizes.sequences,),
+        query,
+        key,
+        values,
+        alpha,
+        beta,
+        state,
+    )
     build.stored_in(build.cache(index), build.part(made, inner * size))
     out = build.part(made, inner, tokens)
     out = build.elementwise("mul", build.norm("ssm_norm", index, out), build.elementwise("unary", gate))
     return build.matmul("ssm_out", index, out)
 
 
-def time_mix(build: Builder, index: int, value: Value, before: Value, first: Value | None) -> tuple[Value, Value]:
+def time_mix(
+    build: Builder, index: int, value: Value, before: Value, first: Value | None
+) -> tuple[Value, Value]:
     """RWKV's time mixing: what it makes, and the first layer's values, which version 7 looks back at.
 
     ``before`` is the same one token earlier.
@@ -185,7 +197,9 @@ def _mixed_seven(
     rate = build.elementwise("unary", rate)
     unit = build.fresh("norm", key.shape, build.weighed("mul", index, key))
     other = build.weighed("mul", index, key)
-    key = build.elementwise("add", key, build.elementwise("sub", build.elementwise("mul", rate, other), other))
+    key = build.elementwise(
+        "add", key, build.elementwise("sub", build.elementwise("mul", rate, other), other)
+    )
     made = _weighted(
         build, index, receptance, decay, key, values,
         build.elementwise("unary", unit), build.elementwise("mul", unit, rate),

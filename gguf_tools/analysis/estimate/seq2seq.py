@@ -21,7 +21,11 @@ def t5(build: Builder, hidden: Value, chosen: Value) -> Value:
     if not decodes:
         plain = replace(plain, cells=build.tokens, mask=_mask(build, build.tokens))
     buckets = build.input(plain.cells, build.tokens)
-    across = None if encoded is None else replace(plain, cells=encoded.shape[1], mask=_mask(build, encoded.shape[1]))
+    across = (
+        None
+        if encoded is None
+        else replace(plain, cells=encoded.shape[1], mask=_mask(build, encoded.shape[1]))
+    )
     count = model.keys.number("decoder_block_count", len(model.layers)) if decodes else len(model.layers)
     for index in range(count):
         mixed = _self_attention(build, index, build.norm("attn_norm", index, hidden), plain, buckets, decodes)
