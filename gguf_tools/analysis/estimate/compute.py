@@ -8,7 +8,8 @@ from .feed_forward import experts, feed_forward
 from .gemma3n import gemma3n
 from .graph import HOST, Value
 from .model import Model
-from .recurrent import delta_net, mamba, mamba2, short_convolution, time_mix
+from .recurrent import delta_net, mamba, mamba2, short_convolution
+from .rwkv import rwkv
 from .seq2seq import t5
 from .settings import Sizes
 
@@ -16,6 +17,9 @@ __all__ = ["compute_bytes"]
 
 _SCALED = frozenset({"gemma", "gemma2", "gemma3", "gemma3n", "gemma-embedding"})
 """Families that scale their token embeddings by a number given with every token."""
+
+_NORMED_BEFORE = frozenset({"glm4moe", "gpt-oss", "qwen3next", "seed_oss"})
+"""Families whose norm after attention is given to the network, and is not added to what was there."""
 
 
 def compute_bytes(model: Model, sizes: Sizes) -> dict[int, int]:
@@ -25,7 +29,7 @@ def compute_bytes(model: Model, sizes: Sizes) -> dict[int, int]:
     hidden = _embedded(build, inputs)
     chosen = build.input(sizes.outputs)
     if _is_rwkv(model):
-        hidden = _rwkv(build, hidden, chosen)
+        hidden = rwkv(build, hidden, chosen)
     elif model.architecture == "gemma3n" and inputs is not None:
         hidden = gemma3n(build, hidden, inputs, chosen)
     elif model.architecture in {"t5", "t5encoder"}:
@@ -63,8 +67,10 @@ def _embedded(build: Builder, inputs: Inputs | None) -> Value:
         hidden = build.elementwise("add", hidden, build.weight(BEFORE))
     if model.has("position_embd") and inputs is not None:
         row = Value(hidden.shape, "get_rows", (build.weight(BEFORE), inputs.positions), place=HOST)
-        build.graph.expand(row) if model.remembers else None
-        hidden = build.elementwise("add", *((hidden, row) if model.remembers else (row, hidden)))
+        if model.remembers:
+            build.graph.expand(row)
+        first, second = (hidden, row) if model.remembers else (row, hidden)
+        hidden = build.elementwise("add", first, second)
     if model.has("token_embd_norm"):
         hidden = build.norm("token_embd_norm", 0 if _is_rwkv(model) else BEFORE, hidden)
     if model.keys.real("embedding_scale") not in (0.0, 1.0):
@@ -98,18 +104,17 @@ def _layer(build: Builder, index: int, hidden: Value, inputs: Inputs | None, cho
         network = _network(build, index, normed)
         parts = (mixed, network) if model.architecture == "phi2" else (network, mixed)
         return build.elementwise("add", build.elementwise("add", *parts), hidden)
-    mixed = _normed_after(build, index, ("post_attention_norm",), mixed)
-    mixed = _scaled(build, mixed)
+    mixed = _scaled(build, _normed_after(build, index, "post_attention_norm", mixed))
     before_attention, hidden = hidden, build.elementwise("add", mixed, hidden)
-    hidden = _normed_after(build, index, ("attn_output_norm",), hidden)
+    hidden = _normed_after(build, index, "attn_output_norm", hidden)
     if model.architecture == "jina-bert-v2" and build.has("attn_norm_2", index):
         hidden = build.norm("attn_norm_2", index, build.elementwise("add", hidden, before_attention))
     before = _normed_before(build, index, hidden)
-    made = _normed_after(build, index, ("post_ffw_norm",), _network(build, index, before))
+    made = _normed_after(build, index, "post_ffw_norm", _network(build, index, before))
     hidden = build.elementwise("add", _scaled(build, made), hidden)
     if build.embedded is not None and index < model.keys.number("n_deepstack_layers", 0):
         hidden = build.elementwise("add", hidden, build.part(build.embedded, *hidden.shape))
-    return _normed_after(build, index, ("layer_output_norm",), hidden)
+    return _normed_after(build, index, "layer_output_norm", hidden)
 
 
 def _mixed(build: Builder, index: int, value: Value, hidden: Value, inputs: Inputs | None) -> Value:
@@ -141,20 +146,15 @@ def _is_parallel(build: Builder, index: int) -> bool:
 
 def _normed_before(build: Builder, index: int, value: Value) -> Value:
     """What the network is given."""
-    model = build.model
-    if model.architecture in {"qwen3next", "gpt-oss", "glm4moe", "seed_oss"} or model.architecture == "olmo":
+    if build.model.architecture in {*_NORMED_BEFORE, "olmo"}:
         return build.norm("post_attention_norm", index, value)
     return build.norm("ffn_norm", index, value) if build.has("ffn_norm", index) else value
 
 
-def _normed_after(build: Builder, index: int, names: tuple[str, ...], value: Value) -> Value:
-    before_network = {"qwen3next", "gpt-oss", "glm4moe", "seed_oss"}
-    for name in names:
-        if build.has(name, index) and not (
-            name == "post_attention_norm" and build.model.architecture in before_network
-        ):
-            value = build.norm(name, index, value)
-    return value
+def _normed_after(build: Builder, index: int, name: str, value: Value) -> Value:
+    """A part's result, normalized where the layer has a norm of that name for it."""
+    before = name == "post_attention_norm" and build.model.architecture in _NORMED_BEFORE
+    return build.norm(name, index, value) if build.has(name, index) and not before else value
 
 
 def _scaled(build: Builder, value: Value) -> Value:
@@ -175,53 +175,6 @@ def _only_network(build: Builder, index: int, hidden: Value, normed: Value, chos
     if index == len(build.model.layers) - 1:
         made, hidden = build.rows(made, chosen), build.rows(hidden, chosen)
     return build.elementwise("add", made, hidden)
-
-
-def _rwkv(build: Builder, hidden: Value, chosen: Value) -> Value:
-    """RWKV's layers: each token is mixed with the one before it."""
-    model, tokens, sequences = build.model, build.tokens, build.sizes.sequences
-    first: Value | None = None
-    for index in range(len(model.layers)):
-        state = build.fresh("get_rows", (model.layers[index].shift, sequences), build.cache(index))
-        build.graph.expand(state)
-        normed = build.norm("attn_norm", index, hidden)
-        before = build.fresh("concat", normed.shape, build.part(state, model.width), normed)
-        mixed, first = time_mix(build, index, normed, before, first)
-        middle = build.elementwise("add", mixed, hidden)
-        second = build.norm("attn_norm_2", index, middle)
-        before = build.fresh("concat", second.shape, build.part(state, model.width), second)
-        last = build.fresh(
-            "concat",
-            (model.width, 2 * sequences),
-            build.part(normed, model.width),
-            build.part(second, model.width),
-        )
-        build.stored_in(build.cache(index), last)
-        if index == len(model.layers) - 1:
-            middle, second, before = (build.rows(v, chosen) for v in (middle, second, before))
-        hidden = build.elementwise("add", _channel_mix(build, index, second, before), middle)
-        if (
-            (index + 1) % model.keys.number("rescale_every_n_layers", 0) == 0
-            if model.keys.number("rescale_every_n_layers", 0)
-            else False
-        ):
-            hidden = build.elementwise("scale", hidden)
-    del tokens
-    return hidden
-
-
-def _channel_mix(build: Builder, index: int, value: Value, before: Value) -> Value:
-    change = build.elementwise("sub", before, value)
-    mixed = build.elementwise("add", build.weighed("mul", index, change), value)
-    gate = None
-    if build.has("channel_mix_receptance", index):
-        other = build.elementwise("add", build.weighed("mul", index, change), value)
-        gate = build.elementwise("unary", build.matmul("channel_mix_receptance", index, other))
-    key = build.elementwise(
-        "unary", build.elementwise("unary", build.matmul("channel_mix_key", index, mixed))
-    )
-    made = build.matmul("channel_mix_value", index, key)
-    return made if gate is None else build.elementwise("mul", gate, made)
 
 
 def _finished(build: Builder, hidden: Value) -> None:

@@ -29,8 +29,8 @@ def _inner(build: Builder, down: str, layer: int) -> int:
 def experts(build: Builder, layer: int, value: Value) -> Value:
     """A network of experts, of which each token uses a few, and the shared ones that all use."""
     model, tokens = build.model, value.shape[-1]
-    count = model.keys.number("expert_count")
-    used = min(model.keys.number("expert_used_count"), count)
+    count = model.keys.number("expert_count", least=1)
+    used = min(model.keys.number("expert_used_count", least=1), count)
     weights, chosen = _routed(build, layer, value, count, used)
     build.graph.expand(weights)
     if model.architecture == "llama4":

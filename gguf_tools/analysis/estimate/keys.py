@@ -28,8 +28,8 @@ class Keys:
         self._architecture = architecture
         self._path = path
 
-    def number(self, name: str, default: int | None = None) -> int:
-        """A count or a size.
+    def number(self, name: str, default: int | None = None, *, least: int = 0) -> int:
+        """A count or a size, at least ``least``.
 
         Raises:
             FormatError: it is missing and there is no default, or it is no such number.
@@ -39,7 +39,12 @@ class Keys:
             if default is None:
                 raise FormatError("needed for the estimate", path=self._path, key=self._key(name))
             return default
-        return self._checked(name, value)
+        found = self._checked(name, value)
+        if found < least:
+            raise FormatError(
+                "too small", path=self._path, key=self._key(name), found=found, expected=f"at least {least}"
+            )
+        return found
 
     def by_layer(self, name: str, layers: int, default: int | list[int] | None = None) -> list[int]:
         """A number for each layer: of an array that has them all, or the same for each.

@@ -258,13 +258,15 @@ class _Layers:
         """Float32 values a layer keeps of a sequence: shift or convolution, and state."""
         keys = self._keys
         if self._architecture.startswith("rwkv"):
-            return keys.number("token_shift_count", 2) * self.width, self.width * keys.number("wkv.head_size")
+            return keys.number("token_shift_count", 2) * self.width, self.width * keys.number(
+                "wkv.head_size", least=1
+            )
         if self._architecture == "lfm2":
-            return self.width * (keys.number("shortconv.l_cache") - 1), 0
+            return self.width * (keys.number("shortconv.l_cache", least=1) - 1), 0
         if self._architecture in HYBRID or self._architecture in RECURRENT:
             inner, state = keys.number("ssm.inner_size"), keys.number("ssm.state_size")
             channels = inner + 2 * keys.number("ssm.group_count", 0) * state
-            return (keys.number("ssm.conv_kernel") - 1) * channels, inner * state
+            return (keys.number("ssm.conv_kernel", least=1) - 1) * channels, inner * state
         return 0, 0
 
     def _windows(self) -> tuple[int, list[bool]]:
