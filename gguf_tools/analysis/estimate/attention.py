@@ -85,7 +85,7 @@ def positions_per_token(model: Model) -> int:
 
 def _rotation(build: Builder, kind: GGMLType, heads: list[int], *, grow: bool) -> Value | None:
     """The matrix that quantized heads are rotated by, where they are."""
-    if BLOCK_SIZES[kind].elements == 1 or len(set(heads)) != 1 or heads[0] % _ROTATED:
+    if BLOCK_SIZES[kind].elements == 1 or len(set(heads)) != 1 or not heads[0] or heads[0] % _ROTATED:
         return None
     size = _ROTATED
     while grow and heads[0] % (2 * size) == 0:
@@ -128,7 +128,7 @@ def _projected(build: Builder, index: int, layer: Layer, value: Value) -> tuple[
         return query, key, values
     made = []
     for name, (size, count) in zip(("attn_q", "attn_k", "attn_v"), heads, strict=True):
-        if not build.has(name, index):  # keys and values of an earlier layer
+        if name != "attn_q" and build.model.remembers and not layer.cached:  # an earlier layer's
             made.append(value)
             continue
         flat = build.matmul(name, index, value)

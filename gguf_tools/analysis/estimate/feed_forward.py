@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from .builder import Builder
 from .graph import Value
 
 __all__ = ["experts", "feed_forward"]
+
+MAX_EXPERTS: Final = 4096
+"""More than llama.cpp has room for (1024); each that is used is an operation of the graph."""
 
 
 def feed_forward(build: Builder, layer: int, value: Value, kind: str = "") -> Value:
@@ -29,8 +34,8 @@ def _inner(build: Builder, down: str, layer: int) -> int:
 def experts(build: Builder, layer: int, value: Value) -> Value:
     """A network of experts, of which each token uses a few, and the shared ones that all use."""
     model, tokens = build.model, value.shape[-1]
-    count = model.keys.number("expert_count", least=1)
-    used = min(model.keys.number("expert_used_count", least=1), count)
+    count = model.keys.number("expert_count", least=1, most=MAX_EXPERTS)
+    used = min(model.keys.number("expert_used_count", least=1, most=MAX_EXPERTS), count)
     weights, chosen = _routed(build, layer, value, count, used)
     build.graph.expand(weights)
     if model.architecture == "llama4":

@@ -17,7 +17,7 @@ _FIRST: Final = 0
 def gemma3n(build: Builder, hidden: Value, inputs: Inputs, chosen: Value) -> Value:
     """All layers, from the embeddings to the one hidden state that is left."""
     model, tokens, width = build.model, build.tokens, build.model.width
-    count = model.keys.number("altup.num_inputs", least=2)
+    count = model.keys.number("altup.num_inputs", least=2, most=64)
     extra = _per_layer(build, hidden)
     repeated = build.fresh("repeat", (width, tokens, count - 1), hidden)
     others = _as_long_as(build, build.multiplied(width, _FIRST, repeated), _length(build, hidden))

@@ -28,8 +28,8 @@ class Keys:
         self._architecture = architecture
         self._path = path
 
-    def number(self, name: str, default: int | None = None, *, least: int = 0) -> int:
-        """A count or a size, at least ``least``.
+    def number(self, name: str, default: int | None = None, *, least: int = 0, most: int = _LARGEST) -> int:
+        """A count or a size, from ``least`` to ``most``.
 
         Raises:
             FormatError: it is missing and there is no default, or it is no such number.
@@ -40,9 +40,13 @@ class Keys:
                 raise FormatError("needed for the estimate", path=self._path, key=self._key(name))
             return default
         found = self._checked(name, value)
-        if found < least:
+        if not least <= found <= most:
             raise FormatError(
-                "too small", path=self._path, key=self._key(name), found=found, expected=f"at least {least}"
+                "out of range",
+                path=self._path,
+                key=self._key(name),
+                found=found,
+                expected=f"{least} to {most}",
             )
         return found
 

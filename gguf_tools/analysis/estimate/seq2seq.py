@@ -26,7 +26,11 @@ def t5(build: Builder, hidden: Value, chosen: Value) -> Value:
         if encoded is None
         else replace(plain, cells=encoded.shape[1], mask=_mask(build, encoded.shape[1]))
     )
-    count = model.keys.number("decoder_block_count", len(model.layers)) if decodes else len(model.layers)
+    count = (
+        model.keys.number("decoder_block_count", len(model.layers), most=len(model.layers))
+        if decodes
+        else len(model.layers)
+    )
     for index in range(count):
         mixed = _self_attention(build, index, build.norm("attn_norm", index, hidden), plain, buckets, decodes)
         last = index == count - 1
@@ -49,11 +53,15 @@ def _mask(build: Builder, cells: int) -> Value:
 def _heads(build: Builder, index: int, prefix: str, *values: Value) -> list[Value]:
     """Queries, keys and values by head."""
     layer = build.model.layers[index]
-    counts = (layer.heads, layer.kv_heads, layer.kv_heads)
+    shapes = (
+        (layer.key_size, layer.heads),
+        (layer.key_size, layer.kv_heads),
+        (layer.value_size, layer.kv_heads),
+    )
     made = []
-    for part, count, value in zip("qkv", counts, values, strict=True):
+    for part, shape, value in zip("qkv", shapes, values, strict=True):
         flat = build.matmul(f"{prefix}attn_{part}", index, value)
-        made.append(build.reshaped(flat, flat.shape[0] // count, count, flat.shape[1]))
+        made.append(build.reshaped(flat, *shape, flat.shape[1]))
     return made
 
 
