@@ -11,7 +11,15 @@ from .cache import cached_values
 from .graph import Value
 from .model import Layer, Model
 
-__all__ = ["CacheInputs", "Inputs", "attended", "attention", "attention_inputs", "positions_per_token"]
+__all__ = [
+    "CacheInputs",
+    "Inputs",
+    "attended",
+    "attention",
+    "attention_inputs",
+    "positions_per_token",
+    "rotated",
+]
 
 _ROTATED = 64
 """Heads of a multiple of this are rotated before they are quantized."""
@@ -221,10 +229,10 @@ def _attend(
     cache = build.cache(index)
     owned = layer.cached or not build.model.remembers
     if not latent:
-        query = _rotated(build, query, given.key_rotation)
+        query = rotated(build, query, given.key_rotation)
         if owned:
-            key = _rotated(build, key, given.key_rotation)
-            values = _rotated(build, values, given.value_rotation)
+            key = rotated(build, key, given.key_rotation)
+            values = rotated(build, values, given.value_rotation)
     kept = (query, values, key) if layer.cached else (query, key, values)
     for part in kept if owned else (query,):
         build.graph.expand(part)
@@ -235,7 +243,7 @@ def _attend(
     if build.model.remembers:
         key = values = cache
     made = attended(build, index, layer, query, key, values, given)
-    return made if latent else _rotated(build, made, given.value_rotation)
+    return made if latent else rotated(build, made, given.value_rotation)
 
 
 def attended(
@@ -308,7 +316,8 @@ def _element_bytes(kind: GGMLType) -> int:
     return max(block.bytes // block.elements, 1)
 
 
-def _rotated(build: Builder, value: Value, rotation: Value | None) -> Value:
+def rotated(build: Builder, value: Value, rotation: Value | None) -> Value:
+    """A value with its heads rotated, where they are."""
     if rotation is None:
         return value
     size, count = rotation.shape[0], prod(value.shape)

@@ -18,6 +18,9 @@ __all__ = ["compute_bytes"]
 _SCALED = frozenset({"gemma", "gemma2", "gemma3", "gemma3n", "gemma-embedding"})
 """Families that scale their token embeddings by a number given with every token."""
 
+_RESIDUAL_FIRST = frozenset({"jamba", "lfm2", "openelm"})
+"""Families that add to what was there, rather than what was there to what they computed: another order."""
+
 _NORMED_BEFORE = frozenset({"glm4moe", "gpt-oss", "qwen3next", "seed_oss"})
 """Families whose norm after attention is given to the network, and is not added to what was there."""
 
@@ -105,7 +108,8 @@ def _layer(build: Builder, index: int, hidden: Value, inputs: Inputs | None, cho
         parts = (mixed, network) if model.architecture == "phi2" else (network, mixed)
         return build.elementwise("add", build.elementwise("add", *parts), hidden)
     mixed = _scaled(build, _normed_after(build, index, "post_attention_norm", mixed))
-    before_attention, hidden = hidden, build.elementwise("add", mixed, hidden)
+    first, second = (hidden, mixed) if model.architecture in _RESIDUAL_FIRST else (mixed, hidden)
+    before_attention, hidden = hidden, build.elementwise("add", first, second)
     hidden = _normed_after(build, index, "attn_output_norm", hidden)
     if model.architecture == "jina-bert-v2" and build.has("attn_norm_2", index):
         hidden = build.norm("attn_norm_2", index, build.elementwise("add", hidden, before_attention))

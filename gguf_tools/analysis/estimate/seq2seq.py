@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .attention import CacheInputs, attended, attention_inputs
+from .attention import CacheInputs, attended, attention_inputs, rotated
 from .builder import Builder
 from .feed_forward import feed_forward
 from .graph import Value
@@ -70,6 +70,9 @@ def _self_attention(
 ) -> Value:
     layer, cache = build.model.layers[index], build.cache(index)
     query, key, values = _heads(build, index, "", value, value, value)
+    if decodes:
+        query, key = (rotated(build, v, given.key_rotation) for v in (query, key))
+        values = rotated(build, values, given.value_rotation)
     count = buckets.shape[0] * buckets.shape[1]
     flat = build.fresh("get_rows", (layer.heads, count), build.weight(index), build.reshaped(buckets, count))
     bias = build.packed(build.turned(flat, *buckets.shape, layer.heads))
@@ -80,6 +83,8 @@ def _self_attention(
         build.stored_in(cache, values, given.value_rows)
         key = values = cache
     made = attended(build, index, layer, query, key, values, given, bias)
+    if decodes:
+        made = rotated(build, made, given.value_rotation)
     return build.matmul("attn_o", index, made)
 
 
