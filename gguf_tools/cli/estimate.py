@@ -24,7 +24,7 @@ MOST_ROWS = 8
 @click.command(
     epilog="\b\nExamples:\n"
     "  gguf-tools estimate model.gguf\n"
-    "  gguf-tools estimate model.gguf -c 8192 -c 32768 --cache-type-k q8_0 --cache-type-v q8_0\n"
+    "  gguf-tools estimate model.gguf -c 8192 -c 32768 --cache-type-k q8_0\n"
     "  gguf-tools estimate model-00001-of-00003.gguf --gpu-layers 20\n"
     "  gguf-tools estimate model.gguf --fits 24GiB -c 16384\n"
     "  gguf-tools estimate ./Qwen3-0.6B --type Q4_K_M --fits 6GiB\n"

@@ -55,8 +55,7 @@ class Estimate:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; the key names are stable."""
-        both = [(self.host.to_dict(), self.device.to_dict())]
-        sums = {key: a[key] + b[key] for a, b in both for key in a}
+        host, device = self.host.to_dict(), self.device.to_dict()
         return {
             "context": self.sizes.context,
             "ubatch": self.sizes.ubatch,
@@ -66,9 +65,9 @@ class Estimate:
             "cache_type_v": self.sizes.value_type.name,
             "flash_attention": self.sizes.flash_attention,
             "gpu_layers": min(self.settings.gpu_layers, self.model.stored_layers + 1),
-            "host": self.host.to_dict(),
-            "device": self.device.to_dict(),
-            **sums,
+            "host": host,
+            "device": device,
+            **{part: size + device[part] for part, size in host.items()},
         }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from .cache import kv_bytes, state_bytes
 from .compute import compute_bytes
@@ -54,7 +54,7 @@ class Share:
         """All of it."""
         return self.weights + self.kv_cache + self.state + self.compute + self.output
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, int]:
         """Plain values for JSON."""
         return {
             "weights": self.weights,
