@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .analysis.diff import diff
+    from .analysis.estimate import estimate
     from .analysis.inspection import Inspection, inspect
     from .analysis.report import report
     from .analysis.statistics import statistics
@@ -60,6 +61,7 @@ __all__ = [
     "dequantize",
     "diff",
     "edit",
+    "estimate",
     "export",
     "extract",
     "inspect",
@@ -92,6 +94,7 @@ _WHERE = {
     "dequantize": ("quants", "dequantize"),
     "diff": ("analysis.diff", "diff"),
     "edit": ("editing.edit", "edit"),
+    "estimate": ("analysis.estimate", "estimate"),
     "export": ("conversion.to_hf", "export"),
     "extract": ("conversion.extract", "extract"),
     "inspect": ("analysis.inspection", "inspect"),

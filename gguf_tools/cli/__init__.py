@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, str]] = {
     "inspect": "Show what a GGUF file or a checkpoint holds.",
     "verify": "Check a GGUF file for faults; exit status 1 if it has any.",
     "diff": "Compare two models; exit status 0 same, 1 different, 2 trouble.",
+    "estimate": "Tell how much memory running a model takes, and what fits.",
     "extract": "Tensors of a GGUF file → .npy or safetensors.",
     "edit": "Change the metadata of a GGUF file.",
     "split": "Cut a GGUF file into several.",

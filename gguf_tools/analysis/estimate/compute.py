@@ -1,0 +1,199 @@
+"""The computation of one micro-batch, from token numbers to logits: the size of the compute buffers."""
+
+from __future__ import annotations
+
+from .attention import Inputs, attention, attention_inputs
+from .builder import BEFORE, Builder
+from .feed_forward import experts, feed_forward
+from .gemma3n import gemma3n
+from .graph import HOST, Value
+from .model import Model
+from .recurrent import delta_net, mamba, mamba2, short_convolution
+from .rwkv import rwkv
+from .seq2seq import t5
+from .settings import Sizes
+
+__all__ = ["compute_bytes"]
+
+_SCALED = frozenset({"gemma", "gemma2", "gemma3", "gemma3n", "gemma-embedding"})
+"""Families that scale their token embeddings by a number given with every token."""
+
+_RESIDUAL_FIRST = frozenset({"jamba", "lfm2", "openelm"})
+"""Families that add to what was there, rather than what was there to what they computed: another order."""
+
+_NORMED_BEFORE = frozenset({"glm4moe", "gpt-oss", "qwen3next", "seed_oss"})
+"""Families whose norm after attention is given to the network, and is not added to what was there."""
+
+
+def compute_bytes(model: Model, sizes: Sizes) -> dict[int, int]:
+    """Bytes of the buffer for intermediate values, by device (`HOST`, `ACCELERATOR`)."""
+    build = Builder(model, sizes)
+    inputs = attention_inputs(build) if any(layer.heads for layer in model.layers) else None
+    hidden = _embedded(build, inputs)
+    chosen = build.input(sizes.outputs)
+    if _is_rwkv(model):
+        hidden = rwkv(build, hidden, chosen)
+    elif model.architecture == "gemma3n" and inputs is not None:
+        hidden = gemma3n(build, hidden, inputs, chosen)
+    elif model.architecture in {"t5", "t5encoder"}:
+        hidden = t5(build, hidden, chosen)
+    else:
+        for index in range(len(model.layers)):
+            hidden = _layer(build, index, hidden, inputs, chosen)
+    _finished(build, hidden)
+    return build.graph.buffer_sizes()
+
+
+def _is_rwkv(model: Model) -> bool:
+    """RWKV's norm of the embeddings is on the first layer's device."""
+    return model.architecture.startswith("rwkv")
+
+
+def _embedded(build: Builder, inputs: Inputs | None) -> Value:
+    """Embeddings of the tokens, or of pictures in their place, or of both mixed: there is room for all."""
+    model, tokens = build.model, build.tokens
+    weight = build.weight(BEFORE)
+    width = model.width * (1 + model.keys.number("n_deepstack_layers", 0))
+    hidden = _looked_up(build, weight, width)
+    build.graph.expand(hidden)
+    build.graph.expand(build.input(width, tokens))
+    some, places = _looked_up(build, weight, width), build.input(tokens, width=8)
+    mixed = Value(hidden.shape, "dup", (build.input(width, tokens),))
+    build.graph.expand(Value(hidden.shape, "store", (some, places, mixed), base=mixed))
+    build.embedded = hidden
+    if width > model.width:
+        hidden = build.part(hidden, model.width, tokens)
+    if model.architecture in _SCALED:
+        hidden = build.elementwise("mul", hidden, build.input(1, tokens))
+        build.graph.expand(hidden)
+    if model.has("token_types"):
+        hidden = build.elementwise("add", hidden, build.weight(BEFORE))
+    if model.has("position_embd") and inputs is not None:
+        row = Value(hidden.shape, "get_rows", (build.weight(BEFORE), inputs.positions), place=HOST)
+        if model.remembers:
+            build.graph.expand(row)
+        first, second = (hidden, row) if model.remembers else (row, hidden)
+        hidden = build.elementwise("add", first, second)
+    if model.has("token_embd_norm"):
+        hidden = build.norm("token_embd_norm", 0 if _is_rwkv(model) else BEFORE, hidden)
+    if model.keys.real("embedding_scale") not in (0.0, 1.0):
+        hidden = build.elementwise("scale", hidden)
+    return hidden
+
+
+def _looked_up(build: Builder, weight: Value, width: int) -> Value:
+    """Rows of the embedding matrix, with zeros behind where pictures are given to several layers."""
+    tokens = build.tokens
+    found = Value((build.model.width, tokens), "get_rows", (weight, build.input(tokens)), place=HOST)
+    return found if width == build.model.width else build.fresh("pad", (width, tokens), found)
+
+
+def _layer(build: Builder, index: int, hidden: Value, inputs: Inputs | None, chosen: Value) -> Value:
+    """One layer: something that mixes tokens, a network for each token, and sums around both."""
+    model, layer = build.model, build.model.layers[index]
+    normed = build.norm("attn_norm", index, hidden) if _norms_first(build, index) else hidden
+    if not layer.heads and not layer.recurrent:
+        return _only_network(build, index, hidden, normed, chosen)
+    given = normed
+    if model.architecture == "falcon" and build.has("attn_norm_2", index):
+        given = build.norm("attn_norm_2", index, hidden)
+    mixed = _mixed(build, index, given, hidden, inputs)
+    if index == len(model.layers) - 1:
+        mixed, hidden = build.rows(mixed, chosen), build.rows(hidden, chosen)
+        normed = build.rows(normed, chosen) if _is_parallel(build, index) else normed
+    if model.architecture in {"mamba", "mamba2"} or model.architecture.startswith("nemotron_h"):
+        return build.elementwise("add", mixed, hidden)
+    if _is_parallel(build, index):
+        network = _network(build, index, normed)
+        parts = (mixed, network) if model.architecture == "phi2" else (network, mixed)
+        return build.elementwise("add", build.elementwise("add", *parts), hidden)
+    mixed = _scaled(build, _normed_after(build, index, "post_attention_norm", mixed))
+    first, second = (hidden, mixed) if model.architecture in _RESIDUAL_FIRST else (mixed, hidden)
+    before_attention, hidden = hidden, build.elementwise("add", first, second)
+    hidden = _normed_after(build, index, "attn_output_norm", hidden)
+    if model.architecture == "jina-bert-v2" and build.has("attn_norm_2", index):
+        hidden = build.norm("attn_norm_2", index, build.elementwise("add", hidden, before_attention))
+    before = _normed_before(build, index, hidden)
+    made = _normed_after(build, index, "post_ffw_norm", _network(build, index, before))
+    hidden = build.elementwise("add", _scaled(build, made), hidden)
+    if build.embedded is not None and index < model.keys.number("n_deepstack_layers", 0):
+        hidden = build.elementwise("add", hidden, build.part(build.embedded, *hidden.shape))
+    return _normed_after(build, index, "layer_output_norm", hidden)
+
+
+def _mixed(build: Builder, index: int, value: Value, hidden: Value, inputs: Inputs | None) -> Value:
+    """Attention, a recurrence, or both, which then is given what is normalized again."""
+    model, layer = build.model, build.model.layers[index]
+    if layer.heads and inputs is not None:
+        attended = attention(build, index, value, inputs)
+        if not layer.recurrent:
+            return attended
+        again = build.norm("attn_norm", index, hidden)
+        return build.elementwise("add", attended, mamba2(build, index, again))
+    if model.architecture == "lfm2":
+        return short_convolution(build, index, value)
+    if model.architecture == "qwen3next":
+        return delta_net(build, index, value)
+    return (mamba if model.architecture in {"mamba", "jamba"} else mamba2)(build, index, value)
+
+
+def _norms_first(build: Builder, index: int) -> bool:
+    """Whether a layer normalizes what it is given; OLMo does without a weight."""
+    return build.has("attn_norm", index) or build.model.architecture == "olmo"
+
+
+def _is_parallel(build: Builder, index: int) -> bool:
+    """Whether attention and network are given the same."""
+    after = ("ffn_norm", "post_attention_norm", "attn_output_norm", "post_ffw_norm")
+    return build.model.architecture != "olmo" and not any(build.has(name, index) for name in after)
+
+
+def _normed_before(build: Builder, index: int, value: Value) -> Value:
+    """What the network is given."""
+    if build.model.architecture in {*_NORMED_BEFORE, "olmo"}:
+        return build.norm("post_attention_norm", index, value)
+    return build.norm("ffn_norm", index, value) if build.has("ffn_norm", index) else value
+
+
+def _normed_after(build: Builder, index: int, name: str, value: Value) -> Value:
+    """A part's result, normalized where the layer has a norm of that name for it."""
+    before = name == "post_attention_norm" and build.model.architecture in _NORMED_BEFORE
+    return build.norm(name, index, value) if build.has(name, index) and not before else value
+
+
+def _scaled(build: Builder, value: Value) -> Value:
+    scale = build.model.keys.real("residual_scale")
+    return build.elementwise("scale", value) if scale not in (0.0, 1.0) else value
+
+
+def _network(build: Builder, index: int, value: Value) -> Value:
+    """The network of a layer: of experts where it has a router."""
+    if build.has("ffn_gate_inp", index):
+        return experts(build, index, value)
+    return feed_forward(build, index, value)
+
+
+def _only_network(build: Builder, index: int, hidden: Value, normed: Value, chosen: Value) -> Value:
+    """A layer that does not mix tokens."""
+    made = _network(build, index, normed)
+    if index == len(build.model.layers) - 1:
+        made, hidden = build.rows(made, chosen), build.rows(hidden, chosen)
+    return build.elementwise("add", made, hidden)
+
+
+def _finished(build: Builder, hidden: Value) -> None:
+    """The last norm and the logits, or an encoder's states."""
+    model = build.model
+    if model.has("output_norm"):
+        hidden = build.norm("output_norm", None, hidden)
+    if model.remembers and model.architecture != "t5encoder":
+        logits = build.multiplied(model.vocabulary, None, hidden)
+        logits = build.biased("output", None, logits)
+        if model.keys.real("final_logit_softcapping"):
+            for operation in ("scale", "unary", "scale"):
+                logits = build.elementwise(operation, logits)
+        logits.is_output = True
+        build.graph.expand(logits)
+        return
+    hidden.is_output = True
+    build.graph.expand(hidden)

@@ -1,0 +1,288 @@
+"""What of a model decides how much memory it takes: read from names, shapes and metadata alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from ... import architectures
+from ...errors import ArchitectureError, FormatError
+from .families import HYBRID, RECURRENT, SHARING, WINDOWS, WITHOUT_MEMORY
+from .keys import MAX_LAYERS, Keys
+
+__all__ = ["Layer", "Model", "Stored", "read_model"]
+
+
+class Stored(Protocol):
+    """A tensor as far as memory goes; the shape slowest dimension first."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def nbytes(self) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer.
+
+    Attributes:
+        heads, kv_heads: of its attention; no ``kv_heads`` where it does not attend.
+        key_size, value_size: values in a head.
+        windowed: whether it looks back through the window only.
+        cached: whether it has a cache of keys and values of its own.
+        shift, state: float32 values it keeps of a sequence: of a convolution or token shift, and the state.
+    """
+
+    heads: int
+    kv_heads: int
+    key_size: int
+    value_size: int
+    windowed: bool
+    cached: bool
+    shift: int
+    state: int
+
+    @property
+    def keys(self) -> int:
+        """Values of a token's keys."""
+        return self.kv_heads * self.key_size
+
+    @property
+    def values(self) -> int:
+        """Values of a token's values."""
+        return self.kv_heads * self.value_size
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether it keeps a state."""
+        return bool(self.shift or self.state)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model.
+
+    Attributes:
+        path: where it is from, for errors.
+        architecture: ``general.architecture``.
+        keys: its metadata.
+        layers: from the first; those that predict further tokens are not among them.
+        stored_layers: with those.
+        tensors: shapes, slowest dimension first, by name.
+        sizes: bytes by name.
+        width: of the hidden states.
+        vocabulary: tokens.
+        trained_context: tokens it was trained with.
+        window: tokens a windowed layer looks back; 0 without such layers.
+        latent: whether only compressed keys are cached, as DeepSeek's attention does.
+        remembers: whether anything is kept from one batch to the next; encoders do not.
+    """
+
+    path: str
+    architecture: str
+    keys: Keys
+    layers: tuple[Layer, ...]
+    stored_layers: int
+    tensors: Mapping[str, tuple[int, ...]]
+    sizes: Mapping[str, int]
+    width: int
+    vocabulary: int
+    trained_context: int
+    window: int
+    latent: bool
+    remembers: bool
+
+    @property
+    def weights(self) -> int:
+        """Bytes of all tensors."""
+        return sum(self.sizes.values())
+
+    @property
+    def attends(self) -> bool:
+        """Whether any layer has a cache of keys and values."""
+        return any(layer.cached for layer in self.layers)
+
+    def has(self, name: str, layer: int | None = None) -> bool:
+        """Whether there is such a weight, in a layer or outside of them."""
+        return self._name(name, layer) in self.tensors
+
+    def rows(self, name: str, layer: int | None = None) -> int:
+        """Length of what a weight makes of a token: its second dimension as GGUF counts them."""
+        shape = self._shape(name, layer)
+        return shape[-2] if len(shape) > 1 else 1
+
+    def columns(self, name: str, layer: int | None = None) -> int:
+        """Length of what a weight is applied to: its first dimension as GGUF counts them."""
+        return self._shape(name, layer)[-1]
+
+    def _shape(self, name: str, layer: int | None) -> tuple[int, ...]:
+        found = self._name(name, layer)
+        if not self.tensors.get(found):
+            raise FormatError("needed for the estimate", path=self.path, tensor=found)
+        return self.tensors[found]
+
+    def _name(self, name: str, layer: int | None) -> str:
+        """The full name of a weight; a few families leave its end out."""
+        at = "" if layer is None else f"blk.{layer}."
+        whole = name if "." in name else f"{name}.weight"
+        candidates = [f"{prefix}{at}{end}" for prefix in ("", "dec.", "enc.") for end in (whole, name)]
+        return next((found for found in candidates if found in self.tensors), f"{at}{whole}")
+
+
+def read_model(
+    metadata: Mapping[str, object], tensors: Iterable[Stored], path: str | os.PathLike[str]
+) -> Model:
+    """Gather the facts.
+
+    Raises:
+        ArchitectureError: the file names no architecture, or one that is unknown here.
+        FormatError: a key is missing or no number, or a tensor has a type of unknown size.
+    """
+    name = metadata.get("general.architecture")
+    if not isinstance(name, str):
+        raise ArchitectureError(
+            "the file does not name its architecture",
+            path=path,
+            key="general.architecture",
+            found=name,
+            expected="a name such as llama",
+        )
+    if name not in {table.name for table in architectures.ARCHITECTURES}:
+        raise ArchitectureError(
+            "no estimate for this architecture", path=path, key="general.architecture", found=name
+        )
+    keys = Keys(metadata, name, path)
+    stored = list(tensors)
+    sizes = {tensor.name: _size(tensor, path) for tensor in stored}
+    layers = _Layers(name, keys, path)
+    tokens = keys.array_length("tokenizer.ggml.tokens")
+    return Model(
+        path=os.fspath(path),
+        architecture=name,
+        keys=keys,
+        layers=layers.all(),
+        stored_layers=layers.stored,
+        tensors={tensor.name: tensor.shape for tensor in stored},
+        sizes=sizes,
+        width=layers.width,
+        vocabulary=keys.number("vocab_size") if tokens is None else tokens,
+        trained_context=keys.number("context_length"),
+        window=layers.window,
+        latent=layers.latent,
+        remembers=name not in WITHOUT_MEMORY,
+    )
+
+
+def _size(tensor: Stored, path: str | os.PathLike[str]) -> int:
+    if tensor.nbytes is None:
+        raise FormatError("of a type of unknown size", path=path, tensor=tensor.name)
+    return tensor.nbytes
+
+
+class _Layers:
+    """The layers of a model, from its keys."""
+
+    def __init__(self, architecture: str, keys: Keys, path: str | os.PathLike[str]) -> None:
+        self._architecture = architecture
+        self._keys = keys
+        self.stored = keys.number("block_count")
+        if not 0 < self.stored <= MAX_LAYERS:
+            raise FormatError(
+                "no such count of layers",
+                path=path,
+                key=f"{architecture}.block_count",
+                found=self.stored,
+                expected=f"1 to {MAX_LAYERS}",
+            )
+        self.count = max(self.stored - keys.number("nextn_predict_layers", 0), 1)
+        self.width = keys.number("embedding_length")
+        self.latent = keys.has("attention.key_length_mla") and keys.has("attention.value_length_mla")
+        self.window, self._windowed = self._windows()
+
+    def all(self) -> tuple[Layer, ...]:
+        """The layers that compute the next token."""
+        keys, count = self._keys, self.count
+        recurrent = self._architecture in RECURRENT
+        heads = keys.by_layer("attention.head_count", self.stored, 0 if recurrent else None)
+        kv_heads = keys.by_layer("attention.head_count_kv", self.stored, heads)
+        inner = keys.by_layer("feed_forward_length", self.stored, 0)
+        size = self.width // heads[0] if heads[0] else 0
+        key_size = keys.number("attention.key_length", size)
+        value_size = keys.number("attention.value_length", size)
+        window_key_size = keys.number("attention.key_length_swa", key_size)
+        window_value_size = keys.number("attention.value_length_swa", value_size)
+        remembers = self._architecture not in WITHOUT_MEMORY
+        sharing = SHARING.get(self._architecture, count)
+        shift, state = self._state()
+        made = []
+        for index in range(count):
+            attends, recurs = self._kinds(index, kv_heads[index], inner[index])
+            windowed = self._windowed[index]
+            made.append(
+                Layer(
+                    heads=heads[index] if attends else 0,
+                    kv_heads=kv_heads[index] if attends else 0,
+                    key_size=window_key_size if windowed else key_size,
+                    value_size=window_value_size if windowed else value_size,
+                    windowed=windowed,
+                    cached=attends and remembers and index < sharing,
+                    shift=shift if recurs else 0,
+                    state=state if recurs else 0,
+                )
+            )
+        return tuple(made)
+
+    def _kinds(self, index: int, kv_heads: int, inner: int) -> tuple[bool, bool]:
+        """Whether a layer attends, and whether it keeps a state."""
+        if self._architecture in RECURRENT:
+            return False, True
+        if self._architecture not in HYBRID:
+            return True, False
+        if self._architecture == "falcon-h1":
+            return True, True
+        if self._architecture == "qwen3next":
+            attends = (index + 1) % self._keys.number("full_attention_interval", 4) == 0
+            return attends, not attends
+        if self._architecture.startswith("nemotron_h"):
+            return bool(not inner and kv_heads), bool(not inner and not kv_heads)
+        return bool(kv_heads), not kv_heads
+
+    def _state(self) -> tuple[int, int]:
+        """Float32 values a layer keeps of a sequence: shift or convolution, and state."""
+        keys = self._keys
+        if self._architecture.startswith("rwkv"):
+            return keys.number("token_shift_count", 2) * self.width, self.width * keys.number(
+                "wkv.head_size", least=1
+            )
+        if self._architecture == "lfm2":
+            return self.width * (keys.number("shortconv.l_cache", least=1) - 1), 0
+        if self._architecture in HYBRID or self._architecture in RECURRENT:
+            inner, state = keys.number("ssm.inner_size"), keys.number("ssm.state_size")
+            channels = inner + 2 * keys.number("ssm.group_count", 0) * state
+            return (keys.number("ssm.conv_kernel", least=1) - 1) * channels, inner * state
+        return 0, 0
+
+    def _windows(self) -> tuple[int, list[bool]]:
+        """The window's length, and which layers look through it."""
+        nowhere = [False] * self.stored
+        family = WINDOWS.get(self._architecture)
+        if family is None or family.layers not in (None, self.count):
+            return 0, nowhere
+        size = self._keys.number("attention.sliding_window", None if family.required else family.size or 0)
+        if not size:
+            return 0, nowhere
+        if family.fixed and family.size:
+            size = family.size
+        pattern = "attention.sliding_window_pattern"
+        if self._keys.is_array(pattern):
+            return size, self._keys.flags(pattern, self.stored)
+        period = self._keys.number(pattern, family.period)
+        seeing = 0 if family.first else period - 1
+        return size, [not period or index % period != seeing for index in range(self.stored)]
