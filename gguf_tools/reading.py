@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
+from .descriptors import Suspendable
 from .errors import GGUFToolsError
 
 if TYPE_CHECKING:
@@ -65,8 +66,11 @@ def _opened(path: str | os.PathLike[str]) -> int:
         return os.open(path, flags)  # somebody is editing the file in place: wait for the end of that
 
 
-class InputFile:
+class InputFile(Suspendable):
     """An open file: positioned reads from any thread, closed with its last user at the latest.
+
+    Where there are more files than descriptors it may be closed in between: it is then opened again by its
+    name, and must be the same file.
 
     Args:
         path: of the file.
@@ -80,12 +84,14 @@ class InputFile:
     """
 
     def __init__(self, path: str | os.PathLike[str], error: type[GGUFToolsError]) -> None:
+        super().__init__()
+        self._closed = False
         self.path = os.fspath(path)
         self._error = error
-        self._fd = -1
-        self._fd, self.size = open_regular(path, error)
-        status = os.fstat(self._fd)
+        fd, self.size = open_regular(path, error)
+        status = os.fstat(fd)
         self.modified, self.inode = status.st_mtime_ns, status.st_ino
+        self._adopt(fd)
 
     def require_unchanged(self) -> None:
         """Check that nobody has written to the file since it was opened.
@@ -95,18 +101,28 @@ class InputFile:
         Raises:
             GGUFToolsError: somebody has.
         """
-        if self._fd < 0:
+        if self._closed:
             return
-        status = os.fstat(self._fd)
-        if (status.st_size, status.st_mtime_ns) != (self.size, self.modified):
-            raise self._error("the file changed while it was being read", path=self.path)
+        try:
+            # one that was closed for want of descriptors is found by its name
+            status = os.stat(self.path if self._fd < 0 else self._fd)
+        except FileNotFoundError:
+            return
+        if status.st_ino == self.inode:
+            self._require_same(status)
 
-    def map(self) -> mmap.mmap | bytes:
-        """The whole file as memory, of which only what is touched is read."""
+    def map(self, most: int | None = None) -> mmap.mmap | bytes:
+        """The whole file as memory, of which only what is touched is read; or its first ``most`` bytes.
+
+        Raises:
+            GGUFToolsError: there are not as many addresses left.
+        """
         if not self.size:
             return b""
+        length = self.size if most is None else min(most, self.size)
         try:
-            return mmap.mmap(self._fd, self.size, access=mmap.ACCESS_READ)
+            with self._lent() as fd:
+                return mmap.mmap(fd, length, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as cause:
             raise self._error(f"cannot map the file: {cause}", path=self.path) from cause
 
@@ -116,8 +132,10 @@ class InputFile:
         Raises:
             GGUFToolsError: the file is closed, cannot be read, or ends before.
         """
+        self._require_open(tensor)
         data = np.empty(count, np.uint8)
-        self._fill(data.data, offset, tensor)
+        with self._lent() as fd:
+            self._fill(fd, data.data, offset, tensor)
         return data
 
     def read_strided(
@@ -128,10 +146,12 @@ class InputFile:
         Raises:
             As `read`.
         """
+        self._require_open(tensor)
         data = np.empty((times, count), np.uint8)
         flat = data.reshape(-1).data
-        for i in range(times):
-            self._fill(flat[i * count : (i + 1) * count], offset + i * step, tensor)
+        with self._lent() as fd:
+            for i in range(times):
+                self._fill(fd, flat[i * count : (i + 1) * count], offset + i * step, tensor)
         return data
 
     def copy_to(self, output: Output, offset: int, start: int, stop: int, tensor: str | None = None) -> None:
@@ -142,35 +162,17 @@ class InputFile:
         Raises:
             GGUFToolsError: the file is closed, cannot be read, or ends before; or whatever writing raises.
         """
-        start, offset = self._copy_in_kernel(output.fd, offset, start, stop)
+        with self._lent() as fd:
+            start, offset = _copy_in_kernel(fd, output.fd, offset, start, stop)
         for first in range(start, stop, _COPY_BYTES):
             last = min(first + _COPY_BYTES, stop)
             output.write_at(offset + first - start, self.read(first, last - first, tensor))
 
-    def _copy_in_kernel(self, fd: int, offset: int, start: int, stop: int) -> tuple[int, int]:
-        """How far the kernel got, in this file and in the other.
-
-        Not to the end where it or the file systems cannot, or something is wrong, which an ordinary read
-        and write will put into words.
-        """
-        if hasattr(os, "copy_file_range"):
-            try:
-                while start < stop:
-                    done = os.copy_file_range(self._fd, fd, stop - start, start, offset)
-                    if not done:
-                        break
-                    start, offset = start + done, offset + done
-            except OSError:
-                pass
-        return start, offset
-
-    def _fill(self, view: memoryview, offset: int, tensor: str | None) -> None:
+    def _fill(self, fd: int, view: memoryview, offset: int, tensor: str | None) -> None:
         count, done = len(view), 0
-        if self._fd < 0:
-            raise self._error("the file has been closed", path=self.path, tensor=tensor)
         try:
             while done < count:
-                got = os.preadv(self._fd, [view[done:]], offset + done)
+                got = os.preadv(fd, [view[done:]], offset + done)
                 if not got:
                     raise self._error(
                         "the file ends inside the data: it was cut short meanwhile",
@@ -186,11 +188,47 @@ class InputFile:
                 f"cannot read: {cause}", path=self.path, tensor=tensor, offset=offset
             ) from cause
 
+    def _reopened(self) -> int:
+        self._require_open(None)
+        fd, _ = open_regular(self.path, self._error)
+        try:
+            self._require_same(os.fstat(fd))
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def _require_open(self, tensor: str | None) -> None:
+        if self._closed:
+            raise self._error("the file has been closed", path=self.path, tensor=tensor)
+
+    def _require_same(self, status: os.stat_result) -> None:
+        found = (status.st_ino, status.st_size, status.st_mtime_ns)
+        if found != (self.inode, self.size, self.modified):
+            raise self._error("the file changed while it was being read", path=self.path)
+
     def close(self) -> None:
         """Close the file; reading from it is an error from then on."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+        self._closed = True
+        self._release()
 
     def __del__(self) -> None:
         self.close()
+
+
+def _copy_in_kernel(source: int, fd: int, offset: int, start: int, stop: int) -> tuple[int, int]:
+    """How far the kernel got, in the source and in the other file.
+
+    Not to the end where it or the file systems cannot, or something is wrong, which an ordinary read
+    and write will put into words.
+    """
+    if hasattr(os, "copy_file_range"):
+        try:
+            while start < stop:
+                done = os.copy_file_range(source, fd, stop - start, start, offset)
+                if not done:
+                    break
+                start, offset = start + done, offset + done
+        except OSError:
+            pass
+    return start, offset

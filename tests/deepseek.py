@@ -18,7 +18,7 @@ import numpy as np
 from tests import tiny
 from tests.packing import fp8_codes
 
-__all__ = ["SMALL", "V3", "V3_SHARDS", "build", "entries"]
+__all__ = ["SMALL", "V3", "V3_SHARDS", "build", "entries", "write_tokenizer"]
 
 V3: Final[dict[str, Any]] = {
     "architectures": ["DeepseekV3ForCausalLM"],
@@ -167,7 +167,7 @@ def build(directory: Path, config: dict[str, Any], shards: int, *, sparse: bool)
     """
     directory.mkdir(parents=True)
     (directory / "config.json").write_text(json.dumps(config, indent=2))
-    _write_tokenizer(directory, config["vocab_size"])
+    write_tokenizer(directory, config["vocab_size"])
     groups = _divided(list(entries(config)), shards)
     weight_map = {}
     rng = np.random.default_rng(0)
@@ -223,7 +223,7 @@ def _random(entry: Entry, rng: np.random.Generator) -> bytes:
     return values.tobytes() if dtype == "F32" else tiny.to_bf16(values).astype("<u2").tobytes()
 
 
-def _write_tokenizer(directory: Path, size: int) -> None:
+def write_tokenizer(directory: Path, size: int) -> None:
     """That of the tiny Llama 3 checkpoints, grown by pairs of its tokens."""
     for file in (tiny.TOKENIZERS / "llama3").iterdir():
         (directory / file.name).write_bytes(file.read_bytes())

@@ -20,7 +20,7 @@ PACKAGE = Path(gguf_tools.__file__).parent
 
 LAYERS = (
     {"errors"},
-    {"spec"},
+    {"spec", "descriptors"},
     {"source", "files", "reading", "looks", "jit"},
     {"container", "checkpoint", "quants"},
     {"recipes", "tokenizers", "architectures", "importance"},

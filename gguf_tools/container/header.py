@@ -95,20 +95,24 @@ class Fault(NamedTuple):
     error: FormatError
 
 
-def parse_header(buffer: mmap | bytes, path: str | None, *, alignment: int | None = None) -> Header:
-    """Parse the header of a whole file.
+def parse_header(
+    buffer: mmap | bytes, path: str | None, *, alignment: int | None = None, size: int = 0
+) -> Header:
+    """Parse the header of a file.
 
     Args:
-        buffer: the file's bytes.
+        buffer: the file's bytes, or its first ones.
         path: its name, for errors.
         alignment: what applies where the metadata does not say, instead of 32.
+        size: of the whole file; that of ``buffer`` where it is 0.
 
     Raises:
+        ShortWindow: the header needs more of the file than ``buffer``.
         FormatError: not GGUF (says what it looks like), truncated, or not well formed.
         UnsupportedError: of a version this package does not read.
     """
     version, order = _version(buffer, path)
-    wire = Wire(buffer, order, 4 if version == 1 else 8, path)
+    wire = Wire(buffer, order, 4 if version == 1 else 8, path, size)
     position = 8
     tensor_count = wire.length(position, "the number of tensors")
     key_count = wire.length(position + wire.width, "the number of keys")
@@ -165,9 +169,9 @@ def _version(buffer: mmap | bytes, path: str | None) -> tuple[int, ByteOrder]:
 
 
 def _check_count(wire: Wire, position: int, count: int, smallest: int, what: str) -> None:
-    most = (wire.size - position) // smallest
+    most = (wire.reach - position) // smallest
     if count > most:
-        raise wire.fault(
+        raise wire.beyond(
             f"the number of {what} is more than the file could hold",
             8 if what == "tensors" else 8 + wire.width,
             found=count,

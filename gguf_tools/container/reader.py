@@ -29,6 +29,7 @@ from ..spec import BLOCK_SIZES, GGMLType, row_bytes
 from .blocks import swap_blocks
 from .header import Header, layout_faults, parse_header
 from .journal import check_no_journal
+from .wire import ShortWindow
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -48,6 +49,12 @@ float32 (rows, elements)."""
 
 _CHUNK_BYTES: Final = 1 << 24
 """`Tensor.dequantize` decodes this much float32 at once, so that its peak is little more than its result."""
+
+_FIRST_BYTES: Final = 1 << 14
+"""Of a file, read at once: enough for the header of a shard other than the first."""
+
+_MAPPED_BYTES: Final = 1 << 26
+"""Beyond the header of any real model; the whole file is mapped only where this is not enough."""
 
 _NUMBERS: Final[dict[GGMLType, np.dtype[Any]]] = {
     GGMLType.F32: np.dtype("<f4"),
@@ -384,7 +391,7 @@ def open_one(
     file = InputFile(name, FormatError)
     try:
         check_no_journal(name, file.inode)
-        header = parse_header(file.map(), name, alignment=alignment)
+        header = _header_of(file, alignment)
     except BaseException:
         file.close()
         raise
@@ -396,6 +403,23 @@ def open_one(
         )
         tensors.setdefault(entry.name, tensor)
     return GGUFFile(Path(name), header, header.metadata, tensors, file)
+
+
+def _header_of(file: InputFile, alignment: int | None) -> Header:
+    """The header, out of as few of the file's first bytes as hold it.
+
+    A mapping takes addresses, of which there may be fewer than a model has bytes, and a descriptor; so that
+    a thousand shards, whose headers are short, need none.
+    """
+    try:
+        start = file.read(0, min(file.size, _FIRST_BYTES)).tobytes()
+        return parse_header(start, file.path, alignment=alignment, size=file.size)
+    except ShortWindow:
+        pass
+    try:
+        return parse_header(file.map(_MAPPED_BYTES), file.path, alignment=alignment, size=file.size)
+    except ShortWindow:
+        return parse_header(file.map(), file.path, alignment=alignment, size=file.size)
 
 
 def is_split(file: GGUFFile) -> bool:

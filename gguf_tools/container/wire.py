@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["SCALAR_FORMATS", "ByteOrder", "Wire", "scalar_dtype"]
+__all__ = ["SCALAR_FORMATS", "ByteOrder", "ShortWindow", "Wire", "scalar_dtype"]
 
 ByteOrder = Literal["little", "big"]
 
@@ -57,27 +57,34 @@ def scalar_dtype(kind: ValueType, prefix: str = "<") -> np.dtype[Any]:
     return np.dtype(f"{prefix}{letter}{_SCALAR_SIZES[kind]}")
 
 
+class ShortWindow(FormatError):
+    """The header goes on beyond the bytes it is being read from; in the file there are more."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Wire:
     """The bytes of one file and how its numbers are written.
 
     Attributes:
-        buffer: the whole file.
+        buffer: the file's bytes, or its first ones, which must hold the header.
         order: byte order of every multi-byte value.
         width: bytes of a length, count or dimension: 4 in version 1, 8 since.
         path: the file's name, for errors.
-        size: bytes in all.
+        size: bytes in all; those of ``buffer`` where it is 0.
+        reach: bytes of ``buffer``.
     """
 
     buffer: mmap | bytes
     order: ByteOrder = "little"
     width: Literal[4, 8] = 8
     path: str | None = None
-    size: int = field(init=False)
+    size: int = 0
+    reach: int = field(init=False)
     _length: struct.Struct = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", len(self.buffer))
+        object.__setattr__(self, "reach", len(self.buffer))
+        object.__setattr__(self, "size", self.size or self.reach)
         object.__setattr__(self, "_length", struct.Struct(self.prefix + ("Q" if self.width == 8 else "I")))
 
     @property
@@ -94,15 +101,20 @@ class Wire:
         """An error placed in this file."""
         return FormatError(message, path=self.path, offset=offset, **facts)
 
+    def beyond(self, message: str, offset: int, **facts: Any) -> FormatError:
+        """An error about what goes past the end: of the file, or only of the bytes at hand."""
+        kind = ShortWindow if self.reach < self.size else FormatError
+        return kind(message, path=self.path, offset=offset, **facts)
+
     def need(self, position: int, count: int, what: str) -> None:
         """Check that ``count`` more bytes follow ``position``.
 
         Raises:
             FormatError: they do not.
         """
-        left = self.size - position
+        left = self.reach - position
         if count > left:
-            raise self.fault(
+            raise self.beyond(
                 f"the file ends inside {what}",
                 position,
                 found=f"{max(left, 0)} bytes",
@@ -123,9 +135,9 @@ class Wire:
         """Where the bytes of a length-prefixed string start and end."""
         count = self.length(position, f"the length of {what}")
         start = position + self.width
-        left = self.size - start
+        left = self.reach - start
         if count > left:
-            raise self.fault(
+            raise self.beyond(
                 f"the length of {what} goes past the end of the file",
                 position,
                 found=count,
@@ -142,9 +154,9 @@ class Wire:
         count = self.length(position + 4, "the count of an array")
         start = position + 4 + self.width
         smallest = _SCALAR_SIZES.get(kind) or (self.width if kind is ValueType.STRING else 4 + self.width)
-        left = self.size - start
+        left = self.reach - start
         if count * smallest > left:
-            raise self.fault(
+            raise self.beyond(
                 f"an array of {kind.name} is longer than the rest of the file",
                 position + 4,
                 found=f"{count} elements",
@@ -203,7 +215,7 @@ class Wire:
         """
         position, done = start, 0
         while done < count:
-            until = min(position + _WINDOW, self.size)
+            until = min(position + _WINDOW, self.reach)
             found = self._chain(position)[: count - done]
             if len(found):
                 if places is not None:
@@ -231,7 +243,7 @@ class Wire:
         except (struct.error, OverflowError):
             self._after(before, start, done)
             raise
-        if position > self.size:
+        if position > self.reach:
             self._after(before, start, done - 1)
         if places is not None:
             places[done - len(steps) : done] = steps
@@ -243,7 +255,7 @@ class Wire:
 
     def _chain(self, start: int) -> NDArray[np.int64]:
         """Positions of strings shorter than 256 bytes that follow each other from ``start`` in one window."""
-        window = np.frombuffer(self.buffer, np.uint8, min(_WINDOW, self.size - start), start)
+        window = np.frombuffer(self.buffer, np.uint8, min(_WINDOW, self.reach - start), start)
         width = self.width
         if len(window) < 2 * width:
             return np.empty(0, np.int64)

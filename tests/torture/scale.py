@@ -1,0 +1,234 @@
+"""Size: models of many gigabytes, tensors, files and bytes in one tensor, each in a process with limits.
+
+The limits are the kernel's and apply from a process's first instruction: addresses (``RLIMIT_AS``, in which
+every mapping counts) and descriptors (``RLIMIT_NOFILE``). The peak is ``VmHWM``, which unlike ``ru_maxrss``
+does not begin with that of the process that started it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import gguf_tools
+from tests import deepseek
+from tests.torture.models import Shape, build
+from tests.torture.report import Row
+
+__all__ = ["giant", "limited", "many", "memory", "planned"]
+
+ADDRESSES = 1 << 30
+"""Bytes of address space for all that a conversion is: interpreter, numpy, numba, threads, buffers."""
+
+DESCRIPTORS = 64
+
+LAYER = Shape(1).nbytes - Shape(0).nbytes
+
+SIZES = (0.1e9, 1e9, 5e9, 20.2e9)
+"""Bytes of the checkpoints that are converted; what is compared is memory."""
+
+MOST_GROWTH = 32 << 20
+"""Bytes by which the largest may need more than the smallest: headers and plans of more tensors."""
+
+RUN = """
+import atexit, json, resource, sys
+
+@atexit.register
+def peak():
+    lines = open("/proc/self/status").read().splitlines()
+    print(next(line for line in lines if line.startswith("VmHWM")), file=sys.stderr)
+
+addresses, descriptors = json.loads(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_AS, (addresses, addresses))
+resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+sys.argv[1:2] = []
+from gguf_tools.cli import main
+main()
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command took; ``problem`` is the end of what it said when it failed."""
+
+    seconds: float
+    peak: int
+    problem: str | None
+
+
+def limited(*arguments: str | Path, addresses: int = ADDRESSES, descriptors: int = DESCRIPTORS) -> Ran:
+    """Run a command of ours under limits."""
+    limits = json.dumps([addresses, descriptors])
+    command = [sys.executable, "-c", RUN, limits, *map(str, arguments)]
+    start = time.perf_counter()
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    seconds = time.perf_counter() - start
+    _, _, peak = done.stderr.rpartition("VmHWM:")
+    failure = f"exit status {done.returncode}: {done.stderr.strip()[-500:]}" if done.returncode else None
+    return Ran(seconds, int(peak.split()[0]) * 1024 if peak else 0, failure)
+
+
+def memory(sizes: tuple[float, ...] = SIZES, recipe: str = "Q4_K_M") -> Iterator[Row]:
+    """Conversions of growing size: the peak must not grow with it."""
+    shapes = [Shape(max(1, round(size / LAYER)), shards=max(1, round(size / 2e9))) for size in sizes]
+    first = 0
+    for shape in shapes:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            needed = 1.5 * shape.nbytes
+            if shutil.disk_usage(folder).free < needed:
+                yield Row(f"{shape.nbytes / 1e9:.1f} GB", {}, [f"takes {needed / 1e9:.0f} GB of disk"])
+                return
+            source, target = build(folder / "model", shape), folder / "out.gguf"
+            if not first:  # the kernels are compiled, which is another matter
+                limited("convert", source, folder / "first.gguf", "--type", recipe)
+            ran = limited("convert", source, target, "--type", recipe)
+            problems = [ran.problem] if ran.problem else list(_spots(source, target))
+            first = first or ran.peak
+            if ran.peak > first + MOST_GROWTH:
+                problems.append(f"needs {(ran.peak - first) / 1e6:.0f} MB more than the smallest")
+            written = target.stat().st_size if target.exists() else 0
+        cells = {
+            "tensors": f"{len(list(shape.entries())):,}",
+            "written": f"{written / 1e9:.2f} GB",
+            "peak RSS": f"{ran.peak / 1e6:.0f} MB",
+            "seconds": f"{ran.seconds:.0f}",
+        }
+        yield Row(f"{shape.nbytes / 1e9:.1f} GB to {recipe}", cells, problems)
+
+
+def many(tensors: int = 20_000, shards: int = 1000) -> Iterator[Row]:
+    """Many tensors in many files, in and out and back, with few descriptors."""
+    shape = Shape(tensors // 9, width=64, inner=64, heads=2, keys=1, shards=shards)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = build(folder / "model", shape)
+        one, parts, again = folder / "one.gguf", folder / "parts.gguf", folder / "again.gguf"
+        limit = sum(2 * np.prod(shape) for _, shape in shape.entries()) * 17 // 32 // shards
+        jobs: list[tuple[str, Callable[[], Ran]]] = [
+            (f"{shards:,} files into one", lambda: limited("convert", source, one, "--type", "Q8_0")),
+            (
+                "into as many",
+                lambda: limited(
+                    *("convert", source, parts, "--type", "Q8_0", "--split-max-size", str(int(limit)))
+                ),
+            ),
+            (
+                "those requantized",
+                lambda: limited("quantize", next(folder.glob("parts-00001-of-*")), again, "--type", "F16"),
+            ),
+        ]
+        for title, job in jobs:
+            ran = job()
+            problems = [f"{title}: {ran.problem}"] if ran.problem else []
+            files = len(list(folder.glob("parts-*")))
+            cells = {
+                "tensors": f"{len(list(shape.entries())):,}",
+                "files written": str(files if title == "into as many" else 1),
+                "peak RSS": f"{ran.peak / 1e6:.0f} MB",
+                "seconds": f"{ran.seconds:.1f}",
+            }
+            yield Row(title, cells, problems)
+        with gguf_tools.open(next(folder.glob("parts-00001-of-*"))) as split, gguf_tools.open(one) as whole:
+            different = [
+                tensor
+                for tensor in whole.tensors
+                if not np.array_equal(
+                    whole.tensors[tensor].stored(0, whole.tensors[tensor].nbytes or 0),
+                    split.tensors[tensor].stored(0, whole.tensors[tensor].nbytes or 0),
+                )
+            ]
+            problems = [f"{len(different)} tensors differ"] if different or len(split.tensors) != len(whole.tensors) else []
+        yield Row("compared", cells, problems)
+
+
+def giant(tokens: int = 1 << 17, width: int = 1 << 15) -> Iterator[Row]:
+    """A tensor of 8 GB, of which some rows are not zeros, copied and quantized."""
+    shape = Shape(1, width=width, inner=64, heads=1, keys=1, tokens=tokens, holes=True)
+    marked = sorted({0, 1, tokens // 4 - 1, tokens // 4, tokens // 2 - 1, tokens // 2, tokens - 1})
+    values = np.random.default_rng(3).standard_normal((len(marked), width), np.float32)
+    numbers = (values.view(np.uint32) >> 16).astype("<u2")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = build(folder / "model", shape)
+        with (source / "model.safetensors").open("r+b") as file:
+            begin = 8 + int.from_bytes(file.read(8), "little")
+            for row, data in zip(marked, numbers, strict=True):
+                file.seek(begin + row * width * 2)
+                file.write(data.tobytes())
+        exact = (numbers.astype(np.uint32) << 16).view(np.float32)
+        for recipe in ("BF16", "Q8_0"):
+            target = folder / f"{recipe}.gguf"
+            ran = limited("convert", source, target, "--type", recipe)
+            problems = [ran.problem] if ran.problem else _marks(target, marked, exact, tokens)
+            cells = {
+                "last byte at": f"{target.stat().st_size if target.exists() else 0:,}",
+                "rows compared": str(len(marked)),
+                "peak RSS": f"{ran.peak / 1e6:.0f} MB",
+                "seconds": f"{ran.seconds:.0f}",
+            }
+            yield Row(f"{tokens * width * 2 / 1e9:.1f} GB in one tensor to {recipe}", cells, problems)
+            target.unlink(missing_ok=True)
+
+
+def planned(config: dict[str, Any] = deepseek.V3, shards: int = deepseek.V3_SHARDS) -> Iterator[Row]:
+    """A plan for a checkpoint of hundreds of gigabytes, which are holes."""
+    with tempfile.TemporaryDirectory() as name:
+        source = deepseek.build(Path(name) / "model", config, shards, sparse=True)
+        size = sum(path.stat().st_size for path in source.glob("*.safetensors"))
+        ran = limited("convert", source, Path(name) / "out.gguf", "--type", "Q4_K_M", "--dry-run")
+        tensors = sum(1 for _ in deepseek.entries(config))
+    cells = {
+        "tensors": f"{tensors:,}",
+        "files": str(shards),
+        "peak RSS": f"{ran.peak / 1e6:.0f} MB",
+        "seconds": f"{ran.seconds:.1f}",
+    }
+    yield Row(f"plan for {size / 1e9:.1f} GB", cells, [ran.problem] if ran.problem else [])
+
+
+def _spots(source: Path, target: Path) -> Iterator[str]:
+    """Rows of tensors from all over a model, quantized anew and compared."""
+    from gguf_tools.checkpoint import open_checkpoint
+
+    pairs = {"mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down", "self_attn.o_proj": "attn_output"}
+    with open_checkpoint(source) as checkpoint, gguf_tools.open(target) as file:
+        layers = sorted({0, 1, file.metadata["llama.block_count"] // 2, file.metadata["llama.block_count"] - 1})
+        for layer in layers:
+            if layer >= file.metadata["llama.block_count"]:
+                continue
+            for theirs, ours in pairs.items():
+                tensor = file.tensors[f"blk.{layer}.{ours}.weight"]
+                rows = checkpoint.tensors[f"model.layers.{layer}.{theirs}.weight"]
+                for start in (0, rows.shape[0] // 2, rows.shape[0] - 2):
+                    expected = gguf_tools.quantize(rows.rows(start, start + 2), tensor.type)
+                    if not np.array_equal(tensor.raw(start, start + 2), expected):
+                        yield f"{tensor.name}: rows from {start} differ"
+
+
+def _marks(target: Path, marked: list[int], exact: NDArray[np.float32], tokens: int) -> list[str]:
+    """Whether the marked rows are where they belong, and their neighbours are zeros."""
+    problems = []
+    with gguf_tools.open(target) as file:
+        tensor = file.tensors["token_embd.weight"]
+        for row, values in zip(marked, exact, strict=True):
+            expected = gguf_tools.quantize(values[None], tensor.type)
+            if not np.array_equal(tensor.raw(row, row + 1), expected):
+                problems.append(f"row {row} differs")
+        problems += [
+            f"row {row} is not zeros"
+            for row in {min(mark + 1, tokens - 1) for mark in marked} - set(marked)
+            if tensor.rows(row, row + 1).any()
+        ]
+    return problems
