@@ -13,9 +13,7 @@ it, and ``reserve`` puts one into a file that is written anew, so that later edi
 from __future__ import annotations
 
 import os
-import stat
 import struct
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -289,14 +287,15 @@ def _rewrite(file: GGUFFile, plan: _Plan, *, force: bool, progress: Progress | N
     """Write the file anew beside the target, check it, and rename it over the target."""
     done = plan.edit
     replaces = done.output == done.path
+    like = done.path if replaces else None
     if plan.moved:
         tensors = list(file.tensors.values())
         _check_unchanged(plan)
         laid = lay_out(done.output, plan.metadata, tensors, alignment=alignment_of(plan.metadata))
-        write_outputs([laid], force=force or replaces, progress=progress, check=True)
+        write_outputs([laid], force=force or replaces, progress=progress, check=True, like=like)
         return
     start, stop = len(plan.old), file.file_size
-    with AtomicFile(done.output, size=done.size, force=force or replaces) as out:
+    with AtomicFile(done.output, size=done.size, force=force or replaces, like=like) as out:
         out.write_at(0, plan.new)
         for first in range(start, stop, _CHUNK):
             last = min(first + _CHUNK, stop)
@@ -307,8 +306,6 @@ def _rewrite(file: GGUFFile, plan: _Plan, *, force: bool, progress: Progress | N
             last = min(first + _CHUNK, stop)
             check_copy(out, len(plan.new) + first - start, file.read(first, last))
         _check_unchanged(plan)
-        if replaces:
-            _keep_permissions(done.path, out.fd)
 
 
 def _identity(path: Path) -> tuple[int, int, int]:
@@ -324,11 +321,3 @@ def _check_unchanged(plan: _Plan) -> None:
     """
     if _identity(plan.edit.path) != plan.identity:
         raise OutputError("the file was changed by somebody else meanwhile", path=plan.edit.path)
-
-
-def _keep_permissions(path: Path, fd: int) -> None:
-    """Give the new file mode and, where that is allowed, owner of the one it replaces."""
-    status = path.stat()
-    os.fchmod(fd, stat.S_IMODE(status.st_mode))
-    with suppress(OSError):
-        os.fchown(fd, status.st_uid, status.st_gid)

@@ -94,12 +94,13 @@ def write_outputs(
     force: bool = False,
     progress: Progress | None = None,
     check: bool = False,
+    like: Path | None = None,
 ) -> None:
     """Write all files, or leave none of them.
 
     They get their names when all are complete, the first one last: until then nobody takes the model for
     a whole one. With ``force``, files replaced before a failure are gone. With ``check``, everything copied
-    is read again and compared.
+    is read again and compared. ``like`` is a file whose mode and owner they have.
 
     Raises:
         OutputError: one exists (without ``force``) or cannot be written, or the disk is full.
@@ -111,7 +112,7 @@ def write_outputs(
     try:
         with ExitStack() as stack:
             files = [
-                stack.enter_context(AtomicFile(output.path, size=output.size, force=force))
+                stack.enter_context(AtomicFile(output.path, size=output.size, force=force, like=like))
                 for output in outputs
             ]
             for output, file in zip(outputs, files, strict=True):
