@@ -67,8 +67,10 @@ types: $(VENV)/.installed  ## Static types, strict
 bench: $(VENV)/.installed $(PARITY)/.installed  ## Side-by-side ratios against ggml's C, the gguf package and llama.cpp
 	$(BIN)/python -m bench
 
-goldens: $(PARITY)/.installed  ## Record again what llama.cpp's own converter and quantizer make of the tiny checkpoints
+goldens: $(PARITY)/.installed  ## Record again what llama.cpp makes of the tiny checkpoints, and the bytes of our own outputs
 	$(PARITY)/bin/python -m tests.goldens.record
+	$(PARITY)/bin/python -m tests.goldens.record_outputs
+	$(PARITY)/bin/python fixtures/manifest.py
 
 clean:  ## Remove the environments and caches
 	rm -rf $(VENV) $(PARITY) $(FUZZ) fuzz-findings build dist demo-out .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -4,6 +4,11 @@ Both classes write to a hidden sibling of the target, ``.NAME.<pid>-<random>.par
 the end. A run that fails leaves the old target untouched; a run that is killed leaves at most the hidden
 sibling, never half a file under the final name. Long work that is to be resumed names that sibling itself
 (``partial``) and says whether a failure keeps it (``keep``).
+
+Others may write to the same directory. A name that can be foreseen is no place to follow: what is there must
+be a file or directory of the user's own, and no link. A link under the final name is replaced, if that is
+asked for, and what it leads to stays as it is. Files are as readable as the umask says from the beginning,
+or as the file they replace (``like``).
 """
 
 from __future__ import annotations
@@ -52,10 +57,11 @@ class AtomicFile:
         force: replace an existing file.
         partial: the hidden sibling to write to; one that exists is gone on with.
         keep: leave the hidden sibling there when the work fails.
+        like: a file whose mode and, where that is allowed, owner the new one has.
 
     Raises:
         OutputError: the target exists (without ``force``), is a directory or device, its parent is
-            missing or not writable, or the disk is full.
+            missing or not writable, the hidden sibling is somebody else's, or the disk is full.
     """
 
     def __init__(
@@ -66,12 +72,14 @@ class AtomicFile:
         force: bool = False,
         partial: Path | None = None,
         keep: bool = False,
+        like: Path | None = None,
     ) -> None:
         self.path = Path(path)
+        self._like = like
         self._size = size
         self._force = force
         self._partial = partial or _random_name(self.path)
-        self._exclusive = os.O_EXCL if partial is None else 0
+        self._may_exist = partial is not None
         self._keep = keep
         self._fd = -1
         self._inode = -1
@@ -83,12 +91,13 @@ class AtomicFile:
 
     def __enter__(self) -> Self:
         check_target(self.path, self._force)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | self._exclusive
         try:
-            self._fd = os.open(self._partial, flags, 0o666)
+            self._fd = self._opened()
         except OSError as error:
             raise self._failure("cannot create the output", error) from error
         try:
+            if self._like is not None:
+                _liken(self._fd, self._like)
             if self._size:
                 self._reserve(self._size)
         except BaseException:
@@ -183,6 +192,22 @@ class AtomicFile:
         except OSError as error:
             raise self._failure("cannot write", error, offset=offset) from error
 
+    def _opened(self) -> int:
+        """The hidden sibling: a new one, or the one that is to be gone on with."""
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            return os.open(
+                self._partial, flags | os.O_CREAT | os.O_EXCL, 0o666 if self._like is None else 0o600
+            )
+        except FileExistsError:
+            if not self._may_exist:
+                raise
+        fd = os.open(self._partial, flags | os.O_NONBLOCK)
+        if not _is_own(os.fstat(fd), stat.S_IFREG, self._partial):
+            os.close(fd)
+            raise _foreign(self.path, self._partial)
+        return fd
+
     def _reserve(self, size: int) -> None:
         # Asking first keeps posix_fallocate from filling the disk to the brim before it fails.
         require_space(self.path, size - os.fstat(self._fd).st_blocks * 512)
@@ -234,7 +259,8 @@ class AtomicDirectory:
 
     Raises:
         OutputError: the target exists (without ``force``), is not a directory, is or contains the
-            working directory, or its parent is missing or not writable.
+            working directory, its parent is missing or not writable, or the hidden sibling is a link or
+            somebody else's.
     """
 
     def __init__(
@@ -254,9 +280,12 @@ class AtomicDirectory:
     def __enter__(self) -> Path:
         check_target(self.path, self._force, directory=True)
         try:
-            self._partial.mkdir(exist_ok=self._may_exist)
+            self._partial.mkdir()
         except OSError as error:
-            raise OutputError(f"cannot create the output: {error.strerror}", path=self.path) from error
+            if not self._may_exist or not isinstance(error, FileExistsError):
+                raise OutputError(f"cannot create the output: {error.strerror}", path=self.path) from error
+            if not _is_own(self._partial.lstat(), stat.S_IFDIR, self._partial):
+                raise _foreign(self.path, self._partial) from error
         return self._partial
 
     def __exit__(
@@ -297,6 +326,27 @@ class AtomicDirectory:
             old.unlink()
         else:
             shutil.rmtree(old, ignore_errors=True)
+
+
+def _is_own(found: os.stat_result, kind: int, path: Path) -> bool:
+    """Whether what was found is of the kind expected, and of the user or of who owns the directory anyway."""
+    owners = (os.geteuid(), path.parent.stat().st_uid)
+    return stat.S_IFMT(found.st_mode) == kind and found.st_uid in owners
+
+
+def _foreign(path: Path, partial: Path) -> OutputError:
+    return OutputError(
+        "what lies under the hidden name of the output was not put there by this program; remove it",
+        path=path,
+        found=partial.name,
+    )
+
+
+def _liken(fd: int, path: Path) -> None:
+    status = path.stat()
+    with suppress(OSError):
+        os.fchown(fd, status.st_uid, status.st_gid)
+    os.fchmod(fd, stat.S_IMODE(status.st_mode))
 
 
 def hidden_sibling(path: Path, suffix: str) -> Path:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LowRank", "factored", "transposed"]
 
+_TILE: Final = 1 << 15
+"""Values of a product that are added to at a time: they and their next terms stay in a core's L2."""
+
 
 class LowRank:
     """The product of two small matrices, a `Source` of shape (…, rows, columns).
@@ -29,10 +32,6 @@ class LowRank:
         a: (…, rank, columns).
         b: (…, rows, rank).
     """
-
-    _BLOCK: Final = 32
-    """Rows are multiplied by so many at a time, always the same ones together: how a matrix product rounds
-    may depend on its size, and the result must not depend on which rows are asked for."""
 
     def __init__(self, a: Source, b: Source) -> None:
         self.a, self.b = a, b
@@ -47,17 +46,26 @@ class LowRank:
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         """Rows of the product, computed in float32; for two dimensions only."""
-        a = self.a.rows(0, row_count(self.a.shape))
-        first = start - start % self._BLOCK
-        last = min(stop + -stop % self._BLOCK, self.b.shape[0])
-        b = np.ascontiguousarray(self.b.rows(first, last))
-        out = np.empty((last - first, a.shape[1]), np.float32)
-        for at in range(0, last - first, self._BLOCK):
-            np.matmul(b[at : at + self._BLOCK], a, out=out[at : at + self._BLOCK])
-        return out[start - first : stop - first]
+        return _product(self.b.rows(start, stop), self.a.rows(0, row_count(self.a.shape)))
 
     def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
         raise TypeError("computed rows have no stored form")
+
+
+def _product(b: NDArray[np.float32], a: NDArray[np.float32]) -> NDArray[np.float32]:
+    """B · A with the terms of each sum added one by one, in order.
+
+    How a BLAS adds them depends on the processor and on the size of the matrices, and the bytes of an output
+    must depend on neither.
+    """
+    out = np.zeros((b.shape[0], a.shape[1]), np.float32)
+    step = max(1, _TILE // max(1, a.shape[1]))
+    term = np.empty((step, a.shape[1]), np.float32)
+    for at in range(0, b.shape[0], step):
+        part = out[at : at + step]
+        for k in range(a.shape[0]):
+            part += np.multiply(b[at : at + step, k, None], a[k], out=term[: part.shape[0]])
+    return out
 
 
 def transposed(source: Source) -> Source:

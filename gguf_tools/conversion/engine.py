@@ -82,6 +82,7 @@ def execute(
     max_memory: int | None = None,
     chunk_elements: int = CHUNK_ELEMENTS,
     check: bool = False,
+    like: Path | None = None,
     finishing: Finishing | None = None,
 ) -> None:
     """Write everything a plan describes; the destination appears complete or not at all.
@@ -98,7 +99,8 @@ def execute(
         max_memory: bytes all workers together may hold, see `fitting`.
         chunk_elements: values per chunk, for tests and tuning.
         check: read rows that are stored as they were again, and compare.
-        finishing: called with the descriptor of each file when it is complete, before it gets its name.
+        like: a file whose mode and, where that is allowed, owner the output files have from the beginning.
+        finishing: called when a file is complete, before it gets its name.
 
     Raises:
         OutputError: the destination exists, cannot be written, is being written by another process, or
@@ -109,7 +111,8 @@ def execute(
     workers = threads or available_cores()
     if max_memory is not None:
         workers, chunk_elements = fitting(max_memory, workers, chunk_elements)
-    with Output(plan, Path(destination), force=force, resume=resume, finishing=finishing) as output:
+    target = Path(destination)
+    with Output(plan, target, force=force, resume=resume, like=like, finishing=finishing) as output:
         left = sum(
             (last - first) * plan.files[file].tensors[index].row_bytes
             for file, index, (first, last) in output.runs()

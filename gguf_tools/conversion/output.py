@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Finishing", "Output", "tidy"]
 
-Finishing = Callable[[int], None]
-"""Called with the descriptor of a complete file, before it gets its name."""
+Finishing = Callable[[], None]
+"""Called when a file is complete, before it gets its name."""
 
 _PARTIAL = ".partial"
 
@@ -66,6 +66,7 @@ class Output:
             beside it.
         force: replace what exists.
         resume: continue where an interrupted run stopped, and when interrupted, let the next one do so.
+        like: a file whose mode and owner the output files have.
         finishing: called when a file is complete; it may refuse.
 
     Raises:
@@ -74,11 +75,18 @@ class Output:
     """
 
     def __init__(
-        self, plan: Plan, target: Path, *, force: bool, resume: bool, finishing: Finishing | None = None
+        self,
+        plan: Plan,
+        target: Path,
+        *,
+        force: bool,
+        resume: bool,
+        like: Path | None = None,
+        finishing: Finishing | None = None,
     ) -> None:
         self._plan, self._target = plan, target
         self._force, self._resume = force, resume
-        self._finishing = finishing
+        self._like, self._finishing = like, finishing
         self._stack = ExitStack()
         self._journal = Journal(target, plan.fingerprint(), resume=resume, force=force)
         self._files: list[_File] = []
@@ -185,6 +193,7 @@ class Output:
                     size=file.planned.size,
                     force=self._force or self._plan.is_directory,
                     partial=file.partial,
+                    like=self._like,
                     keep=self._resume or self._plan.is_directory,
                 )
                 opened.__enter__()
@@ -201,7 +210,7 @@ class Output:
             self._journal.sync(self._sync_files)
         with file.lock:
             if self._finishing is not None:
-                self._finishing(opened.fd)
+                self._finishing()
             if self._plan.together:
                 opened.set_aside()
             else:

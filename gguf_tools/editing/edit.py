@@ -13,10 +13,7 @@ it, and ``reserve`` puts one into a file that is written anew, so that later edi
 from __future__ import annotations
 
 import os
-import stat
 import struct
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -308,6 +305,7 @@ def _rewrite(file: GGUFFile, plan: _Plan, *, force: bool, resume: bool, progress
 
     done = plan.edit
     replaces = done.output == done.path
+    like = done.path if replaces else None
     if plan.moved:
         tensors = list(file.tensors.values())
         planned = lay_out("", plan.metadata, tensors, alignment=alignment_of(plan.metadata))
@@ -320,7 +318,8 @@ def _rewrite(file: GGUFFile, plan: _Plan, *, force: bool, resume: bool, progress
         resume=resume,
         progress=progress,
         check=True,
-        finishing=_finishing(plan, replaces),
+        like=like,
+        finishing=lambda: _check_unchanged(plan),
     )
 
 
@@ -365,17 +364,6 @@ class _Stretch:
         self.file.copy_to(output, offset, self.start + start, self.start + stop)
 
 
-def _finishing(plan: _Plan, replaces: bool) -> Callable[[int], None]:
-    """What is done with the complete copy before it replaces the file."""
-
-    def finish(fd: int) -> None:
-        _check_unchanged(plan)
-        if replaces:
-            _keep_permissions(plan.edit.path, fd)
-
-    return finish
-
-
 def _identity(path: Path) -> tuple[int, int, int]:
     status = path.stat()
     return status.st_ino, status.st_mtime_ns, status.st_size
@@ -389,11 +377,3 @@ def _check_unchanged(plan: _Plan) -> None:
     """
     if _identity(plan.edit.path) != plan.identity:
         raise OutputError("the file was changed by somebody else meanwhile", path=plan.edit.path)
-
-
-def _keep_permissions(path: Path, fd: int) -> None:
-    """Give the new file mode and, where that is allowed, owner of the one it replaces."""
-    status = path.stat()
-    os.fchmod(fd, stat.S_IMODE(status.st_mode))
-    with suppress(OSError):
-        os.fchown(fd, status.st_uid, status.st_gid)

@@ -163,7 +163,7 @@ def _write_journal(path: Path, offset: int, old: bytes) -> None:
         "inode": status.st_ino,
     }
     # One that is there already is of a file that has been replaced since: opening this one told.
-    with AtomicFile(journal_path(path), force=True) as out:
+    with AtomicFile(journal_path(path), force=True, like=path) as out:
         head = (json.dumps(facts) + "\n").encode()
         out.write_at(0, head)
         out.write_at(len(head), old)

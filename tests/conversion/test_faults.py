@@ -64,7 +64,6 @@ def _merge(source: Path, folder: Path, resume: bool) -> None:
     gguf_tools.merge(next(source.glob("part-00001-*")), folder / "out.gguf")
 
 
-
 JOBS: dict[str, Job] = {
     "convert": _convert,
     "shards": _shards,

@@ -6,7 +6,8 @@ a block would make the result differ from ggml's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,21 +51,61 @@ def rows(random_blocks: int = RANDOM_BLOCKS, step: int = 1) -> Iterator[Row]:
 
 
 def patterns(type_: GGMLType, step: int = 1) -> Iterator[NDArray[np.uint8]]:
-    """Blocks of random bytes with every value of 16 bits in turn for each 16-bit number of the block.
+    """Blocks of random bytes with every value of 16 bits in turn at each place where a scale is.
 
-    Scales of one byte have 256 values, scales spread over words are set as words.
+    Of a scale in single precision these are its upper half, which has the sign, the exponent and the first
+    bits of the mantissa, and its lower half, beside that of an infinity and that of a subnormal number too.
+    Of scales of one byte two are taken at a time.
     """
     size = BLOCK_SIZES[type_].bytes
     values = np.arange(0, 1 << 16, step, dtype=np.uint16)
     generator = np.random.default_rng(1000 + int(type_))
+    for put in _places(type_):
+        data = generator.integers(0, 256, (len(values), size), np.uint8)
+        put(data, values)
+        yield data
+
+
+Put = Callable[[NDArray[np.uint8], NDArray[np.uint16]], None]
+"""Sets a number in blocks, (blocks, bytes), to values, one for each block."""
+
+
+def _places(type_: GGMLType) -> Iterator[Put]:
     for field in BLOCK_FIELDS.get(type_, ()):
-        if field.role is Role.BITS or field.width > 2:
-            continue
-        for word in range(field.words):
-            data = generator.integers(0, 256, (len(values), size), np.uint8)
-            at = field.offset + word * field.width
-            data[:, at : at + field.width] = values.view(np.uint8).reshape(-1, 2)[:, : field.width]
-            yield data
+        offset = field.offset
+        match field.role:
+            case Role.F16 | Role.BF16:
+                yield partial(_put, offset)
+            case Role.E8M0:
+                yield partial(_put, offset, width=1)
+            case Role.F32:
+                yield partial(_put, offset)
+                yield partial(_put, offset + 2)
+                for upper in (0x0000, 0x8000, 0x7F80, 0xFF80, 0x7FC0):
+                    yield partial(_put_both, offset, upper)
+            case Role.SPREAD_F16:
+                yield partial(_put_spread, offset)
+                for word in range(field.words):
+                    yield partial(_put, offset + 2 * word)
+            case Role.BITS if type_ is GGMLType.NVFP4:
+                yield partial(_put, offset)
+                yield partial(_put, offset + 2)
+
+
+def _put(offset: int, data: NDArray[np.uint8], values: NDArray[np.uint16], width: int = 2) -> None:
+    data[:, offset : offset + width] = values.view(np.uint8).reshape(-1, 2)[:, :width]
+
+
+def _put_both(offset: int, upper: int, data: NDArray[np.uint8], values: NDArray[np.uint16]) -> None:
+    _put(offset, data, values)
+    _put(offset + 2, data, np.full_like(values, upper))
+
+
+def _put_spread(offset: int, data: NDArray[np.uint8], values: NDArray[np.uint16]) -> None:
+    """The highest four bits of each of four words."""
+    for word in range(4):
+        top = (values >> np.uint16(4 * word) & np.uint16(15)).astype(np.uint8) << 4
+        data[:, offset + 2 * word + 1] = data[:, offset + 2 * word + 1] & 15 | top
 
 
 def _different(data: NDArray[np.uint8], type_: GGMLType) -> int:

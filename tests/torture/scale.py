@@ -149,7 +149,11 @@ def many(tensors: int = 20_000, shards: int = 1000) -> Iterator[Row]:
                     split.tensors[tensor].stored(0, whole.tensors[tensor].nbytes or 0),
                 )
             ]
-            problems = [f"{len(different)} tensors differ"] if different or len(split.tensors) != len(whole.tensors) else []
+            problems = (
+                [f"{len(different)} tensors differ"]
+                if different or len(split.tensors) != len(whole.tensors)
+                else []
+            )
         yield Row("compared", cells, problems)
 
 
@@ -204,7 +208,9 @@ def _spots(source: Path, target: Path) -> Iterator[str]:
 
     pairs = {"mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down", "self_attn.o_proj": "attn_output"}
     with open_checkpoint(source) as checkpoint, gguf_tools.open(target) as file:
-        layers = sorted({0, 1, file.metadata["llama.block_count"] // 2, file.metadata["llama.block_count"] - 1})
+        layers = sorted(
+            {0, 1, file.metadata["llama.block_count"] // 2, file.metadata["llama.block_count"] - 1}
+        )
         for layer in layers:
             if layer >= file.metadata["llama.block_count"]:
                 continue

@@ -15,7 +15,7 @@ import pytest
 from gguf_tools.errors import FormatError
 from gguf_tools.quants.table import MODULES
 from tests.hostile.case import Case, Refused, Taken, one_file
-from tests.torture import blocks, measure, runs
+from tests.torture import blocks, bounds, measure, runs
 
 
 def measured(use: Callable[[Path], Any], outcome: Any = None) -> measure.Measured:
@@ -70,6 +70,28 @@ def test_every_pattern_of_every_scale_is_tried() -> None:
         == np.unique(dmin[:, 2:4].copy().view("<u2")).size
         == 1 << 16
     )
+
+
+def test_every_pattern_of_scales_of_other_kinds_is_tried() -> None:
+    kinds = {type_.name: list(blocks.patterns(type_)) for type_ in MODULES}
+    first, second = kinds["NVFP4"]
+    assert np.unique(first[:, :2].copy().view("<u2")).size == 1 << 16
+    assert np.unique(second[:, 2:4].copy().view("<u2")).size == 1 << 16
+    assert np.unique(kinds["MXFP4"][0][:, 0]).size == 256
+    single = np.concatenate([data[:, :4].copy().view("<f4")[:, 0] for data in kinds["Q8_K"]])
+    assert np.isnan(single).any()
+    assert np.isposinf(single).any()
+    assert np.isneginf(single).any()
+    assert (np.abs(single[single != 0]) < np.finfo(np.float32).tiny).any()
+    words = kinds["IQ1_M"][0][:, 48:56].copy().view("<u2") >> 12
+    assert np.unique(words @ np.array([1, 16, 256, 4096])).size == 1 << 16
+
+
+def test_indexes_are_checked() -> None:
+    """A part: kernels that look codes up in tables. All of them are checked by ``make torture``."""
+    names = ["IQ2_XS", "IQ1_M", "Q3_K", "NVFP4"]
+    counts = bounds.tried(["decoding"], names, step=97)
+    assert all(counts[part] > 1000 for part in ("decoding",))
 
 
 def test_threads_and_chunks() -> None:
