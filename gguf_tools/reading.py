@@ -1,4 +1,5 @@
-"""Input files: opened warily, read by position.
+"""Input files: opened warily, read by position. `InputFile` is what every reader knows, `LocalFile` a file of
+this machine; `gguf_tools.remote` has the other kind and decides between them.
 
 Positioned reads leave memory bounded by what is in flight (pages of a mapping would count as the process's
 own), let other threads run while the disk works, and make a file that shrinks meanwhile an error instead of
@@ -10,6 +11,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
@@ -19,7 +21,7 @@ from .errors import GGUFToolsError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["InputFile", "Output", "open_regular"]
+__all__ = ["InputFile", "LocalFile", "Output", "Pages", "open_regular"]
 
 _COPY_BYTES: Final = 1 << 22
 """Copied at once where the kernel does not copy by itself."""
@@ -34,6 +36,25 @@ class Output(Protocol):
 
     def write_at(self, offset: int, buffer: NDArray[np.uint8]) -> None:
         """Write all of a buffer at a byte offset."""
+
+
+class Pages(Protocol):
+    """Memory for a file's bytes in their places, which come when they are asked for and then stay.
+
+    Attributes:
+        buffer: the memory; what was not asked for reads as zeros. It need not reach to the file's end.
+        size: of the file, in bytes.
+    """
+
+    buffer: memoryview
+    size: int
+
+    def ensure(self, start: int, stop: int, likely: int = 0) -> int:
+        """Have bytes ``start`` to ``stop``; ``likely`` is where reading on from there would end.
+
+        Returns:
+            Up to where there are bytes without a gap from ``start`` on; at least ``stop``.
+        """
 
 
 def open_regular(path: str | os.PathLike[str], error: type[GGUFToolsError]) -> tuple[int, int]:
@@ -65,28 +86,23 @@ def _opened(path: str | os.PathLike[str]) -> int:
         return os.open(path, flags)  # somebody is editing the file in place: wait for the end of that
 
 
-class InputFile:
+class InputFile(ABC):
     """An open file: positioned reads from any thread, closed with its last user at the latest.
 
-    Args:
-        path: of the file.
-        error: class of the errors raised.
-
     Attributes:
-        path: the same, as text.
+        path: as text, for errors.
         size: in bytes, when it was opened.
-        modified: when it was last written to by then, in nanoseconds.
-        inode: its number in the file system.
+        modified: a number that is another one when the file is; of a local file, when it was last written
+            to, in nanoseconds.
+        inode: its number in the file system, or -1.
     """
 
-    def __init__(self, path: str | os.PathLike[str], error: type[GGUFToolsError]) -> None:
-        self.path = os.fspath(path)
-        self._error = error
-        self._fd = -1
-        self._fd, self.size = open_regular(path, error)
-        status = os.fstat(self._fd)
-        self.modified, self.inode = status.st_mtime_ns, status.st_ino
+    path: str
+    size: int
+    modified: int
+    inode: int
 
+    @abstractmethod
     def require_unchanged(self) -> None:
         """Check that nobody has written to the file since it was opened.
 
@@ -95,20 +111,10 @@ class InputFile:
         Raises:
             GGUFToolsError: somebody has.
         """
-        if self._fd < 0:
-            return
-        status = os.fstat(self._fd)
-        if (status.st_size, status.st_mtime_ns) != (self.size, self.modified):
-            raise self._error("the file changed while it was being read", path=self.path)
 
-    def map(self) -> mmap.mmap | bytes:
+    @abstractmethod
+    def map(self) -> mmap.mmap | bytes | Pages:
         """The whole file as memory, of which only what is touched is read."""
-        if not self.size:
-            return b""
-        try:
-            return mmap.mmap(self._fd, self.size, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as cause:
-            raise self._error(f"cannot map the file: {cause}", path=self.path) from cause
 
     def read(self, offset: int, count: int, tensor: str | None = None) -> NDArray[np.uint8]:
         """``count`` bytes from ``offset``; ``tensor`` is for the error.
@@ -137,15 +143,57 @@ class InputFile:
     def copy_to(self, output: Output, offset: int, start: int, stop: int, tensor: str | None = None) -> None:
         """Copy bytes ``start`` to ``stop`` to ``offset`` of a file being written.
 
-        By the kernel where it can, which on some file systems shares the data instead of copying it.
-
         Raises:
             GGUFToolsError: the file is closed, cannot be read, or ends before; or whatever writing raises.
         """
-        start, offset = self._copy_in_kernel(output.fd, offset, start, stop)
         for first in range(start, stop, _COPY_BYTES):
             last = min(first + _COPY_BYTES, stop)
             output.write_at(offset + first - start, self.read(first, last - first, tensor))
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the file; reading from it is an error from then on."""
+
+    @abstractmethod
+    def _fill(self, view: memoryview, offset: int, tensor: str | None) -> None:
+        """Fill a buffer from ``offset`` on. Raises as `read` does."""
+
+
+class LocalFile(InputFile):
+    """A regular file of this machine.
+
+    Args:
+        path: of the file.
+        error: class of the errors raised.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], error: type[GGUFToolsError]) -> None:
+        self.path = os.fspath(path)
+        self._error = error
+        self._fd = -1
+        self._fd, self.size = open_regular(path, error)
+        status = os.fstat(self._fd)
+        self.modified, self.inode = status.st_mtime_ns, status.st_ino
+
+    def require_unchanged(self) -> None:
+        if self._fd < 0:
+            return
+        status = os.fstat(self._fd)
+        if (status.st_size, status.st_mtime_ns) != (self.size, self.modified):
+            raise self._error("the file changed while it was being read", path=self.path)
+
+    def map(self) -> mmap.mmap | bytes:
+        if not self.size:
+            return b""
+        try:
+            return mmap.mmap(self._fd, self.size, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as cause:
+            raise self._error(f"cannot map the file: {cause}", path=self.path) from cause
+
+    def copy_to(self, output: Output, offset: int, start: int, stop: int, tensor: str | None = None) -> None:
+        """As everywhere; by the kernel where it can, which on some file systems shares the data."""
+        start, offset = self._copy_in_kernel(output.fd, offset, start, stop)
+        super().copy_to(output, offset, start, stop, tensor)
 
     def _copy_in_kernel(self, fd: int, offset: int, start: int, stop: int) -> tuple[int, int]:
         """How far the kernel got, in this file and in the other.
@@ -187,7 +235,6 @@ class InputFile:
             ) from cause
 
     def close(self) -> None:
-        """Close the file; reading from it is an error from then on."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)

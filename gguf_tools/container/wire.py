@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ..reading import Pages
+
 __all__ = ["SCALAR_FORMATS", "ByteOrder", "Wire", "scalar_dtype"]
 
 ByteOrder = Literal["little", "big"]
@@ -62,22 +64,26 @@ class Wire:
     """The bytes of one file and how its numbers are written.
 
     Attributes:
-        buffer: the whole file.
+        buffer: the whole file; where there are ``pages``, theirs, and only through `need`, `piece` and `numbers`
+            is it certain that bytes are there.
         order: byte order of every multi-byte value.
         width: bytes of a length, count or dimension: 4 in version 1, 8 since.
         path: the file's name, for errors.
+        pages: what the bytes come from when they are needed; None where all of them are there.
         size: bytes in all.
     """
 
-    buffer: mmap | bytes
+    buffer: mmap | bytes | memoryview
     order: ByteOrder = "little"
     width: Literal[4, 8] = 8
     path: str | None = None
+    pages: Pages | None = None
     size: int = field(init=False)
     _length: struct.Struct = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", len(self.buffer))
+        size = len(self.buffer) if self.pages is None else self.pages.size
+        object.__setattr__(self, "size", size)
         object.__setattr__(self, "_length", struct.Struct(self.prefix + ("Q" if self.width == 8 else "I")))
 
     @property
@@ -95,10 +101,11 @@ class Wire:
         return FormatError(message, path=self.path, offset=offset, **facts)
 
     def need(self, position: int, count: int, what: str) -> None:
-        """Check that ``count`` more bytes follow ``position``.
+        """Check that ``count`` more bytes follow ``position``, and have them.
 
         Raises:
             FormatError: they do not.
+            RemoteError: they cannot be had.
         """
         left = self.size - position
         if count > left:
@@ -108,6 +115,21 @@ class Wire:
                 found=f"{max(left, 0)} bytes",
                 expected=f"{count} bytes",
             )
+        if self.pages is not None:
+            self.pages.ensure(position, position + count)
+
+    def piece(self, start: int, stop: int) -> bytes:
+        """Bytes ``start`` to ``stop``, which are known to lie inside the file."""
+        if self.pages is not None:
+            self.pages.ensure(start, stop)
+        return bytes(self.buffer[start:stop])
+
+    def numbers(self, start: int, kind: ValueType, count: int) -> NDArray[Any]:
+        """``count`` packed numbers, which are known to lie inside the file, as a view of it."""
+        dtype = scalar_dtype(kind, self.prefix)
+        if self.pages is not None:
+            self.pages.ensure(start, start + count * dtype.itemsize)
+        return np.frombuffer(self.buffer, dtype, count, start)
 
     def number(self, position: int, code: str, what: str) -> Any:
         """One number of `struct` code ``code``, checked to be inside the file."""
@@ -203,8 +225,8 @@ class Wire:
         """
         position, done = start, 0
         while done < count:
-            until = min(position + _WINDOW, self.size)
-            found = self._chain(position)[: count - done]
+            until = self._window(position, count - done)
+            found = self._chain(position, until)[: count - done]
             if len(found):
                 if places is not None:
                     places[done : done + len(found)] = found
@@ -213,8 +235,20 @@ class Wire:
             if (done < count and position < until - _TAIL) or not len(found):
                 # Up to this window's end, so that windows never cost more than the bytes they cover; at
                 # least one step, so that the walk always advances or fails.
-                position, done = self._steps(position, max(until, position + 1), start, done, count, places)
+                last = max(until - self.width + 1, position + 1)
+                position, done = self._steps(position, last, start, done, count, places)
         return position
+
+    def _window(self, position: int, strings: int) -> int:
+        """Where the window that starts at ``position`` ends; at least a length is in it, if in the file.
+
+        Of so many strings to come, the lengths alone tell how many bytes will be needed for certain.
+        """
+        until = min(position + _WINDOW, self.size)
+        if self.pages is None:
+            return until
+        first = min(position + self.width, self.size)
+        return min(until, self.pages.ensure(position, first, position + strings * self.width))
 
     def _steps(
         self, position: int, until: int, start: int, done: int, count: int, places: NDArray[np.int64] | None
@@ -241,9 +275,9 @@ class Wire:
         """Where the string at ``position`` ends, with its index in the error if it does not."""
         return self.string(position, f"string {index} of the array at byte {start}")[1]
 
-    def _chain(self, start: int) -> NDArray[np.int64]:
+    def _chain(self, start: int, until: int) -> NDArray[np.int64]:
         """Positions of strings shorter than 256 bytes that follow each other from ``start`` in one window."""
-        window = np.frombuffer(self.buffer, np.uint8, min(_WINDOW, self.size - start), start)
+        window = np.frombuffer(self.buffer, np.uint8, until - start, start)
         width = self.width
         if len(window) < 2 * width:
             return np.empty(0, np.int64)

@@ -1,0 +1,46 @@
+"""Files on other machines, of which only what is needed is read.
+
+Whatever opens an input file does so by `open_input`, the one place that tells a path from a URL. Nothing
+else is imported until there is a URL: a local file costs a look at its name.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..reading import InputFile, LocalFile
+from .location import Location, is_url
+
+if TYPE_CHECKING:
+    from ..errors import GGUFToolsError
+
+__all__ = ["Location", "is_url", "locate", "open_input"]
+
+
+def open_input(path: str | os.PathLike[str], error: type[GGUFToolsError]) -> InputFile:
+    """Open a file for reading: a path of this machine, or a URL.
+
+    Args:
+        path: where it is; of URLs, ``http``, ``https``, ``hf`` and whatever fsspec knows.
+        error: class of the errors raised about the file itself.
+
+    Raises:
+        GGUFToolsError: of that class: there is no such file here, or it cannot be read.
+        RemoteError: the same of a file that is elsewhere.
+        UnsupportedError: a package is missing that the URL needs.
+    """
+    if not is_url(path):
+        return LocalFile(path, error)
+    from .file import RemoteFile
+    from .session import current_session
+
+    return RemoteFile(current_session().source(locate(path)), error)
+
+
+def locate(path: str | os.PathLike[str]) -> Path | Location:
+    """A path of this machine, or where a URL leads."""
+    if isinstance(path, Location):
+        return path
+    return Location(os.fspath(path)) if is_url(path) else Path(path)
