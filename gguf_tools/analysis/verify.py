@@ -37,7 +37,8 @@ from ..container.journal import InterruptedEditError
 from ..container.metadata import Array, Metadata
 from ..container.reader import GGUFFile, Tensor, is_split, open_one
 from ..container.shards import check_member, open_shard, shard_paths
-from ..errors import GGUFToolsError, UnsupportedError
+from ..errors import GGUFToolsError, RemoteError, UnsupportedError
+from ..remote import Location, is_url
 from ..source import Source, row_length
 from ..spec import BLOCK_SIZES, MAX_NAME_BYTES, ValueType, align
 from .findings import Finding, error, of_error, place, warning
@@ -59,18 +60,27 @@ _MOST_ALIKE: Final = 20
 _LAST_KNOWN_TYPE: Final = max(BLOCK_SIZES)
 
 
-def verify(path: str | os.PathLike[str], *, progress: Progress | None = None) -> list[Finding]:
+def verify(
+    path: str | os.PathLike[str], *, data: bool | None = None, progress: Progress | None = None
+) -> list[Finding]:
     """Check a GGUF file, or all files of a split model given one of them. All data is read once.
 
     Args:
-        path: the file.
+        path: the file, or its URL.
+        data: look at the tensors' data, too. Default: yes for files, no for a URL, of which then only the
+            header is read.
         progress: called after each chunk of data.
 
     Returns:
         What was found, in order of the checks; empty for a sound file.
+
+    Raises:
+        RemoteError: what the URL leads to cannot be read; that is no fault of the file.
     """
     try:
         file = open_one(path, decoder=None)
+    except RemoteError:
+        raise
     except InterruptedEditError as fault:
         return [of_error("interrupted-edit", fault)]
     except GGUFToolsError as fault:
@@ -84,7 +94,8 @@ def verify(path: str | os.PathLike[str], *, progress: Progress | None = None) ->
             findings += _structure(shards)
             findings += _metadata(shards)
             findings += _model(shards)
-            findings += _data(shards, progress)
+            if not is_url(path) if data is None else data:
+                findings += _data(shards, progress)
         finally:
             for shard in shards:
                 shard.close()
@@ -102,6 +113,10 @@ def _open_all(file: GGUFFile) -> tuple[list[GGUFFile], list[Finding]]:
     for number, path in enumerate(paths):
         try:
             shard = open_shard(path, shards[0] if shards else None, None)
+        except RemoteError as fault:
+            if not isinstance(fault.__cause__, FileNotFoundError):
+                raise
+            return [file], [of_error("shards", fault, path)]
         except GGUFToolsError as fault:
             findings.append(of_error("format", fault, path))
             continue
@@ -110,7 +125,7 @@ def _open_all(file: GGUFFile) -> tuple[list[GGUFFile], list[Finding]]:
             check_member(shard, number, len(paths), file)
         except GGUFToolsError as fault:
             findings.append(of_error("shards", fault, path))
-    seen: dict[str, Path] = {}
+    seen: dict[str, Path | Location] = {}
     for shard in shards:
         for name in shard.tensors:
             if name in seen:
@@ -148,7 +163,7 @@ def _structure(shards: list[GGUFFile]) -> Iterator[Finding]:
             )
 
 
-def _entry_findings(entry: Any, path: Path | None) -> Iterator[Finding]:
+def _entry_findings(entry: Any, path: Path | Location | None) -> Iterator[Finding]:
     where = place(path, tensor=entry.name)
     data = entry.name.encode("utf-8", "surrogateescape")
     if len(data) > MAX_NAME_BYTES:
@@ -295,6 +310,8 @@ def _data(shards: list[GGUFFile], progress: Progress | None) -> Iterator[Finding
                 done += size
                 if progress is not None:
                     progress(done, total, tensor.name)
+        except RemoteError:
+            raise
         except GGUFToolsError as fault:
             yield of_error("format", fault)
             continue

@@ -24,7 +24,8 @@ _FATAL: Final = frozenset({"format", "unsupported", "interrupted-edit", "shards"
     "  gguf-tools verify model-00001-of-00003.gguf --json\n"
     "  gguf-tools verify model.gguf --hash --json > model.json\n"
     "  gguf-tools verify copy.gguf --against model.json\n"
-    "  gguf-tools verify model.gguf --against SHA256SUMS"
+    "  gguf-tools verify model.gguf --against SHA256SUMS\n"
+    "  gguf-tools verify hf://ORG/NAME/model.gguf"
 )
 @click.argument("file", type=click.Path())
 @click.option(
@@ -40,21 +41,28 @@ _FATAL: Final = frozenset({"format", "unsupported", "interrupted-edit", "shards"
     metavar="MANIFEST",
     help="Compare checksums with those of `verify --hash --json`, or of sha256sum.",
 )
+@click.option(
+    "--data/--no-data",
+    default=None,
+    help="Look at the tensors' data, or only at the header. [default: at the data, but not of a URL]",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Only the exit status: 0 sound, 1 faulty.")
 @json_option
-def command(file: str, algorithm: str | None, against: str | None, quiet: bool, as_json: bool) -> None:
-    """Check the GGUF file FILE, or all files of a split model, given one.
+def command(
+    file: str, algorithm: str | None, against: str | None, data: bool | None, quiet: bool, as_json: bool
+) -> None:
+    """Check the GGUF file FILE, or all files of a split model, given one; or a URL of one.
 
     Structure, sizes, gaps and overlaps; keys, their types, tensors and shapes against the architecture's
-    table; vocabulary and chat template; NaN and infinity in every block. All of the file is read. The exit
-    status is 1 if there is any error; warnings alone leave it 0.
+    table; vocabulary and chat template; NaN and infinity in every block. All of the file is read, but of a
+    URL only the header. The exit status is 1 if there is any error; warnings alone leave it 0.
     """
     from ..analysis.hashing import compare_hashes, hash_model, load_manifest
     from ..analysis.verify import verify
 
     expected = None if against is None else load_manifest(against)
     with progress("verifying", quiet=quiet or as_json) as report:
-        findings = verify(file, progress=report)
+        findings = verify(file, data=data, progress=report)
     hashes = None
     if (algorithm or expected) and not _unreadable(findings):
         with progress("hashing", quiet=quiet or as_json) as report:

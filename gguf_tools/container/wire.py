@@ -52,6 +52,14 @@ _TAIL: Final = 1 << 11
 """A walk that came this close to a window's end got all the window had to give."""
 
 
+_PART: Final = 8
+"""An eighth of a vocabulary is taken to tell how long its strings are; the very first are often special."""
+
+
+_MORE: Final = 16
+"""By a sixteenth the strings to come are taken to be longer, so that seldom a few bytes are missing."""
+
+
 def scalar_dtype(kind: ValueType, prefix: str = "<") -> np.dtype[Any]:
     """The numpy dtype of a fixed-size value type in byte order ``prefix`` (``<`` or ``>``)."""
     code = SCALAR_FORMATS[kind]
@@ -64,8 +72,8 @@ class Wire:
     """The bytes of one file and how its numbers are written.
 
     Attributes:
-        buffer: the whole file; where there are ``pages``, theirs, and only through `need`, `piece` and `numbers`
-            is it certain that bytes are there.
+        buffer: the whole file; where there are ``pages``, theirs, and bytes are certain to be there only
+            after `need`, or through `piece` and `numbers`.
         order: byte order of every multi-byte value.
         width: bytes of a length, count or dimension: 4 in version 1, 8 since.
         path: the file's name, for errors.
@@ -225,7 +233,7 @@ class Wire:
         """
         position, done = start, 0
         while done < count:
-            until = self._window(position, count - done)
+            until = self._window(position, start, done, count)
             found = self._chain(position, until)[: count - done]
             if len(found):
                 if places is not None:
@@ -239,16 +247,20 @@ class Wire:
                 position, done = self._steps(position, last, start, done, count, places)
         return position
 
-    def _window(self, position: int, strings: int) -> int:
+    def _window(self, position: int, start: int, done: int, count: int) -> int:
         """Where the window that starts at ``position`` ends; at least a length is in it, if in the file.
 
-        Of so many strings to come, the lengths alone tell how many bytes will be needed for certain.
+        How far reading will go on is for certain as many bytes as the lengths still to come take, and likely,
+        once some strings are done, as many as these had.
         """
         until = min(position + _WINDOW, self.size)
         if self.pages is None:
             return until
         first = min(position + self.width, self.size)
-        return min(until, self.pages.ensure(position, first, position + strings * self.width))
+        likely = (count - done) * self.width
+        if _PART * done > count:
+            likely = (count - done) * (position - start) // done * _MORE // (_MORE - 1)
+        return min(until, self.pages.ensure(position, first, position + likely))
 
     def _steps(
         self, position: int, until: int, start: int, done: int, count: int, places: NDArray[np.int64] | None

@@ -10,13 +10,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import UnsupportedError
 from ..reading import InputFile, LocalFile
 from .location import Location, is_url
 
 if TYPE_CHECKING:
     from ..errors import GGUFToolsError
 
-__all__ = ["Location", "is_url", "locate", "open_input"]
+__all__ = ["Location", "is_url", "locate", "open_input", "require_local"]
 
 
 def open_input(path: str | os.PathLike[str], error: type[GGUFToolsError]) -> InputFile:
@@ -36,7 +37,8 @@ def open_input(path: str | os.PathLike[str], error: type[GGUFToolsError]) -> Inp
     from .file import RemoteFile
     from .session import current_session
 
-    return RemoteFile(current_session().source(locate(path)), error)
+    location = path if isinstance(path, Location) else Location(os.fspath(path))
+    return RemoteFile(current_session().source(location), error)
 
 
 def locate(path: str | os.PathLike[str]) -> Path | Location:
@@ -44,3 +46,13 @@ def locate(path: str | os.PathLike[str]) -> Path | Location:
     if isinstance(path, Location):
         return path
     return Location(os.fspath(path)) if is_url(path) else Path(path)
+
+
+def require_local(path: str | os.PathLike[str]) -> None:
+    """Refuse a URL where a file is to be written to.
+
+    Raises:
+        UnsupportedError: it is one.
+    """
+    if is_url(path):
+        raise UnsupportedError("is a URL, which can only be read: download the file first", path=locate(path))

@@ -70,7 +70,7 @@ _MEANINGS: Final = {
 }
 
 
-class _Broken(Exception):
+class _BrokenError(Exception):
     """An answer that broke off, or did not come; what may pass by itself."""
 
     def __init__(self, message: str, *, status: int | None = None, wait: float = 0.0) -> None:
@@ -123,7 +123,7 @@ class HttpTransport:
                     data += piece
                     self._counter.received(len(piece))
                 stop = min(stop, self.size)
-            except _Broken as broken:
+            except _BrokenError as broken:
                 failures += 1
                 if failures > self._settings.retries:
                     tried = f"{broken.message}; tried {failures} times" if failures > 1 else broken.message
@@ -176,7 +176,7 @@ class HttpTransport:
                 for piece in stream.read(start):
                     self._counter.received(len(piece))
             yield from stream.read(stop)
-        except _Broken:
+        except _BrokenError:
             stream.response.close()
             raise
         if stream.position >= min(MAX_STREAMED, self.size):
@@ -186,7 +186,7 @@ class HttpTransport:
         """The server's answer of status 200, 206 or (of an empty file) 416.
 
         Raises:
-            _Broken: it may be worth trying again.
+            _BrokenError: it may be worth trying again.
             RemoteError: it is not.
         """
         response = self._followed(start, stop)
@@ -210,7 +210,7 @@ class HttpTransport:
         meaning = _MEANINGS.get(status, "the server cannot answer" if status >= 500 else "unusable answer")
         message = f"{meaning} (status {status})"
         if status in _LATER:
-            raise _Broken(message, status=status, wait=wait)
+            raise _BrokenError(message, status=status, wait=wait)
         raise self._fault(message, start, stop, status) from (
             FileNotFoundError(self._path) if status in _GONE else None
         )
@@ -255,9 +255,9 @@ class HttpTransport:
         except NameResolutionError as cause:
             raise self._fault(f"the host {urlsplit(url).hostname} is unknown", start, stop) from cause
         except TimeoutError as cause:
-            raise _Broken(f"no answer within {self._settings.timeout:g} s") from cause
+            raise _BrokenError(f"no answer within {self._settings.timeout:g} s") from cause
         except ProtocolError as cause:
-            raise _Broken(f"the connection broke: {_reason(cause)}") from cause
+            raise _BrokenError(f"the connection broke: {_reason(cause)}") from cause
         except (HTTPError, LocationValueError, ValueError) as cause:
             raise self._fault(f"cannot connect: {_reason(cause)}", start, stop) from cause
 
@@ -266,13 +266,17 @@ class HttpTransport:
         given = response.headers.get("Content-Range", "")
         match = _RANGE.fullmatch(given.strip())
         if match is None:
-            raise self._fault(f"the server does not say what it sends (Content-Range {given!r})", start, stop, 206)
+            raise self._fault(
+                f"the server does not say what it sends (Content-Range {given!r})", start, stop, 206
+            )
         first, last, size = (int(number) for number in match.groups())
         if first != start or not first <= last < min(stop, size):
             raise self._fault(f"the server sends another range than asked: {given}", start, stop, 206)
         length = response.headers.get("Content-Length")
         if length is not None and length != str(last + 1 - first):
-            message = f"the server contradicts itself: a range of {last + 1 - first} bytes, a length of {length}"
+            message = (
+                f"the server contradicts itself: a range of {last + 1 - first} bytes, a length of {length}"
+            )
             raise self._fault(message, start, stop, 206)
         self._check_same(response, size, start, stop)
         return last + 1 - first
@@ -281,11 +285,15 @@ class HttpTransport:
         """Check a 200, which ignores the range, against what is known."""
         if self._opened and not self.sequential:
             response.close()
-            raise self._fault("the server no longer sends ranges; the file may have changed", start, stop, 200)
+            raise self._fault(
+                "the server no longer sends ranges; the file may have changed", start, stop, 200
+            )
         length = response.headers.get("Content-Length", "")
         if not re.fullmatch(r"\d{1,19}", length):
             response.close()
-            raise self._fault("the server neither sends ranges nor says how long the file is", start, stop, 200)
+            raise self._fault(
+                "the server neither sends ranges nor says how long the file is", start, stop, 200
+            )
         self.sequential = True
         try:
             self._check_same(response, int(length), start, stop)
@@ -300,7 +308,9 @@ class HttpTransport:
         if not self._opened:
             self.size, self.version, self._opened = size, version, True
         elif (size, version) != (self.size, self.version):
-            what = f"{self.size} bytes before, {size} now" if size != self.size else "another entity tag or date"
+            what = (
+                f"{self.size} bytes before, {size} now" if size != self.size else "another entity tag or date"
+            )
             message = f"the file changed while it was being read: {what}"
             raise self._fault(message, start, stop, response.status)
 
@@ -326,19 +336,19 @@ def _body(response: BaseHTTPResponse, count: int) -> Iterator[bytes]:
     """The next ``count`` bytes of an answer's body, in pieces.
 
     Raises:
-        _Broken: it ends before, or nothing comes for too long.
+        _BrokenError: it ends before, or nothing comes for too long.
     """
     try:
         while count:
             piece = response.read(min(count, _PIECE), decode_content=False)
             if not piece:
-                raise _Broken("the server sent less than it said")
+                raise _BrokenError("the server sent less than it said")
             count -= len(piece)
             yield piece
     except TimeoutError as cause:
-        raise _Broken("the server stopped in the middle of its answer") from cause
+        raise _BrokenError("the server stopped in the middle of its answer") from cause
     except (HTTPError, OSError) as cause:
-        raise _Broken(f"the connection broke in the middle of an answer: {_reason(cause)}") from cause
+        raise _BrokenError(f"the connection broke in the middle of an answer: {_reason(cause)}") from cause
 
 
 @cache

@@ -70,6 +70,11 @@ class Location(os.PathLike[str]):
         last = self._path.rstrip("/").rpartition("/")[2]
         return unquote(last) if self.is_web else last
 
+    def is_dir(self) -> bool:
+        """Whether it is to be taken for a directory: it ends in a slash, or is a repository of the Hub."""
+        parts = [part for part in self._path.split("/") if part]
+        return self._path.endswith("/") or (self.scheme == "hf" and len(parts) == 2)
+
     @property
     def parent(self) -> Location:
         """The directory it is in."""

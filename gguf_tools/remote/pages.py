@@ -1,8 +1,8 @@
 """The start of a remote file in memory, filled as it is asked for.
 
 Reading goes on in blocks, each twice as large as the one before, so that a header of any size takes few
-requests and at most half of what is read is too much; a reader that knows better says so. After a jump over
-bytes nobody asked for (token scores), blocks are small again. Short gaps are read through: a further request
+requests and at most half of what is read is too much; a reader that knows better says so, as the walk over a
+vocabulary does. After a jump over bytes nobody asked for (token scores), blocks are small again. Short gaps are read through: a further request
 takes longer than a few kilobytes.
 
 How little of a header is enough? A vocabulary's strings are preceded by their lengths, and where one starts
@@ -22,6 +22,9 @@ __all__ = ["FIRST_BLOCK", "MAX_HEADER", "Pages"]
 
 FIRST_BLOCK: Final = 1 << 16
 """Read at once. All metadata of most models that comes before the vocabulary, and small headers whole."""
+
+_SMALL_BLOCK: Final = 1 << 15
+"""Behind a jump, or where a walk is about to end."""
 
 LARGEST_BLOCK: Final = 1 << 23
 """Blocks grow no further: what is read too much stays below what a second takes on a slow line."""
@@ -104,7 +107,9 @@ class Pages:
         if self._sequential or start - before <= _GAP:
             start = before
         else:
-            self._block = FIRST_BLOCK
+            self._block = _SMALL_BLOCK
+        if likely:
+            self._block = _SMALL_BLOCK
         until = max(stop, min(likely, start + LARGEST_BLOCK), start + self._block)
         following = [first for first in self._starts if first > start]
         until = min([until, len(self.buffer), *following])
