@@ -53,7 +53,7 @@ MAX_STREAMED: Final = 1 << 26
 
 _MOST_REDIRECTS: Final = 10
 _MOST_WAITED: Final = 20.0
-"""Seconds a server may ask to wait (``Retry-After``) before a retry; if it asks for more, this is what it gets."""
+"""Seconds that a server may ask to be left alone for (``Retry-After``); it is tried again after no more."""
 
 _PIECE: Final = 1 << 16
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})

@@ -2,8 +2,8 @@
 
 Reading goes on in blocks, each twice as large as the one before, so that a header of any size takes few
 requests and at most half of what is read is too much; a reader that knows better says so, as the walk over a
-vocabulary does. After a jump over bytes nobody asked for (token scores), blocks are small again. Short gaps are read through: a further request
-takes longer than a few kilobytes.
+vocabulary does. After a jump over bytes nobody asked for (token scores), blocks are small again. Short gaps
+are read through: a further request takes longer than a few kilobytes.
 
 How little of a header is enough? A vocabulary's strings are preceded by their lengths, and where one starts
 depends on the lengths of all before it. Whatever comes after a vocabulary can therefore be located only by
