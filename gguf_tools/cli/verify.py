@@ -59,7 +59,9 @@ def command(
     """
     from ..analysis.hashing import compare_hashes, hash_model, load_manifest
     from ..analysis.verify import verify
+    from ..remote import is_url
 
+    data = not is_url(file) if data is None else data
     expected = None if against is None else load_manifest(against)
     with progress("verifying", quiet=quiet or as_json) as report:
         findings = verify(file, data=data, progress=report)
@@ -73,14 +75,14 @@ def command(
     errors = sum(finding.severity == "error" for finding in findings)
     if as_json:
         found = [finding.to_dict() for finding in findings]
-        document = {"path": file, "sound": not errors, "errors": errors, "findings": found}
+        document = {"path": file, "sound": not errors, "errors": errors, "findings": found, "data": data}
         if hashes is not None and algorithm:
             document["hashes"] = hashes.to_dict()
         print_json(document)
     elif not quiet:
         if hashes is not None and algorithm:
             _print_hashes(hashes)
-        _print(console(), file, findings, errors)
+        _print(console(), file, findings, errors, looked=data)
     if errors:
         sys.exit(1)
 
@@ -100,7 +102,7 @@ def _print_hashes(hashes: Hashes) -> None:
     click.echo()
 
 
-def _print(out: Console, file: str, findings: list[Finding], errors: int) -> None:
+def _print(out: Console, file: str, findings: list[Finding], errors: int, *, looked: bool) -> None:
     from rich.text import Text
 
     for finding in findings:
@@ -113,6 +115,8 @@ def _print(out: Console, file: str, findings: list[Finding], errors: int) -> Non
     verdict = ("faulty", "red") if errors else ("sound", "green")
     counts = f", {_counted(errors, 'error')}, {_counted(len(findings) - errors, 'warning')}"
     out.print(Text.assemble(f"{printable(file)}: ", verdict, counts))
+    if not looked:
+        out.print("of the data nothing was looked at; --data does that", markup=False, style="dim")
     unknown = _unknown_architecture(file) if not _unreadable(findings) else None
     if unknown is not None:
         out.print(f"not held against a table: {printable(unknown)!r} is unknown here", markup=False)

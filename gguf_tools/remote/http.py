@@ -34,11 +34,13 @@ from urllib3.exceptions import (
     HTTPError,
     LocationValueError,
     NameResolutionError,
+    NewConnectionError,
     ProtocolError,
     TimeoutError,  # noqa: A004 - the name it has there
 )
 
 from ..errors import RemoteError
+from .location import fault_of
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
@@ -227,9 +229,10 @@ class HttpTransport:
             response.close()
             if not place:
                 raise self._fault("a redirect to nowhere", start, stop, response.status)
-            target, _ = _without_user(urljoin(url, place))
-            if urlsplit(target).scheme not in {"http", "https"}:
+            target = urljoin(url, place)
+            if not target.startswith(("http:", "https:")) or fault_of(target):
                 raise self._fault("a redirect to what is not http", start, stop, response.status)
+            target, _ = _without_user(target)
             if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
                 raise self._fault("a redirect from https to http, refused", start, stop, response.status)
             url = target
@@ -254,6 +257,8 @@ class HttpTransport:
             )
         except NameResolutionError as cause:
             raise self._fault(f"the host {urlsplit(url).hostname} is unknown", start, stop) from cause
+        except NewConnectionError as cause:  # refused, say; nothing that passes by itself
+            raise self._fault(f"cannot connect: {_reason(cause)}", start, stop) from cause
         except TimeoutError as cause:
             raise _BrokenError(f"no answer within {self._settings.timeout:g} s") from cause
         except ProtocolError as cause:

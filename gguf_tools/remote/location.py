@@ -7,7 +7,9 @@ import re
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-__all__ = ["Location", "is_url"]
+from ..errors import RemoteError
+
+__all__ = ["Location", "fault_of", "is_url"]
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _WEB: Final = frozenset({"http", "https"})
@@ -16,6 +18,15 @@ _WEB: Final = frozenset({"http", "https"})
 def is_url(path: str | os.PathLike[str]) -> bool:
     """Whether a path is a URL rather than the name of a file here: it starts with a scheme and ``://``."""
     return isinstance(path, Location) or _SCHEME.match(os.fspath(path)) is not None
+
+
+def fault_of(url: str) -> str | None:
+    """What makes an ``http`` URL unusable, in words."""
+    try:
+        parts = urlsplit(url)
+        return None if parts.hostname and parts.port != 0 else "it names no host"
+    except ValueError as cause:
+        return str(cause)
 
 
 class Location(os.PathLike[str]):
@@ -27,6 +38,9 @@ class Location(os.PathLike[str]):
     Attributes:
         url: the whole URL, as it was given.
         scheme: in lower case.
+
+    Raises:
+        RemoteError: it is an ``http`` URL that cannot be taken apart.
     """
 
     __slots__ = ("_path", "scheme", "url")
@@ -37,6 +51,8 @@ class Location(os.PathLike[str]):
             raise ValueError(f"not a URL: {url!r}")
         self.url = url
         self.scheme = match[1].lower()
+        if self.is_web and (why := fault_of(url)):
+            raise RemoteError(f"not a usable URL: {why}", path=f"{self.scheme}://…")
         # Of a chain such as zip://inside.gguf::https://host/outside.zip, the file is in the first link.
         self._path = urlsplit(url).path if self.is_web else url.split("::")[0][match.end() :]
 

@@ -7,7 +7,6 @@ import re
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -97,7 +96,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         match = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         span = (int(match[1]), int(match[2]) + 1 if match[2] else 1 << 62) if match else None
-        request = Request(self.path, dict(self.headers), span, self.command)
+        headers = {name.title(): value for name, value in self.headers.items()}
+        request = Request(self.path, headers, span, self.command)
         reply = self.owner.reply(request)
         if self.owner.meddle is not None:
             reply = self.owner.meddle(request, reply) or reply
@@ -114,9 +114,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = reply.body if reply.cut is None else reply.body[: reply.cut]
         for start in range(0, len(body), 1 << 14):
             piece = body[start : start + (1 << 14)]
+            request.sent += len(piece)  # before the client can have it
             self.wfile.write(piece)
-            request.sent += len(piece)
         if reply.cut is not None:
+            self.owner.stopping.wait(0.1)  # what was sent arrives
             # A reset, not an orderly end.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
@@ -147,11 +148,3 @@ def serving() -> Iterator[Server]:
             server.stopping.set()
             httpd.shutdown()
             thread.join()
-
-
-def sleep_until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
-    """Wait for another thread."""
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.01)
-    return condition()
