@@ -18,6 +18,8 @@ from bisect import bisect_right
 from collections.abc import Callable
 from typing import Final
 
+from ..errors import RemoteError
+
 __all__ = ["FIRST_BLOCK", "MAX_HEADER", "Pages"]
 
 FIRST_BLOCK: Final = 1 << 16
@@ -42,7 +44,7 @@ class Pages:
     Args:
         size: of the file.
         fetch: called with first byte and last plus one, returns these bytes.
-        too_far: called with where bytes beyond `MAX_HEADER` were asked for, returns the error to raise.
+        path: the file's name, for errors.
         sequential: nothing may be jumped over; `fetch` only goes forwards.
     """
 
@@ -50,13 +52,13 @@ class Pages:
         self,
         size: int,
         fetch: Callable[[int, int], bytes],
-        too_far: Callable[[int], Exception],
+        path: str,
         *,
         sequential: bool = False,
     ) -> None:
         self.size = size
         self._fetch = fetch
-        self._too_far = too_far
+        self._path = path
         self._sequential = sequential
         # Untouched pages of anonymous memory take none.
         self._memory = mmap.mmap(-1, max(1, min(size, MAX_HEADER)), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -92,12 +94,13 @@ class Pages:
         """As the protocol says.
 
         Raises:
-            RemoteError: the bytes cannot be had.
+            RemoteError: the bytes cannot be had, or lie beyond `MAX_HEADER`.
         """
         with self._lock:
             while (end := self.end_at(start)) < stop:
                 if stop > len(self.buffer):
-                    raise self._too_far(stop)
+                    message = f"the header goes on beyond {MAX_HEADER >> 20} MiB, too far for a remote file"
+                    raise RemoteError(message, path=self._path)
                 self._read(end, stop, likely)
             return end
 

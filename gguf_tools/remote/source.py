@@ -6,8 +6,7 @@ import threading
 import zlib
 from typing import TYPE_CHECKING, Final, Protocol
 
-from ..errors import RemoteError
-from .pages import FIRST_BLOCK, MAX_HEADER, Pages
+from .pages import FIRST_BLOCK, Pages
 
 if TYPE_CHECKING:
     from .location import Location
@@ -64,7 +63,7 @@ class Source:
         start = transport.first(FIRST_BLOCK)
         self.size = transport.size
         self.modified = zlib.crc32(transport.version.encode())
-        self.pages = Pages(self.size, transport.read, self._too_far, sequential=transport.sequential)
+        self.pages = Pages(self.size, transport.read, str(location), sequential=transport.sequential)
         self.pages.add(0, start)
         self._lock = threading.Lock()
         self._ahead_start, self._ahead, self._grown = 0, b"", 0
@@ -102,9 +101,3 @@ class Source:
             self._ahead = rest + self._transport.read(start + len(rest), until)
             self._ahead_start = first = start
         return memoryview(self._ahead)[start - first : stop - first]
-
-    def _too_far(self, stop: int) -> RemoteError:
-        return RemoteError(
-            f"the header goes on beyond {MAX_HEADER >> 20} MiB, which is refused of a remote file",
-            path=str(self.location),
-        )
