@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
-from ..errors import UnsupportedError
+from ..errors import RemoteError, UnsupportedError
 from .location import Location
 
 if TYPE_CHECKING:
@@ -85,13 +85,15 @@ class Session:
     """The remote files opened while it is the current one.
 
     A URL that is opened again gives what has been read of it already, so that a file is one and the same to
-    all who look at it: a `session` keeps that until its end, the default one as long as a file is in use.
+    all who look at it: a `session` keeps that until its end, the default one as long as a file is in use. A
+    `session` does not ask for what is missing again either.
     """
 
     def __init__(self, settings: Settings, *, keep: bool) -> None:
         self.settings = settings
         self._sources: WeakValueDictionary[Location, Source] = WeakValueDictionary()
         self._kept: list[Source] | None = [] if keep else None
+        self._missing: dict[Location, str] = {}
 
     def source(self, location: Location) -> Source:
         """The bytes behind a URL.
@@ -100,11 +102,19 @@ class Session:
             RemoteError: it cannot be read.
             UnsupportedError: it is of a kind that is not known, or whose package is missing.
         """
+        if location in self._missing:
+            raise RemoteError(self._missing[location], path=str(location)) from FileNotFoundError()
         found = self._sources.get(location)
-        if found is None:
+        if found is not None:
+            return found
+        try:
             found = self._sources[location] = _connected(location, self.settings)
-            if self._kept is not None:
-                self._kept.append(found)
+        except RemoteError as error:
+            if self._kept is not None and isinstance(error.__cause__, FileNotFoundError):
+                self._missing[location] = error.message
+            raise
+        if self._kept is not None:
+            self._kept.append(found)
         return found
 
     def transfer(self) -> Transfer | None:
