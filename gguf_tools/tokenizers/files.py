@@ -40,7 +40,7 @@ class TokenizerFiles:
         return exists(self.directory / name)
 
     def matching(self, folder: str, suffix: str) -> list[str]:
-        """Names of files in a folder of the checkpoint, in order; of a remote one, which has no listing, none."""
+        """Names of files in a folder of the checkpoint, in order; none of a remote one: it has no listing."""
         if isinstance(self.directory, Location):
             return []
         return sorted(path.name for path in (self.directory / folder).glob(f"*{suffix}"))

@@ -1,4 +1,4 @@
-"""A server for every test, connections that are not proxied, and little patience."""
+"""A server for every test, connections that are not proxied, and no waiting before retries."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def opened() -> Iterator[Session]:
-    """A session that waits briefly and retries at once."""
-    with session(timeout=0.5, retries=2, backoff=0.001) as opened:
+    """A session that retries twice and at once."""
+    with session(retries=2, backoff=0.001) as opened:
         yield opened

@@ -36,7 +36,9 @@ class Reply:
     headers: dict[str, str]
     body: bytes
     cut: int | None = None
-    """Send so many bytes of the body and then break the connection."""
+    """Send so many bytes of the body and then end the connection."""
+    reset: bool = False
+    """End it by a reset, which may overtake what was sent."""
     delay: float = 0.0
     """Seconds before the first byte."""
 
@@ -116,11 +118,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             piece = body[start : start + (1 << 14)]
             request.sent += len(piece)  # before the client can have it
             self.wfile.write(piece)
-        if reply.cut is not None:
-            self.owner.stopping.wait(0.1)  # what was sent arrives
-            # A reset, not an orderly end.
+        self.close_connection = self.close_connection or reply.cut is not None
+        if reply.reset:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.close_connection = True
+            self.connection.close()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         pass
