@@ -29,15 +29,14 @@ MAX_TEXT_SHOWN = 160
     epilog="\b\nExamples:\n"
     "  gguf-tools inspect model.gguf\n"
     "  gguf-tools inspect model.gguf --tensors | grep attn_v\n"
-    "  gguf-tools inspect model.gguf --json | jq .bits_per_weight\n"
-    "  gguf-tools inspect hf://ORG/NAME/model.gguf",
+    "  gguf-tools inspect model.gguf --json | jq .bits_per_weight",
 )
 @click.argument("file", type=click.Path())
 @click.option("--tensors", is_flag=True, help="List every tensor: name, shape, type, bytes, offset.")
 @click.option("--metadata", is_flag=True, help="List every key with its type; long values are folded.")
 @json_option
 def command(file: str, tensors: bool, metadata: bool, as_json: bool) -> None:
-    """Show what the GGUF file FILE (a path or URL) holds: model facts, tensor types, bits per weight."""
+    """Show what the GGUF file FILE holds: model facts, tensor types, bits per weight."""
     from ..analysis.summary import summarize
     from ..container import open_gguf
 

@@ -57,6 +57,9 @@ _MOST_REDIRECTS: Final = 10
 _MOST_WAITED: Final = 20.0
 """Seconds that a server may ask to be left alone for (``Retry-After``); it is tried again after no more."""
 
+_MOST_PARTS: Final = 256
+"""Of one range: a server may send less than was asked for, but not a byte at a time."""
+
 _PIECE: Final = 1 << 16
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _LATER: Final = frozenset({408, 429, 500, 502, 503, 504})
@@ -118,8 +121,11 @@ class HttpTransport:
     def _read(self, start: int, stop: int) -> bytes:
         """Bytes of a range: all of them, or of the first range as many as there are."""
         data = bytearray()
-        failures = 0
+        failures = parts = 0
         while start + len(data) < stop:
+            parts += 1
+            if parts > _MOST_PARTS:
+                raise self._fault(f"the server sends ranges in more than {_MOST_PARTS} parts", start, stop)
             try:
                 for piece in self._pieces(start + len(data), stop):
                     data += piece

@@ -333,6 +333,20 @@ class TestLies:
         server.meddle = stingy
         assert read(server.url("m.gguf"))[0] == "after the vocabulary"
 
+    def test_a_byte_at_a_time_is_too_few(self, server: Server, opened: Session) -> None:
+        server.files["m.gguf"] = BIG
+
+        def stingy(request: Request, reply: Reply) -> Reply:
+            assert request.span is not None
+            start = request.span[0]
+            reply.headers["Content-Range"] = f"bytes {start}-{start}/{len(BIG)}"
+            reply.body = reply.body[:1]
+            return reply
+
+        server.meddle = stingy
+        with pytest.raises(RemoteError, match="more than 256 parts"):
+            open_gguf(server.url("m.gguf"))
+
 
 class TestTrouble:
     @pytest.mark.parametrize(
