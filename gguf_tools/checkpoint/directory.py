@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import CheckpointError, UnsupportedError
-from ..remote import Location, Place, exists, locate
+from ..remote import Location, Place, locate
 from .documents import parse_json, parse_object, read_bytes
 from .pickled import PickledFile
 from .reader import SafetensorsFile, SafetensorsTensor
@@ -248,7 +248,7 @@ def _probed(directory: Location) -> list[str]:
     """
     names = (INDEX_NAME, SINGLE_NAME, _CONSOLIDATED_INDEX, _CONSOLIDATED)
     for name in names:
-        if exists(directory / name):
+        if (directory / name).is_file():
             return [name]
     raise CheckpointError("no checkpoint is there", path=directory, expected=f"one of {', '.join(names)}")
 

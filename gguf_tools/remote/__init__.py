@@ -10,14 +10,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import RemoteError, UnsupportedError
+from ..errors import UnsupportedError
 from ..reading import InputFile, LocalFile
 from .location import Location, is_url
 
 if TYPE_CHECKING:
     from ..errors import GGUFToolsError
 
-__all__ = ["Location", "Place", "exists", "is_missing", "is_url", "locate", "open_input", "require_local"]
+__all__ = ["Location", "Place", "is_missing", "is_url", "locate", "open_input", "require_local"]
 
 Place = Path | Location
 """A path of this machine, or where a URL leads; both have names, parents and ``/``."""
@@ -49,24 +49,6 @@ def locate(path: str | os.PathLike[str]) -> Place:
     if isinstance(path, Location):
         return path
     return Location(os.fspath(path)) if is_url(path) else Path(path)
-
-
-def exists(place: Place) -> bool:
-    """Whether there is such a file. Of a URL, its first bytes are read.
-
-    Raises:
-        RemoteError: that cannot be found out.
-        UnsupportedError: a package is missing that the URL needs.
-    """
-    if isinstance(place, Path):
-        return place.is_file()
-    try:
-        open_input(place, RemoteError).close()
-    except RemoteError as error:
-        if is_missing(error):
-            return False
-        raise
-    return True
 
 
 def is_missing(error: GGUFToolsError) -> bool:

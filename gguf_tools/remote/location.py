@@ -86,6 +86,23 @@ class Location(os.PathLike[str]):
         last = self._path.rstrip("/").rpartition("/")[2]
         return unquote(last) if self.is_web else last
 
+    def is_file(self) -> bool:
+        """Whether there is such a file; its first bytes are read.
+
+        Raises:
+            RemoteError: that cannot be found out.
+            UnsupportedError: a package is missing that the URL needs.
+        """
+        from .session import current_session
+
+        try:
+            current_session().source(self)
+        except RemoteError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return False
+            raise
+        return True
+
     def is_dir(self) -> bool:
         """Whether it is to be taken for a directory: it ends in a slash, or is a repository of the Hub."""
         parts = [part for part in self._path.split("/") if part]

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ..checkpoint.documents import parse_json, read_bytes
 from ..errors import CheckpointError, TokenizerError
 from ..looks import looks_like
-from ..remote import Location, Place, exists
+from ..remote import Location, Place
 
 __all__ = ["TokenizerFiles", "id_of_key", "items", "mapping", "text_of"]
 
@@ -37,7 +37,7 @@ class TokenizerFiles:
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file."""
-        return exists(self.directory / name)
+        return (self.directory / name).is_file()
 
     def matching(self, folder: str, suffix: str) -> list[str]:
         """Names of files in a folder of the checkpoint, in order; none of a remote one: it has no listing."""
