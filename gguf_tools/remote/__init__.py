@@ -17,7 +17,7 @@ from .location import Location, is_url
 if TYPE_CHECKING:
     from ..errors import GGUFToolsError
 
-__all__ = ["Location", "Place", "is_missing", "is_url", "locate", "open_input", "require_local"]
+__all__ = ["Location", "Place", "is_missing", "is_url", "locate", "open_input", "require_local", "size_of"]
 
 Place = Path | Location
 """A path of this machine, or where a URL leads; both have names, parents and ``/``."""
@@ -64,3 +64,19 @@ def require_local(path: str | os.PathLike[str]) -> None:
     """
     if is_url(path):
         raise UnsupportedError("is a URL, which can only be read: download the file first", path=locate(path))
+
+
+def size_of(place: Place) -> int | None:
+    """Bytes of a file, or None where there is none. Of a URL, the first bytes are read.
+
+    Raises:
+        RemoteError: that cannot be found out.
+        UnsupportedError: a package is missing that the URL needs.
+    """
+    if isinstance(place, Path):
+        return place.stat().st_size if place.is_file() else None
+    if not place.is_file():
+        return None
+    file = open_input(place, UnsupportedError)
+    file.close()
+    return file.size

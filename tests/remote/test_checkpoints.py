@@ -13,6 +13,7 @@ import gguf_tools
 from gguf_tools.checkpoint.directory import open_checkpoint
 from gguf_tools.checkpoint.reader import SafetensorsFile
 from gguf_tools.errors import CheckpointError, RemoteError
+from gguf_tools.remote import locate, size_of
 from gguf_tools.remote.session import Session
 from gguf_tools.source import row_count
 from tests.cli.test_commands import said
@@ -112,6 +113,15 @@ def test_a_file_with_its_config_beside_it(server: Server, opened: Session) -> No
         server.files[f"dir/{name}"] = (DEMO / name).read_bytes()
     with open_checkpoint(server.url("dir/model.safetensors?key=1")) as there:
         assert there.config["model_type"] == "llama"
+
+
+def test_sizes(server: Server, opened: Session, tmp_path: Path) -> None:
+    server.files["a b.json"] = b"{}"
+    assert size_of(locate(server.url("a b.json"))) == 2
+    assert size_of(locate(server.url("c.json"))) is None
+    (tmp_path / "a.json").write_bytes(b"{}")
+    assert size_of(tmp_path / "a.json") == 2
+    assert size_of(tmp_path / "c.json") is None
 
 
 def test_nothing_there(server: Server, opened: Session) -> None:
