@@ -82,7 +82,7 @@ def command(
     elif not quiet:
         if hashes is not None and algorithm:
             _print_hashes(hashes)
-        _print(console(), file, findings, errors, looked=data)
+        _print(console(), file, findings, errors, looked=data or hashes is not None)
     if errors:
         sys.exit(1)
 
