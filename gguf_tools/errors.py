@@ -16,6 +16,7 @@ __all__ = [
     "NonFiniteError",
     "OutputError",
     "QuantizationError",
+    "RemoteError",
     "TokenizerError",
     "UnsupportedError",
 ]
@@ -69,6 +70,23 @@ class GGUFToolsError(ValueError):
 
 class FormatError(GGUFToolsError):
     """A GGUF file is not well formed: bad magic, truncated, absurd counts, overlapping tensors."""
+
+
+class RemoteError(GGUFToolsError):
+    """A file on another machine cannot be read: not found, not allowed, timed out, changed meanwhile.
+
+    Attributes:
+        status: HTTP's number for what went wrong, where the server said one.
+        span: the bytes that were asked for, first and past the last.
+    """
+
+    def __init__(
+        self, message: str, *, path: str, status: int | None = None, span: tuple[int, int] | None = None
+    ) -> None:
+        asked = None if span is None else f"asked for bytes {span[0]} to {span[1] - 1}"
+        super().__init__(f"{message} ({asked})" if asked else message, path=path)
+        self.status = status
+        self.span = span
 
 
 class UnsupportedError(GGUFToolsError):

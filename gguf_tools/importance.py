@@ -25,7 +25,7 @@ import numpy as np
 from .container.metadata import Array
 from .container.reader import open_gguf
 from .errors import FormatError, QuantizationError
-from .reading import InputFile
+from .reading import InputFile, LocalFile
 from .source import row_length
 from .spec import GGMLType
 
@@ -102,7 +102,7 @@ def load_importance(path: str | os.PathLike[str]) -> ImportanceMatrix:
     Raises:
         FormatError: the file is missing, neither format, cut off, or holds values that are not finite.
     """
-    file = InputFile(path, FormatError)
+    file = LocalFile(path, FormatError)
     try:
         start = file.read(0, min(4, file.size)).tobytes()
         if start == b"GGUF":

@@ -1,4 +1,5 @@
-"""Input files: opened warily, read by position.
+"""Input files: opened warily, read by position. `InputFile` is what every reader knows, `LocalFile` a file of
+this machine; `gguf_tools.remote` has the other kind and decides between them.
 
 Positioned reads leave memory bounded by what is in flight (pages of a mapping would count as the process's
 own), let other threads run while the disk works, and make a file that shrinks meanwhile an error instead of
@@ -10,6 +11,8 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
@@ -20,7 +23,7 @@ from .errors import GGUFToolsError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["InputFile", "Output", "open_regular"]
+__all__ = ["InputFile", "LocalFile", "Output", "Pages", "open_regular"]
 
 _COPY_BYTES: Final = 1 << 22
 """Copied at once where the kernel does not copy by itself."""
@@ -35,6 +38,25 @@ class Output(Protocol):
 
     def write_at(self, offset: int, buffer: NDArray[np.uint8]) -> None:
         """Write all of a buffer at a byte offset."""
+
+
+class Pages(Protocol):
+    """Memory for a file's bytes in their places, which come when they are asked for and then stay.
+
+    Attributes:
+        buffer: the memory; what was not asked for reads as zeros. It need not reach to the file's end.
+        size: of the file, in bytes.
+    """
+
+    buffer: memoryview
+    size: int
+
+    def ensure(self, start: int, stop: int, likely: int = 0) -> int:
+        """Have bytes ``start`` to ``stop``; ``likely`` is where reading on from there would end.
+
+        Returns:
+            Up to where there are bytes without a gap from ``start`` on; at least ``stop``.
+        """
 
 
 def open_regular(path: str | os.PathLike[str], error: type[GGUFToolsError]) -> tuple[int, int]:
@@ -66,8 +88,91 @@ def _opened(path: str | os.PathLike[str]) -> int:
         return os.open(path, flags)  # somebody is editing the file in place: wait for the end of that
 
 
-class InputFile(Suspendable):
+class InputFile(ABC):
     """An open file: positioned reads from any thread, closed with its last user at the latest.
+
+    Attributes:
+        path: as text, for errors.
+        size: in bytes, when it was opened.
+        modified: a number that is another one when the file is; of a local file, when it was last written
+            to, in nanoseconds.
+        inode: its number in the file system, or -1.
+    """
+
+    path: str
+    size: int
+    modified: int
+    inode: int
+
+    @abstractmethod
+    def require_unchanged(self) -> None:
+        """Check that nobody has written to the file since it was opened.
+
+        A file that was replaced or removed is still the one that was opened, and is no fault.
+
+        Raises:
+            GGUFToolsError: somebody has.
+        """
+
+    @abstractmethod
+    def map(self) -> mmap.mmap | bytes | Pages:
+        """The whole file as memory, of which only what is touched is read.
+
+        Raises:
+            GGUFToolsError: the file is closed, or there is no room for it.
+        """
+
+    def read(self, offset: int, count: int, tensor: str | None = None) -> NDArray[np.uint8]:
+        """``count`` bytes from ``offset``; ``tensor`` is for the error.
+
+        Raises:
+            GGUFToolsError: the file is closed, cannot be read, or ends before.
+        """
+        with self._at_hand(tensor):
+            data = np.empty(count, np.uint8)
+            self._fill(data.data, offset, tensor)
+        return data
+
+    def read_strided(
+        self, offset: int, count: int, step: int, times: int, tensor: str | None = None
+    ) -> NDArray[np.uint8]:
+        """``times`` runs of ``count`` bytes, ``step`` apart, the first at ``offset``: uint8 (times, count).
+
+        Raises:
+            As `read`.
+        """
+        with self._at_hand(tensor):
+            data = np.empty((times, count), np.uint8)
+            flat = data.reshape(-1).data
+            for i in range(times):
+                self._fill(flat[i * count : (i + 1) * count], offset + i * step, tensor)
+        return data
+
+    def copy_to(self, output: Output, offset: int, start: int, stop: int, tensor: str | None = None) -> None:
+        """Copy bytes ``start`` to ``stop`` to ``offset`` of a file being written.
+
+        Raises:
+            GGUFToolsError: the file is closed, cannot be read, or ends before; or whatever writing raises.
+        """
+        for first in range(start, stop, _COPY_BYTES):
+            last = min(first + _COPY_BYTES, stop)
+            output.write_at(offset + first - start, self.read(first, last - first, tensor))
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the file; reading from it is an error from then on."""
+
+    @abstractmethod
+    def _at_hand(self, tensor: str | None) -> AbstractContextManager[object]:
+        """Keeps the file ready as long as the block lasts; raises where it is closed."""
+
+    @abstractmethod
+    def _fill(self, view: memoryview, offset: int, tensor: str | None) -> None:
+        """Fill a buffer from ``offset`` on, while the file is at hand. Raises as `read` does."""
+
+
+class LocalFile(InputFile, Suspendable):
+    """A regular file of this machine.
 
     Where there are more files than descriptors it may be closed in between: it is then opened again by its
     name, and must be the same file.
@@ -75,12 +180,6 @@ class InputFile(Suspendable):
     Args:
         path: of the file.
         error: class of the errors raised.
-
-    Attributes:
-        path: the same, as text.
-        size: in bytes, when it was opened.
-        modified: when it was last written to by then, in nanoseconds.
-        inode: its number in the file system.
     """
 
     def __init__(self, path: str | os.PathLike[str], error: type[GGUFToolsError]) -> None:
@@ -94,13 +193,6 @@ class InputFile(Suspendable):
         self._adopt(fd)
 
     def require_unchanged(self) -> None:
-        """Check that nobody has written to the file since it was opened.
-
-        A file that was replaced or removed is still the one that was opened, and is no fault.
-
-        Raises:
-            GGUFToolsError: somebody has.
-        """
         if self._closed:
             return
         try:
@@ -112,11 +204,7 @@ class InputFile(Suspendable):
             self._require_same(status)
 
     def map(self, most: int | None = None) -> mmap.mmap | bytes:
-        """The whole file as memory, of which only what is touched is read; or its first ``most`` bytes.
-
-        Raises:
-            GGUFToolsError: there are not as many addresses left.
-        """
+        """As everywhere; or only its first ``most`` bytes."""
         if not self.size:
             return b""
         length = self.size if most is None else min(most, self.size)
@@ -126,53 +214,21 @@ class InputFile(Suspendable):
         except (OSError, ValueError) as cause:
             raise self._error(f"cannot map the file: {cause}", path=self.path) from cause
 
-    def read(self, offset: int, count: int, tensor: str | None = None) -> NDArray[np.uint8]:
-        """``count`` bytes from ``offset``; ``tensor`` is for the error.
-
-        Raises:
-            GGUFToolsError: the file is closed, cannot be read, or ends before.
-        """
-        self._require_open(tensor)
-        data = np.empty(count, np.uint8)
-        with self._lent() as fd:
-            self._fill(fd, data.data, offset, tensor)
-        return data
-
-    def read_strided(
-        self, offset: int, count: int, step: int, times: int, tensor: str | None = None
-    ) -> NDArray[np.uint8]:
-        """``times`` runs of ``count`` bytes, ``step`` apart, the first at ``offset``: uint8 (times, count).
-
-        Raises:
-            As `read`.
-        """
-        self._require_open(tensor)
-        data = np.empty((times, count), np.uint8)
-        flat = data.reshape(-1).data
-        with self._lent() as fd:
-            for i in range(times):
-                self._fill(fd, flat[i * count : (i + 1) * count], offset + i * step, tensor)
-        return data
-
     def copy_to(self, output: Output, offset: int, start: int, stop: int, tensor: str | None = None) -> None:
-        """Copy bytes ``start`` to ``stop`` to ``offset`` of a file being written.
-
-        By the kernel where it can, which on some file systems shares the data instead of copying it.
-
-        Raises:
-            GGUFToolsError: the file is closed, cannot be read, or ends before; or whatever writing raises.
-        """
+        """As everywhere; by the kernel where it can, which on some file systems shares the data."""
         with self._lent() as fd:
             start, offset = _copy_in_kernel(fd, output.fd, offset, start, stop)
-        for first in range(start, stop, _COPY_BYTES):
-            last = min(first + _COPY_BYTES, stop)
-            output.write_at(offset + first - start, self.read(first, last - first, tensor))
+        super().copy_to(output, offset, start, stop, tensor)
 
-    def _fill(self, fd: int, view: memoryview, offset: int, tensor: str | None) -> None:
+    def _at_hand(self, tensor: str | None) -> AbstractContextManager[object]:
+        self._require_open(tensor)
+        return self._lent()
+
+    def _fill(self, view: memoryview, offset: int, tensor: str | None) -> None:
         count, done = len(view), 0
         try:
             while done < count:
-                got = os.preadv(fd, [view[done:]], offset + done)
+                got = os.preadv(self._fd, [view[done:]], offset + done)
                 if not got:
                     raise self._error(
                         "the file ends inside the data: it was cut short meanwhile",
@@ -208,7 +264,6 @@ class InputFile(Suspendable):
             raise self._error("the file changed while it was being read", path=self.path)
 
     def close(self) -> None:
-        """Close the file; reading from it is an error from then on."""
         self._closed = True
         self._release()
 

@@ -22,6 +22,7 @@ LAYERS = (
     {"errors"},
     {"spec", "descriptors"},
     {"source", "files", "reading", "looks", "jit"},
+    {"remote"},
     {"container", "checkpoint", "quants"},
     {"recipes", "tokenizers", "architectures", "importance"},
     {"conversion"},
@@ -40,6 +41,8 @@ CONFINED = {
     "jinja2": {"analysis"},
     "blake3": {"analysis"},
     "torch": {"checkpoint"},
+    "fsspec": {"remote"},
+    "urllib3": {"remote"},
     "transformers": set(),
 }
 """Packages that may be imported in certain rooms only."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .. import architectures
 from ..architectures.config import HFConfig
 from ..errors import GGUFToolsError
+from ..remote import size_of
 from .model_facts import ModelFacts, model_facts
 
 if TYPE_CHECKING:
@@ -107,8 +108,8 @@ def _template(checkpoint: Checkpoint) -> str | None:
         if text is not None:
             return text
         for name in ("chat_template.json", "tokenizer_config.json"):
-            path = checkpoint.path / name
-            if path.is_file() and path.stat().st_size <= _LONGEST_SETTINGS:
+            size = size_of(checkpoint.path / name)
+            if size is not None and size <= _LONGEST_SETTINGS:
                 settings = checkpoint.read_json(name)
                 found = settings.get("chat_template") if isinstance(settings, Mapping) else None
                 if isinstance(found, list):  # several with names

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from math import prod, sqrt
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -27,7 +26,8 @@ from ..container.reader import Tensor, type_name
 from ..conversion.opening import open_decoding
 from ..conversion.to_gguf import plan_conversion
 from ..editing.changes import Difference, differences
-from ..errors import GGUFToolsError
+from ..errors import GGUFToolsError, RemoteError
+from ..remote import is_url, locate
 from ..source import Source, row_count, row_length
 
 if TYPE_CHECKING:
@@ -97,12 +97,14 @@ class Comparison:
     Attributes:
         metadata: keys that differ.
         tensors: tensors that differ, in the first model's order, then those only the second has.
-        same: how many tensors are the same to the last bit.
+        same: how many tensors are the same to the last bit, or as far as they were compared.
+        data: whether values were compared; else only metadata, names, shapes and types were.
     """
 
     metadata: list[Difference]
     tensors: list[TensorDifference]
     same: int
+    data: bool = True
 
     @property
     def equal(self) -> bool:
@@ -116,6 +118,7 @@ class Comparison:
             "metadata": [difference.to_dict() for difference in self.metadata],
             "tensors": [tensor.to_dict() for tensor in self.tensors],
             "same_tensors": self.same,
+            "data_compared": self.data,
         }
 
 
@@ -123,22 +126,26 @@ def diff(
     a: str | os.PathLike[str],
     b: str | os.PathLike[str],
     *,
-    data: bool = True,
+    data: bool | None = None,
     ignore: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Comparison:
     """Compare two models.
 
     Args:
-        a: a GGUF file, a checkpoint directory or a .safetensors file with config.json beside it.
+        a: a GGUF file, a checkpoint directory or a .safetensors file with config.json beside it; or a URL of
+            one of these.
         b: the other one.
-        data: compare values; without it only metadata, names, shapes and types.
+        data: compare values, not only metadata, names, shapes and types. Default: yes for files, no where
+            one is a URL, of which then only headers are read.
         ignore: patterns of keys and tensor names not to look at, such as ``general.*``.
         progress: called after each chunk of rows.
 
     Raises:
         GGUFToolsError: one of them cannot be read.
     """
+    if data is None:
+        data = not (is_url(a) or is_url(b))
     with _opened(a) as first, _opened(b) as second:
         unread = [*ignore, *(CHOSEN_KEYS if first.converted or second.converted else ())]
         metadata = [
@@ -154,7 +161,7 @@ def diff(
             difference = _compare(name, one, other, meter, data=data, typed=typed)
             if difference is not None:
                 tensors.append(difference)
-    return Comparison(metadata, tensors, len(names) - len(tensors))
+    return Comparison(metadata, tensors, len(names) - len(tensors), data)
 
 
 @dataclass(frozen=True)
@@ -179,11 +186,11 @@ class _Side:
 
 
 def _opened(path: str | os.PathLike[str]) -> _Side:
-    given = Path(path)
+    given = locate(path)
     if given.is_dir() or given.name.endswith(".safetensors"):
         plan = plan_conversion(path, type="F32")
         (planned,) = plan.files
-        header = parse_header(planned.header, os.fspath(path))
+        header = parse_header(planned.header, str(given))
         return _Side(
             header.metadata, {tensor.name: tensor.source for tensor in planned.tensors}, True, lambda: None
         )
@@ -215,6 +222,8 @@ def _compare(
     advance = meter.at(name, row_length(a.shape))
     try:
         distance = _distance(a, b, advance)
+    except RemoteError:
+        raise
     except GGUFToolsError as error:
         return TensorDifference(name, shapes, types, reason=error.message)
     if not typed and not distance.differing:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from ..errors import GGUFToolsError
+from ..remote import Location
 from ..spec import MAX_NAME_BYTES
 
 __all__ = ["Finding", "error", "of_error", "place", "warning"]
@@ -66,7 +67,11 @@ class Finding:
 
 
 def place(
-    path: Path | None = None, *, key: str | None = None, tensor: str | None = None, offset: int | None = None
+    path: Path | Location | None = None,
+    *,
+    key: str | None = None,
+    tensor: str | None = None,
+    offset: int | None = None,
 ) -> str:
     """Where, in words; "file" where nothing narrower is known."""
     parts: Iterable[str | None] = (
@@ -88,7 +93,7 @@ def warning(code: str, where: str, message: str) -> Finding:
     return Finding(code, "warning", where, message, _REMEDIES.get(code))
 
 
-def of_error(code: str, fault: GGUFToolsError, path: Path | None = None) -> Finding:
+def of_error(code: str, fault: GGUFToolsError, path: Path | Location | None = None) -> Finding:
     """A finding from an error; its place is told apart from its message."""
     where = place(path, key=fault.key, tensor=fault.tensor, offset=fault.offset)
     bare = GGUFToolsError(fault.message, found=fault.found, expected=fault.expected)

@@ -14,10 +14,10 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..conversion.opening import open_decoding
+from ..remote import locate
 from ..source import Source
 from .places import place_of
 from .summary import Summary, summarize
@@ -144,7 +144,7 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
 
 def open_inspected(path: str | os.PathLike[str]) -> Inspected:
     """As `inspect`, with the files kept open so that values can be read."""
-    given = Path(path)
+    given = locate(path)
     if given.is_dir() or given.name.endswith(".safetensors"):
         from .checkpoints import open_described
 

@@ -38,7 +38,8 @@ from ..container.journal import InterruptedEditError
 from ..container.metadata import Array, Metadata
 from ..container.reader import GGUFFile, Tensor, is_split, open_one
 from ..container.shards import check_member, open_shard, shard_paths
-from ..errors import GGUFToolsError, UnsupportedError
+from ..errors import GGUFToolsError, RemoteError, UnsupportedError
+from ..remote import Location, is_url
 from ..source import Source, row_length
 from ..spec import BLOCK_SIZES, MAX_NAME_BYTES, ValueType, align
 from .findings import Finding, error, of_error, place, warning
@@ -50,6 +51,7 @@ from .vocabulary import tokenizer_findings, vocabulary_findings
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ..remote import Place
     from .hashing import Hashing
 
 __all__ = ["Finding", "known_architecture", "verify"]
@@ -61,20 +63,31 @@ _LAST_KNOWN_TYPE: Final = max(BLOCK_SIZES)
 
 
 def verify(
-    path: str | os.PathLike[str], *, hashing: Hashing | None = None, progress: Progress | None = None
+    path: str | os.PathLike[str],
+    *,
+    data: bool | None = None,
+    hashing: Hashing | None = None,
+    progress: Progress | None = None,
 ) -> list[Finding]:
     """Check a GGUF file, or all files of a split model given one of them. All data is read once.
 
     Args:
-        path: the file.
+        path: the file, or its URL.
+        data: look at the tensors' data, too. Default: yes for files, no for a URL, of which then only the
+            header is read.
         hashing: takes checksums while the data is read, of the files that could be opened.
         progress: called after each chunk of data.
 
     Returns:
         What was found, in order of the checks; empty for a sound file.
+
+    Raises:
+        RemoteError: what the URL leads to cannot be read; that is no fault of the file.
     """
     try:
         file = open_one(path, decoder=None)
+    except RemoteError:
+        raise
     except InterruptedEditError as fault:
         return [of_error("interrupted-edit", fault)]
     except GGUFToolsError as fault:
@@ -88,8 +101,10 @@ def verify(
             findings += _structure(shards)
             findings += _metadata(shards)
             findings += _model(shards)
+            looked = not is_url(path) if data is None else data
             finite = _Finite()
-            scan(shards, (finite, *(hashing.consumers if hashing else ())), progress)
+            consumers = (*((finite,) if looked else ()), *(hashing.consumers if hashing else ()))
+            scan(shards, consumers, progress)
             findings += finite.findings(shards)
         finally:
             for shard in shards:
@@ -108,6 +123,10 @@ def _open_all(file: GGUFFile) -> tuple[list[GGUFFile], list[Finding]]:
     for number, path in enumerate(paths):
         try:
             shard = open_shard(path, shards[0] if shards else None, None)
+        except RemoteError as fault:
+            if not isinstance(fault.__cause__, FileNotFoundError):
+                raise
+            return [file], [of_error("shards", fault, path)]
         except GGUFToolsError as fault:
             findings.append(of_error("format", fault, path))
             continue
@@ -116,7 +135,7 @@ def _open_all(file: GGUFFile) -> tuple[list[GGUFFile], list[Finding]]:
             check_member(shard, number, len(paths), file)
         except GGUFToolsError as fault:
             findings.append(of_error("shards", fault, path))
-    seen: dict[str, Path] = {}
+    seen: dict[str, Path | Location] = {}
     for shard in shards:
         for name in shard.tensors:
             if name in seen:
@@ -154,7 +173,7 @@ def _structure(shards: list[GGUFFile]) -> Iterator[Finding]:
             )
 
 
-def _entry_findings(entry: Any, path: Path | None) -> Iterator[Finding]:
+def _entry_findings(entry: Any, path: Path | Location | None) -> Iterator[Finding]:
     where = place(path, tensor=entry.name)
     data = entry.name.encode("utf-8", "surrogateescape")
     if len(data) > MAX_NAME_BYTES:
@@ -285,8 +304,8 @@ class _Finite:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._bad: dict[tuple[Path, str], tuple[int, int]] = {}
-        self._faults: dict[tuple[Path, str], GGUFToolsError] = {}
+        self._bad: dict[tuple[Place, str], tuple[int, int]] = {}
+        self._faults: dict[tuple[Place, str], GGUFToolsError] = {}
 
     def wants(self, piece: Piece) -> bool:
         return piece.tensor is not None and piece.stop > piece.start and _has_floats(piece.tensor)
@@ -307,6 +326,8 @@ class _Finite:
             self._bad[piece.shard.path, tensor.name] = known + count, min(first, earliest)
 
     def miss(self, piece: Piece, fault: GGUFToolsError) -> None:
+        if isinstance(fault, RemoteError):
+            raise fault
         assert piece.tensor is not None
         with self._lock:
             self._faults.setdefault((piece.shard.path, piece.tensor.name), fault)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..container.metadata import Array
-from ..errors import CheckpointError
+from ..errors import CheckpointError, RemoteError
+from ..remote import Place
+from ..remote.copies import local_directory
 from ..source import Source
 from ..spec import ValueType
 
@@ -64,7 +65,7 @@ def count_parameters(tensors: Iterable[tuple[str, tuple[int, ...]]]) -> Paramete
 
 
 def general_metadata(
-    checkpoint_path: Path,
+    checkpoint_path: Place,
     config: Mapping[str, Any],
     *,
     architecture: Architecture,
@@ -87,25 +88,26 @@ def general_metadata(
     """
     import gguf  # heavy, and only conversions need it
 
-    directory = Path(checkpoint_path)
-    if not directory.name:  # "." says nothing
-        directory = directory.resolve()
     counts = count_parameters((name, tuple(source.shape)) for name, source in tensors)
     writer = gguf.GGUFWriter(path=None, arch=architecture.name)
     writer.add_type(kind)
     try:
-        card = gguf.Metadata.load_model_card(directory)
-        metadata = gguf.Metadata.apply_metadata_heuristic(
-            gguf.Metadata(), card, dict(config), directory, counts.total
-        )
-        _set_sampling(metadata, gguf.Metadata.load_generation_config(directory))
+        with local_directory(checkpoint_path, ("README.md", "generation_config.json")) as directory:
+            card = gguf.Metadata.load_model_card(directory)
+            metadata = gguf.Metadata.apply_metadata_heuristic(
+                gguf.Metadata(), card, dict(config), directory, counts.total
+            )
+            _set_sampling(metadata, gguf.Metadata.load_generation_config(directory))
         metadata.name = metadata.name or directory.name
         if metadata.size_label is None and counts.total > 0:
             metadata.size_label = gguf.size_label(*counts)
         metadata.set_gguf_meta_model(writer)
+    except RemoteError:
+        raise
     except Exception as error:  # YAML and guesses over foreign text fail in many ways
         raise CheckpointError(
-            f"its README.md, config.json or generation_config.json cannot be used: {error}", path=directory
+            f"its README.md, config.json or generation_config.json cannot be used: {error}",
+            path=checkpoint_path,
         ) from error
     return [_entry(key, value.value, ValueType(int(value.type))) for key, value in writer.kv_data[0].items()]
 

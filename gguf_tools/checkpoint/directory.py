@@ -17,6 +17,7 @@ Policies:
   a user who asks for it, and has torch; see ``pickled``.
 - Without any of these, Mistral's own format is looked for: ``consolidated*.safetensors``, in shards or not,
   with ``params.json`` in place of config.json.
+- Of a URL nothing can be listed: there must be an index, or a single file of the usual name.
 - Code that config.json refers to (``auto_map``) is never run.
 """
 
@@ -30,6 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import CheckpointError, UnsupportedError
+from ..remote import Location, Place, locate
 from .documents import parse_json, parse_object, read_bytes
 from .pickled import PickledFile
 from .reader import SafetensorsFile, SafetensorsTensor
@@ -48,6 +50,7 @@ PARAMS_NAME: Final = "params.json"
 
 _SHARD: Final = re.compile(r"(?:model|consolidated)-([0-9]{5,6})-of-([0-9]{5,6})\.safetensors")
 _CONSOLIDATED: Final = "consolidated.safetensors"
+_CONSOLIDATED_INDEX: Final = f"{_CONSOLIDATED}.index.json"
 _PICKLED: Final = re.compile(r"(pytorch_model|model)(-([0-9]{5,6})-of-([0-9]{5,6}))?\.(bin|pth|pt)")
 
 _PICKLES: Final = (".bin", ".pt", ".pth", ".ckpt")
@@ -71,7 +74,7 @@ class Checkpoint:
 
     def __init__(
         self,
-        path: Path,
+        path: Place,
         config: dict[str, Any],
         files: Sequence[SafetensorsFile | PickledFile],
         *,
@@ -146,7 +149,7 @@ class Checkpoint:
     ) -> None:
         self.close()
 
-    def _inside(self, name: str) -> Path:
+    def _inside(self, name: str) -> Place:
         parts = [part for part in name.split("/") if part not in {"", "."}]
         if not parts or name.startswith("/") or ".." in parts or "\0" in name or "\\" in name:
             raise CheckpointError(
@@ -155,6 +158,8 @@ class Checkpoint:
                 found=name,
                 expected="a relative path without `..`",
             )
+        if isinstance(self.path, Location):
+            return self.path / "/".join(parts)
         path = self.path.joinpath(*parts)
         if not path.parent.resolve().is_relative_to(self.path.resolve()):
             raise CheckpointError("the path leaves the checkpoint by a link", path=self.path, found=name)
@@ -162,21 +167,23 @@ class Checkpoint:
 
 
 def open_checkpoint(path: str | os.PathLike[str], *, allow_pickle: bool = False) -> Checkpoint:
-    """Open a checkpoint: a directory, or a single .safetensors file with config.json beside it.
+    """Open a checkpoint: a directory, or a single .safetensors file with config.json beside it; or its URL.
 
     Only headers are read.
 
     Args:
-        path: see above.
+        path: see above. A URL leads to a directory if it ends in a slash or is ``hf://ORG/NAME``.
         allow_pickle: where there are no safetensors, let torch load pickled weights.
 
     Raises:
         CheckpointError: something is missing, malformed or contradictory; all missing files are listed.
     """
-    given = Path(path)
+    given = locate(path)
+    directory: Place
+    names: dict[str, None] | None
     if given.is_dir():
         directory, names = given, None
-    elif not os.path.lexists(given):
+    elif isinstance(given, Path) and not os.path.lexists(given):
         raise CheckpointError("no such directory", path=given)
     elif given.name.endswith(".safetensors"):
         directory, names = given.parent, {given.name: None}
@@ -206,15 +213,12 @@ def open_checkpoint(path: str | os.PathLike[str], *, allow_pickle: bool = False)
     return Checkpoint(directory, config, files, is_mistral=is_mistral)
 
 
-def _files_of(directory: Path, allow_pickle: bool) -> dict[str, set[str] | None]:
+def _files_of(directory: Place, allow_pickle: bool) -> dict[str, set[str] | None]:
     """Names of the files with tensors, and for each the tensors an index puts there (None: no index)."""
-    try:
-        present = sorted(os.listdir(directory))
-    except OSError as error:
-        raise CheckpointError(f"cannot list the directory: {error.strerror}", path=directory) from error
+    present = _probed(directory) if isinstance(directory, Location) else _names_in(directory)
     for index, single, stem in (
         (INDEX_NAME, SINGLE_NAME, "model-"),
-        (f"{_CONSOLIDATED}.index.json", _CONSOLIDATED, "consolidated-"),
+        (_CONSOLIDATED_INDEX, _CONSOLIDATED, "consolidated-"),
     ):
         if index in present:
             return dict(_weight_map(directory, index, present))
@@ -229,7 +233,27 @@ def _files_of(directory: Path, allow_pickle: bool) -> dict[str, set[str] | None]
     raise _nothing_to_read(directory, present)
 
 
-def read_config(directory: Path, name: str = CONFIG_NAME) -> dict[str, Any]:
+def _names_in(directory: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except OSError as error:
+        raise CheckpointError(f"cannot list the directory: {error.strerror}", path=directory) from error
+
+
+def _probed(directory: Location) -> list[str]:
+    """Of the files that say where the tensors are, the first that is there.
+
+    Raises:
+        CheckpointError: none is.
+    """
+    names = (INDEX_NAME, SINGLE_NAME, _CONSOLIDATED_INDEX, _CONSOLIDATED)
+    for name in names:
+        if (directory / name).is_file():
+            return [name]
+    raise CheckpointError("no checkpoint is there", path=directory, expected=f"one of {', '.join(names)}")
+
+
+def read_config(directory: Place, name: str = CONFIG_NAME) -> dict[str, Any]:
     """The config of a model in a directory, as parsed; no weights need be there.
 
     Raises:
@@ -241,7 +265,7 @@ def read_config(directory: Path, name: str = CONFIG_NAME) -> dict[str, Any]:
     return parse_object(data, os.fspath(directory / name), strict=False)
 
 
-def _weight_map(directory: Path, name: str, present: Sequence[str]) -> dict[str, set[str]]:
+def _weight_map(directory: Place, name: str, present: Sequence[str]) -> dict[str, set[str]]:
     """The index turned around: file name → tensors. All files it names exist.
 
     Raises:
@@ -271,6 +295,8 @@ def _weight_map(directory: Path, name: str, present: Sequence[str]) -> dict[str,
                 expected="the plain name of a .safetensors file beside it",
             )
         files.setdefault(name, set()).add(tensor)
+    if isinstance(directory, Location):
+        return files  # opening tells which are missing
     # One listing instead of a look at each: a hostile index may name a hundred thousand files.
     listed = files.keys() & set(present)
     missing = sorted(files.keys() - {name for name in listed if os.path.exists(directory / name)})
@@ -284,7 +310,7 @@ def _plain(name: str) -> bool:
     return name.endswith(".safetensors") and not re.search(r"[/\\:\0]", name) and not name.startswith(".")
 
 
-def _check_complete(directory: Path, shards: list[str], stem: str) -> None:
+def _check_complete(directory: Place, shards: list[str], stem: str) -> None:
     """Without an index, the names say how many shards there must be.
 
     Raises:
@@ -337,7 +363,7 @@ def _check_against_index(file: SafetensorsFile | PickledFile, expected: dict[str
         )
 
 
-def _nothing_to_read(directory: Path, present: list[str]) -> CheckpointError:
+def _nothing_to_read(directory: Place, present: list[str]) -> CheckpointError:
     """The most helpful words for a directory without model*.safetensors."""
     if not present:
         return CheckpointError("the directory is empty", path=directory)

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, RemoteError
 from ..reading import open_regular
+from ..remote import Location, Place, is_missing, open_input
 
 __all__ = ["MAX_JSON_BYTES", "parse_json", "parse_object", "read_bytes"]
 
@@ -58,12 +58,15 @@ def parse_object(data: bytes, path: str, *, strict: bool) -> dict[str, Any]:
     return value
 
 
-def read_bytes(path: Path) -> bytes | None:
+def read_bytes(path: Place) -> bytes | None:
     """Contents of a small file, or None where there is none.
 
     Raises:
         CheckpointError: it cannot be read, or is larger than `MAX_JSON_BYTES`.
+        RemoteError: what a URL leads to cannot be read.
     """
+    if isinstance(path, Location):
+        return _read_remote(path)
     try:
         fd, size = open_regular(path, CheckpointError)
     except CheckpointError as error:
@@ -71,17 +74,32 @@ def read_bytes(path: Path) -> bytes | None:
             return None
         raise
     with os.fdopen(fd, "rb") as file:
-        if size > MAX_JSON_BYTES:
-            raise CheckpointError(
-                "is too large for a file of its kind",
-                path=path,
-                found=f"{size} bytes",
-                expected=f"at most {MAX_JSON_BYTES}",
-            )
+        _check_size(path, size)
         try:
             return file.read()
         except OSError as error:
             raise CheckpointError(f"cannot read the file: {error.strerror}", path=path) from error
+
+
+def _read_remote(path: Location) -> bytes | None:
+    try:
+        file = open_input(path, CheckpointError)
+    except RemoteError as error:
+        if is_missing(error):
+            return None
+        raise
+    _check_size(path, file.size)
+    return file.read(0, file.size).tobytes()
+
+
+def _check_size(path: Place, size: int) -> None:
+    if size > MAX_JSON_BYTES:
+        raise CheckpointError(
+            "is too large for a file of its kind",
+            path=path,
+            found=f"{size} bytes",
+            expected=f"at most {MAX_JSON_BYTES}",
+        )
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ..errors import CheckpointError, UnsupportedError
-from ..reading import InputFile
+from ..reading import LocalFile
 from .dtypes import dtype_named
 from .header import Entry
 from .reader import SafetensorsTensor
@@ -51,7 +51,7 @@ class PickledFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self.input = InputFile(self.path, CheckpointError)
+        self.input = LocalFile(self.path, CheckpointError)
         self.tensors = {name: _tensor(self.path, name, value) for name, value in sorted(_load(self.path))}
 
     def close(self) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ..errors import CheckpointError, UnsupportedError
-from ..reading import InputFile
+from ..remote import locate, open_input
 from ..source import row_count, row_length
 from ..spec import GGMLType
 from .header import Entry, header_length, parse_header
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ..reading import InputFile
     from .dtypes import ToFloat
 
 __all__ = ["SafetensorsFile", "SafetensorsTensor"]
@@ -173,8 +173,8 @@ class SafetensorsFile:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self._file = InputFile(self.path, CheckpointError)
+        self.path = locate(path)
+        self._file = open_input(path, CheckpointError)
         try:
             size, name = self._file.size, self._file.path
             length = header_length(self._file.read(0, min(size, 64)).tobytes(), size, name)

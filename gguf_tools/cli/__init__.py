@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import importlib
 import sys
+from copy import copy
 from typing import Any, Final
 
 import click
 from click.shell_completion import CompletionItem
 
 from ..errors import GGUFToolsError
+from .transfers import counting
 
 __all__ = ["main"]
 
@@ -51,8 +53,10 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f".{cmd_name.replace('-', '_')}", __name__)
-        command = module.command
+        command = copy(module.command)
         assert isinstance(command, click.Command)
+        assert command.callback is not None
+        command.callback = counting(command.callback)
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -92,5 +96,11 @@ def _fail(ctx: click.Context, message: str) -> None:
     "  gguf-tools export smollm2-q4_k_m.gguf ./smollm2-bf16 --dtype bf16",
 )
 @click.version_option(package_name="gguf-tools", prog_name="gguf-tools")
-def main() -> None:
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Of a URL: how long to wait for an answer, or its next bytes. [default: 30]",
+)
+def main(timeout: float | None) -> None:
     """Get model weights in and out of GGUF: convert, quantize, export, inspect, verify."""

@@ -112,7 +112,15 @@ def seconds(value: float) -> str:
 
 
 def print_json(value: object) -> None:
-    """One JSON document on stdout. Bytes that are not UTF-8 appear as lone surrogate escapes."""
+    """One JSON document on stdout. Bytes that are not UTF-8 appear as lone surrogate escapes.
+
+    Where anything remote was read, ``transfer`` says how much that was.
+    """
+    from ..remote.session import current_session
+
+    transfer = current_session().transfer()
+    if transfer is not None and isinstance(value, dict):
+        value = {**value, "transfer": transfer.to_dict()}
     click.echo(json.dumps(value, indent=2, ensure_ascii=True, allow_nan=True))
 
 

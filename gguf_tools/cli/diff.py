@@ -21,11 +21,17 @@ if TYPE_CHECKING:
     "  gguf-tools diff old.gguf new.gguf\n"
     "  gguf-tools diff model-f16.gguf model-q4_k_m.gguf --ignore 'general.*'\n"
     "  gguf-tools diff ./Qwen3-0.6B qwen3-0.6b-q8_0.gguf\n"
-    "  gguf-tools diff old.gguf new.gguf --no-data --quiet || echo changed"
+    "  gguf-tools diff old.gguf new.gguf --no-data --quiet || echo changed\n"
+    "  gguf-tools diff model-q4_k_m.gguf hf://ORG/NAME/model-q4_k_m.gguf"
 )
 @click.argument("a", type=click.Path())
 @click.argument("b", type=click.Path())
-@click.option("--no-data", is_flag=True, help="Only metadata, tensor names, shapes and types.")
+@click.option(
+    "--data/--no-data",
+    default=None,
+    help="Compare values, or only metadata, tensor names, shapes and types. "
+    "[default: values, but of URLs only what headers tell]",
+)
 @click.option(
     "--ignore",
     metavar="PATTERN",
@@ -34,8 +40,8 @@ if TYPE_CHECKING:
 )
 @click.option("--quiet", "-q", is_flag=True, help="Only the exit status.")
 @json_option
-def command(a: str, b: str, no_data: bool, ignore: tuple[str, ...], quiet: bool, as_json: bool) -> None:
-    """Compare the models A and B: GGUF files, of any types, or Hugging Face checkpoints.
+def command(a: str, b: str, data: bool | None, ignore: tuple[str, ...], quiet: bool, as_json: bool) -> None:
+    """Compare the models A and B: GGUF files, of any types, or Hugging Face checkpoints; or URLs of these.
 
     A checkpoint is read as the GGUF file it would become, so that names and permuted heads match. Values are
     compared where bytes differ; max, RMS and relative RMS are of the differences. The exit status is 0 if
@@ -44,7 +50,7 @@ def command(a: str, b: str, no_data: bool, ignore: tuple[str, ...], quiet: bool,
     from ..analysis.diff import diff
 
     with progress("comparing", quiet=quiet or as_json) as report:
-        found = diff(a, b, data=not no_data, ignore=ignore, progress=report)
+        found = diff(a, b, data=data, ignore=ignore, progress=report)
     if as_json:
         print_json({"a": a, "b": b, **found.to_dict()})
     elif not quiet:
@@ -74,7 +80,8 @@ def _print(out: Console, found: Comparison) -> None:
     keys, tensors = len(found.metadata), len(found.tensors)
     some = f"{keys} key{'' if keys == 1 else 's'}"
     if found.equal:
-        out.print(f"the same: all metadata and {found.same:,} tensors")
+        limits = "" if found.data else " by names, shapes and types; values were not compared (--data)"
+        out.print(f"the same: all metadata and {found.same:,} tensors{limits}")
     else:
         out.print(f"{some} and {tensors:,} of {tensors + found.same:,} tensors differ")
 

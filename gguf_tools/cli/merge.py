@@ -50,7 +50,7 @@ def command(
 
     if len(shards) > 1:
         with open_gguf(shards[0], whole=False) as file:
-            known = {path.resolve() for path in shard_paths(file)}
+            known = {Path(path).resolve() for path in shard_paths(file)}
         for shard in shards[1:]:
             if Path(shard).resolve() not in known:
                 raise FormatError(f"not a file of the same model as {shards[0]}", path=shard)

@@ -36,7 +36,8 @@ class _OptionalAlgorithm(click.Command):
     "  gguf-tools verify model-00001-of-00003.gguf --json\n"
     "  gguf-tools verify model.gguf --hash --json > model.json\n"
     "  gguf-tools verify copy.gguf --against model.json\n"
-    "  gguf-tools verify model.gguf --against SHA256SUMS",
+    "  gguf-tools verify model.gguf --against SHA256SUMS\n"
+    "  gguf-tools verify hf://ORG/NAME/model.gguf",
 )
 @click.argument("file", type=click.Path())
 @click.option(
@@ -53,23 +54,32 @@ class _OptionalAlgorithm(click.Command):
     metavar="MANIFEST",
     help="Compare checksums with those of `verify --hash --json`, or of sha256sum.",
 )
+@click.option(
+    "--data/--no-data",
+    default=None,
+    help="Look at the tensors' data, or only at the header. [default: at the data, but not of a URL]",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Only the exit status: 0 sound, 1 faulty.")
 @json_option
-def command(file: str, algorithm: str | None, against: str | None, quiet: bool, as_json: bool) -> None:
-    """Check the GGUF file FILE, or all files of a split model, given one.
+def command(
+    file: str, algorithm: str | None, against: str | None, data: bool | None, quiet: bool, as_json: bool
+) -> None:
+    """Check the GGUF file FILE, or all files of a split model, given one; or a URL of one.
 
     Structure, sizes, gaps and overlaps; keys, their types, tensors and shapes against the architecture's
-    table; vocabulary and chat template; NaN and infinity in every block. All of the file is read. The exit
-    status is 1 if there is any error; warnings alone leave it 0.
+    table; vocabulary and chat template; NaN and infinity in every block. All of the file is read, but of a
+    URL only the header. The exit status is 1 if there is any error; warnings alone leave it 0.
     """
     from ..analysis.hashing import Hashing, compare_hashes, load_manifest
     from ..analysis.verify import verify
+    from ..remote import is_url
 
+    data = not is_url(file) if data is None else data
     expected = None if against is None else load_manifest(against)
     chosen = algorithm or (expected.algorithm if expected else None)
     hashing = Hashing(chosen) if chosen else None
     with progress("verifying", quiet=quiet or as_json) as report:
-        findings = verify(file, hashing=hashing, progress=report)
+        findings = verify(file, data=data, hashing=hashing, progress=report)
     hashes = None
     if hashing is not None and not _unreadable(findings):
         hashes = hashing.result()
@@ -78,14 +88,14 @@ def command(file: str, algorithm: str | None, against: str | None, quiet: bool, 
     errors = sum(finding.severity == "error" for finding in findings)
     if as_json:
         found = [finding.to_dict() for finding in findings]
-        document = {"path": file, "sound": not errors, "errors": errors, "findings": found}
+        document = {"path": file, "sound": not errors, "errors": errors, "findings": found, "data": data}
         if hashes is not None and algorithm:
             document["hashes"] = hashes.to_dict()
         print_json(document)
     elif not quiet:
         if hashes is not None and algorithm:
             _print_hashes(hashes)
-        _print(console(), file, findings, errors)
+        _print(console(), file, findings, errors, looked=data or hashes is not None)
     if errors:
         sys.exit(1)
 
@@ -103,7 +113,7 @@ def _print_hashes(hashes: Hashes) -> None:
     click.echo()
 
 
-def _print(out: Console, file: str, findings: list[Finding], errors: int) -> None:
+def _print(out: Console, file: str, findings: list[Finding], errors: int, *, looked: bool) -> None:
     from rich.text import Text
 
     for finding in findings:
@@ -116,6 +126,8 @@ def _print(out: Console, file: str, findings: list[Finding], errors: int) -> Non
     verdict = ("faulty", "red") if errors else ("sound", "green")
     counts = f", {_counted(errors, 'error')}, {_counted(len(findings) - errors, 'warning')}"
     out.print(Text.assemble(f"{printable(file)}: ", verdict, counts))
+    if not looked:
+        out.print("of the data nothing was looked at; --data does that", markup=False, style="dim")
     unknown = _unknown_architecture(file) if not _unreadable(findings) else None
     if unknown is not None:
         out.print(f"not held against a table: {printable(unknown)!r} is unknown here", markup=False)

@@ -50,7 +50,7 @@ def encode_text(text: str | bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Packed:
-    """Strings or arrays that still stand packed in a file."""
+    """Items that still stand packed in a file. Numbers are looked at where they stand; see `Array._read`."""
 
     wire: Wire
     start: int
@@ -103,10 +103,7 @@ class Array(Sequence[Any]):
         array = cls.__new__(cls)
         array.element_type = kind
         array._places = None
-        if kind in SCALAR_FORMATS:
-            array._items = np.frombuffer(wire.buffer, scalar_dtype(kind, wire.prefix), count, start)
-        else:
-            array._items = _Packed(wire, start, end, count, depth)
+        array._items = _Packed(wire, start, end, count, depth)
         return array, end
 
     def __len__(self) -> int:
@@ -118,10 +115,10 @@ class Array(Sequence[Any]):
     def __getitem__(self, place: slice) -> Array: ...
     def __getitem__(self, place: int | slice) -> Any:
         if isinstance(place, slice):
-            if isinstance(self._items, np.ndarray):
-                return Array(self.element_type, self.numpy()[place])
+            if self.element_type in SCALAR_FORMATS:
+                return self._slice(place)
             return Array(self.element_type, (self[i] for i in range(*place.indices(len(self)))))
-        items = self._items
+        items = self._read()
         if isinstance(items, _Packed):
             i = range(len(self))[place]
             return self._unpack(items, int(self._positions(items)[i]))
@@ -131,7 +128,7 @@ class Array(Sequence[Any]):
         return items[place]
 
     def __iter__(self) -> Iterator[Any]:
-        items = self._items
+        items = self._read()
         if isinstance(items, _Packed):
             if self.element_type is ValueType.STRING:
                 return self._texts(items)
@@ -163,16 +160,17 @@ class Array(Sequence[Any]):
         Raises:
             FormatError: the items are strings or arrays.
         """
-        if not isinstance(self._items, np.ndarray):
+        items = self._read()
+        if not isinstance(items, np.ndarray):
             raise FormatError(f"an array of {self.element_type.name} is not numeric")
         if self.element_type is ValueType.BOOL:
-            return self._items.astype(np.bool_)
-        return np.require(self._items, scalar_dtype(self.element_type, "="), ["C", "A"])
+            return items.astype(np.bool_)
+        return np.require(items, scalar_dtype(self.element_type, "="), ["C", "A"])
 
     def to_bytes(self) -> bytes:
         """The array as a version 3 little-endian file has it: element type, count, elements."""
         head = struct.pack("<IQ", self.element_type, len(self))
-        items = self._items
+        items = self._read()
         if isinstance(items, np.ndarray):
             if self.element_type is ValueType.BOOL:
                 return head + items.astype(np.bool_).tobytes()
@@ -181,17 +179,35 @@ class Array(Sequence[Any]):
             return b"".join([head, *(item.to_bytes() for item in self)])
         if isinstance(items, _Packed):
             if items.wire.canonical:
-                return head + items.wire.buffer[items.start : items.end]
+                return head + items.wire.piece(items.start, items.end)
             spans = (items.wire.string(position, "a string") for position in self._positions(items).tolist())
-            return head + b"".join(prefixed(items.wire.buffer[start:end]) for start, end in spans)
+            return head + b"".join(prefixed(items.wire.piece(start, end)) for start, end in spans)
         return head + b"".join(prefixed(encode_text(item)) for item in items)
 
     def has_odd_bools(self) -> bool:
         """Whether this is an array of bools read from a file with a byte that is neither 0 nor 1."""
-        items = self._items
-        if self.element_type is not ValueType.BOOL or not isinstance(items, np.ndarray):
+        if self.element_type is not ValueType.BOOL:
             return False
-        return bool(np.any(items > 1))
+        items = self._read()
+        return isinstance(items, np.ndarray) and bool(np.any(items > 1))
+
+    def _read(self) -> NDArray[Any] | list[Any] | _Packed:
+        """The items, of which packed numbers are turned into a view of the file the first time."""
+        items = self._items
+        if isinstance(items, _Packed) and self.element_type in SCALAR_FORMATS:
+            items = self._items = items.wire.numbers(items.start, self.element_type, items.count)
+        return items
+
+    def _slice(self, place: slice) -> Array:
+        """Some of an array's numbers. Of a remote file no others are read."""
+        items = self._items
+        first, last, step = place.indices(len(self))
+        if not isinstance(items, _Packed) or step != 1:
+            return Array(self.element_type, self.numpy()[place])
+        size = scalar_dtype(self.element_type).itemsize
+        part = Array(self.element_type)
+        part._items = items.wire.numbers(items.start + first * size, self.element_type, max(last - first, 0))
+        return part
 
     def _positions(self, items: _Packed) -> NDArray[np.int64]:
         """Where each packed item starts; found by one walk, the first time somebody asks."""
@@ -215,7 +231,7 @@ class Array(Sequence[Any]):
             after = first + _TEXTS
             end = int(places[after]) if after < items.count else items.end
             base, width = starts[0], items.wire.width
-            data = items.wire.buffer[base:end]
+            data = items.wire.piece(base, end)
             for start, stop in zip(starts, [*starts[1:], end], strict=True):
                 yield data[start - base + width : stop - base].decode("utf-8", "surrogateescape")
 
@@ -223,7 +239,7 @@ class Array(Sequence[Any]):
         if self.element_type is ValueType.ARRAY:
             return Array.at(items.wire, position, items.depth + 1)[0]
         start, end = items.wire.string(position, "a string")
-        return decode_text(items.wire.buffer[start:end])
+        return decode_text(items.wire.piece(start, end))
 
 
 def prefixed(data: bytes) -> bytes:

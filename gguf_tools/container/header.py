@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
+from mmap import mmap
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..errors import FormatError, UnsupportedError
@@ -42,9 +43,12 @@ from .wire import ByteOrder, Wire
 from .writer import ALIGNMENT_KEY, alignment_of, tensor_bytes
 
 if TYPE_CHECKING:
-    from mmap import mmap
+    from ..reading import Pages
 
 __all__ = ["Fault", "Header", "TensorEntry", "fills_file", "layout_faults", "parse_header"]
+
+_START: Final = 64
+"""First bytes that tell the version, or what the file is instead."""
 
 _SMALLEST_HEADER: Final = 16
 """Magic, version and two counts of 4 bytes, as version 1 has them."""
@@ -96,23 +100,29 @@ class Fault(NamedTuple):
 
 
 def parse_header(
-    buffer: mmap | bytes, path: str | None, *, alignment: int | None = None, size: int = 0
+    file: mmap | bytes | Pages, path: str | None, *, alignment: int | None = None, size: int = 0
 ) -> Header:
     """Parse the header of a file.
 
     Args:
-        buffer: the file's bytes, or its first ones.
+        file: its bytes, or its first ones, or what they come from when they are asked for.
         path: its name, for errors.
         alignment: what applies where the metadata does not say, instead of 32.
-        size: of the whole file; that of ``buffer`` where it is 0.
+        size: of the whole file, where ``file`` is its first bytes.
 
     Raises:
-        ShortWindow: the header needs more of the file than ``buffer``.
+        ShortWindowError: the header needs more of the file than its first bytes.
         FormatError: not GGUF (says what it looks like), truncated, or not well formed.
         UnsupportedError: of a version this package does not read.
+        RemoteError: bytes cannot be had.
     """
-    version, order = _version(buffer, path)
-    wire = Wire(buffer, order, 4 if version == 1 else 8, path, size)
+    pages = None if isinstance(file, bytes | mmap) else file
+    buffer = file if isinstance(file, bytes | mmap) else file.buffer
+    if pages is not None:
+        pages.ensure(0, min(_START, pages.size))
+        size = pages.size
+    version, order = _version(bytes(buffer[:_START]), size or len(buffer), path)
+    wire = Wire(buffer, order, 4 if version == 1 else 8, path, size, pages)
     position = 8
     tensor_count = wire.length(position, "the number of tensors")
     key_count = wire.length(position + wire.width, "the number of keys")
@@ -134,9 +144,9 @@ def parse_header(
     return Header(wire, version, metadata, entries, position, stated)
 
 
-def _version(buffer: mmap | bytes, path: str | None) -> tuple[int, ByteOrder]:
+def _version(start: bytes, size: int, path: str | None) -> tuple[int, ByteOrder]:
+    """Version and byte order from a file's first bytes."""
     facts: dict[str, Any] = {"path": path, "offset": 0}
-    start = buffer[:64]
     if not start:
         raise FormatError("the file is empty", **facts)
     if start[:4] != GGUF_MAGIC:
@@ -147,10 +157,10 @@ def _version(buffer: mmap | bytes, path: str | None) -> tuple[int, ByteOrder]:
             expected=GGUF_MAGIC,
             **facts,
         )
-    if len(buffer) < _SMALLEST_HEADER:
+    if size < _SMALLEST_HEADER:
         raise FormatError(
             "the file ends inside the header",
-            found=f"{len(buffer)} bytes",
+            found=f"{size} bytes",
             expected="at least 24 bytes",
             **facts,
         )
@@ -189,7 +199,7 @@ def _read_pair(wire: Wire, position: int, number: int, metadata: Metadata) -> in
             found=f"{end - start} bytes",
             expected=f"1 to {MAX_KEY_BYTES}",
         )
-    data = wire.buffer[start:end]
+    data = wire.piece(start, end)
     try:
         key = data.decode()
     except UnicodeDecodeError as error:
@@ -200,7 +210,7 @@ def _read_pair(wire: Wire, position: int, number: int, metadata: Metadata) -> in
 def _read_entry(wire: Wire, place: int, number: int) -> tuple[TensorEntry, int]:
     """The tensor entry that stands at ``place``, and where it ends."""
     start, position = wire.string(place, f"the name of tensor {number}")
-    name = decode_text(wire.buffer[start:position])
+    name = decode_text(wire.piece(start, position))
     try:
         dims = wire.number(position, "I", "the number of dimensions")
         if dims > MAX_DIMS:

@@ -33,7 +33,7 @@ class _StoredText(NamedTuple):
     end: int
 
     def to_bytes(self) -> bytes:
-        return self.wire.buffer[self.start : self.end]
+        return self.wire.piece(self.start, self.end)
 
 
 class _Entry(NamedTuple):
@@ -236,7 +236,7 @@ class Metadata(Mapping[str, Value]):
                 stored = _StoredText(wire, start, end)
             else:
                 end = wire.skip(position, kind)
-                stored = np.frombuffer(wire.buffer, scalar_dtype(kind, wire.prefix), 1, position)[0]
+                stored = wire.numbers(position, kind, 1)[0]
                 if kind is ValueType.BOOL:
                     stored, odd = bool(stored), stored > 1
                 elif kind not in FLOATS:

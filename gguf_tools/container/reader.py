@@ -17,27 +17,30 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from ..errors import FormatError, QuantizationError, UnsupportedError
-from ..reading import InputFile
+from ..reading import LocalFile
+from ..remote import is_url, locate, open_input
 from ..source import row_count, row_length
 from ..spec import BLOCK_SIZES, GGMLType, row_bytes
 from .blocks import swap_blocks
 from .header import Header, layout_faults, parse_header
 from .journal import check_no_journal
-from .wire import ShortWindow
+from .wire import ShortWindowError
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
     from numpy.typing import NDArray
 
     from ..files import AtomicFile
+    from ..reading import InputFile
+    from ..remote import Location
     from .metadata import Metadata
     from .wire import ByteOrder
 
@@ -127,8 +130,8 @@ class Tensor:
         return f"Tensor({self.name!r}, {self.shape}, {self.type_name})"
 
     @property
-    def path(self) -> Path:
-        return Path(self._file.path)
+    def path(self) -> Path | Location:
+        return locate(self._file.path)
 
     @property
     def type_name(self) -> str:
@@ -267,7 +270,7 @@ class GGUFFile:
     A context manager. Closing ends reading of tensors; metadata stays usable.
 
     Attributes:
-        path: what was opened.
+        path: what was opened: a `pathlib.Path`, or where a URL leads.
         version: of the format, 1 to 3.
         byte_order: "little" or "big".
         alignment: of tensor data, in bytes.
@@ -281,7 +284,7 @@ class GGUFFile:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | Location,
         header: Header,
         metadata: Metadata,
         tensors: dict[str, Tensor],
@@ -349,7 +352,7 @@ def open_gguf(
     """Open a GGUF file; of a split model, given any of its files, all of them as one.
 
     Args:
-        path: the file.
+        path: the file, or its URL (see `gguf_tools.remote`), of which only the header is read.
         decoder: decodes block formats; without one, only F32, F16, BF16, F64 and integers are decoded.
         check: refuse a file whose tensors do not lie as its header promises (truncated data, overlaps,
             gaps, misalignment, names that occur twice). Without it such a file opens, and reading a
@@ -360,6 +363,7 @@ def open_gguf(
         FormatError: the file is missing, is not GGUF (says what it looks like) or is not well formed; or
             shards are missing or do not belong together.
         UnsupportedError: a version this package does not read.
+        RemoteError: what the URL leads to cannot be read.
     """
     file = open_one(path, decoder=decoder)
     try:
@@ -387,11 +391,12 @@ def open_one(
     path: str | os.PathLike[str], *, decoder: Decoder | None, alignment: int | None = None
 ) -> GGUFFile:
     """Open one file, by itself and unchecked. ``alignment`` is what applies where the file does not say."""
-    name = os.fspath(path)
-    file = InputFile(name, FormatError)
+    file = open_input(path, FormatError)
     try:
-        check_no_journal(name, file.inode)
+        if not is_url(path):
+            check_no_journal(path, file.inode)
         header = _header_of(file, alignment)
+        file.require_unchanged()
     except BaseException:
         file.close()
         raise
@@ -402,23 +407,25 @@ def open_one(
             file, entry.name, entry.shape, entry.type, offset, entry.nbytes, header.wire.order, decoder
         )
         tensors.setdefault(entry.name, tensor)
-    return GGUFFile(Path(name), header, header.metadata, tensors, file)
+    return GGUFFile(locate(path), header, header.metadata, tensors, file)
 
 
 def _header_of(file: InputFile, alignment: int | None) -> Header:
     """The header, out of as few of the file's first bytes as hold it.
 
     A mapping takes addresses, of which there may be fewer than a model has bytes, and a descriptor; so that
-    a thousand shards, whose headers are short, need none.
+    a thousand shards, whose headers are short, need none. Of a file that is elsewhere, what is asked for.
     """
+    if not isinstance(file, LocalFile):
+        return parse_header(file.map(), file.path, alignment=alignment)
     try:
         start = file.read(0, min(file.size, _FIRST_BYTES)).tobytes()
         return parse_header(start, file.path, alignment=alignment, size=file.size)
-    except ShortWindow:
+    except ShortWindowError:
         pass
     try:
         return parse_header(file.map(_MAPPED_BYTES), file.path, alignment=alignment, size=file.size)
-    except ShortWindow:
+    except ShortWindowError:
         return parse_header(file.map(), file.path, alignment=alignment, size=file.size)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..errors import FormatError
+from ..remote import Location
 from ..spec import DEFAULT_ALIGNMENT, ValueType, align
 from .header import fills_file
 from .metadata import Metadata
@@ -114,8 +115,8 @@ def parse_shard_name(name: str) -> ShardName | None:
     return ShardName(match["stem"], int(match["number"]), int(match["count"])) if match else None
 
 
-def shard_paths(file: GGUFFile) -> list[Path]:
-    """The paths of all shards of the model one of whose files is given.
+def shard_paths(file: GGUFFile) -> Sequence[Path | Location]:
+    """The paths of all shards of the model one of whose files is given; of a URL, neighbouring URLs.
 
     Raises:
         FormatError: the file is not named as a shard, its name contradicts its metadata, or shards are
@@ -139,6 +140,8 @@ def shard_paths(file: GGUFFile) -> list[Path]:
             expected=parts.count,
         )
     names = [shard_name(parts.stem, number, count) for number in range(1, count + 1)]
+    if isinstance(path, Location):
+        return [path.with_name(name) for name in names]  # opening tells which are missing
     # One listing instead of a look at each: a hostile file may claim 65,535 shards.
     present = set(os.listdir(path.parent))
     missing = [name for name in names if name not in present]
@@ -177,7 +180,7 @@ def open_shards(file: GGUFFile, *, decoder: Decoder | None, check: bool) -> GGUF
     return GGUFFile(file.path, shards[0].header, metadata, tensors, file._file, tuple(shards))
 
 
-def open_shard(path: Path, first: GGUFFile | None, decoder: Decoder | None) -> GGUFFile:
+def open_shard(path: Path | Location, first: GGUFFile | None, decoder: Decoder | None) -> GGUFFile:
     """Open one shard, unchecked, with the alignment its data turns out to have.
 
     Only the first shard may say what the alignment is: the ``gguf`` package applies it to all of them,

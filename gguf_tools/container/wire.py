@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["SCALAR_FORMATS", "ByteOrder", "ShortWindow", "Wire", "scalar_dtype"]
+    from ..reading import Pages
+
+__all__ = ["SCALAR_FORMATS", "ByteOrder", "ShortWindowError", "Wire", "scalar_dtype"]
 
 ByteOrder = Literal["little", "big"]
 
@@ -50,6 +52,14 @@ _TAIL: Final = 1 << 11
 """A walk that came this close to a window's end got all the window had to give."""
 
 
+_PART: Final = 8
+"""An eighth of a vocabulary is taken to tell how long its strings are; the very first are often special."""
+
+
+_MORE: Final = 16
+"""By a sixteenth the strings to come are taken to be longer, so that seldom a few bytes are missing."""
+
+
 def scalar_dtype(kind: ValueType, prefix: str = "<") -> np.dtype[Any]:
     """The numpy dtype of a fixed-size value type in byte order ``prefix`` (``<`` or ``>``)."""
     code = SCALAR_FORMATS[kind]
@@ -57,7 +67,7 @@ def scalar_dtype(kind: ValueType, prefix: str = "<") -> np.dtype[Any]:
     return np.dtype(f"{prefix}{letter}{_SCALAR_SIZES[kind]}")
 
 
-class ShortWindow(FormatError):
+class ShortWindowError(FormatError):
     """The header goes on beyond the bytes it is being read from; in the file there are more."""
 
 
@@ -66,24 +76,27 @@ class Wire:
     """The bytes of one file and how its numbers are written.
 
     Attributes:
-        buffer: the file's bytes, or its first ones, which must hold the header.
+        buffer: the file's bytes, or its first ones, which must hold the header; where there are ``pages``,
+            theirs, and bytes are certain to be there only after `need`, or through `piece` and `numbers`.
         order: byte order of every multi-byte value.
         width: bytes of a length, count or dimension: 4 in version 1, 8 since.
         path: the file's name, for errors.
         size: bytes in all; those of ``buffer`` where it is 0.
-        reach: bytes of ``buffer``.
+        pages: what the bytes come from when they are needed; None where all of them are there.
+        reach: bytes that are there or can be had.
     """
 
-    buffer: mmap | bytes
+    buffer: mmap | bytes | memoryview
     order: ByteOrder = "little"
     width: Literal[4, 8] = 8
     path: str | None = None
     size: int = 0
+    pages: Pages | None = None
     reach: int = field(init=False)
     _length: struct.Struct = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "reach", len(self.buffer))
+        object.__setattr__(self, "reach", len(self.buffer) if self.pages is None else self.pages.size)
         object.__setattr__(self, "size", self.size or self.reach)
         object.__setattr__(self, "_length", struct.Struct(self.prefix + ("Q" if self.width == 8 else "I")))
 
@@ -103,14 +116,15 @@ class Wire:
 
     def beyond(self, message: str, offset: int, **facts: Any) -> FormatError:
         """An error about what goes past the end: of the file, or only of the bytes at hand."""
-        kind = ShortWindow if self.reach < self.size else FormatError
+        kind = ShortWindowError if self.reach < self.size else FormatError
         return kind(message, path=self.path, offset=offset, **facts)
 
     def need(self, position: int, count: int, what: str) -> None:
-        """Check that ``count`` more bytes follow ``position``.
+        """Check that ``count`` more bytes follow ``position``, and have them.
 
         Raises:
             FormatError: they do not.
+            RemoteError: they cannot be had.
         """
         left = self.reach - position
         if count > left:
@@ -120,6 +134,21 @@ class Wire:
                 found=f"{max(left, 0)} bytes",
                 expected=f"{count} bytes",
             )
+        if self.pages is not None:
+            self.pages.ensure(position, position + count)
+
+    def piece(self, start: int, stop: int) -> bytes:
+        """Bytes ``start`` to ``stop``, which are known to lie inside the file."""
+        if self.pages is not None:
+            self.pages.ensure(start, stop)
+        return bytes(self.buffer[start:stop])
+
+    def numbers(self, start: int, kind: ValueType, count: int) -> NDArray[Any]:
+        """``count`` packed numbers, which are known to lie inside the file, as a view of it."""
+        dtype = scalar_dtype(kind, self.prefix)
+        if self.pages is not None:
+            self.pages.ensure(start, start + count * dtype.itemsize)
+        return np.frombuffer(self.buffer, dtype, count, start)
 
     def number(self, position: int, code: str, what: str) -> Any:
         """One number of `struct` code ``code``, checked to be inside the file."""
@@ -215,8 +244,8 @@ class Wire:
         """
         position, done = start, 0
         while done < count:
-            until = min(position + _WINDOW, self.reach)
-            found = self._chain(position)[: count - done]
+            until = self._window(position, start, done, count)
+            found = self._chain(position, until)[: count - done]
             if len(found):
                 if places is not None:
                     places[done : done + len(found)] = found
@@ -225,8 +254,24 @@ class Wire:
             if (done < count and position < until - _TAIL) or not len(found):
                 # Up to this window's end, so that windows never cost more than the bytes they cover; at
                 # least one step, so that the walk always advances or fails.
-                position, done = self._steps(position, max(until, position + 1), start, done, count, places)
+                last = max(until - self.width + 1, position + 1)
+                position, done = self._steps(position, last, start, done, count, places)
         return position
+
+    def _window(self, position: int, start: int, done: int, count: int) -> int:
+        """Where the window that starts at ``position`` ends; at least a length is in it, if in the file.
+
+        How far reading will go on is for certain as many bytes as the lengths still to come take, and likely,
+        once some strings are done, as many as these had.
+        """
+        until = min(position + _WINDOW, self.reach)
+        if self.pages is None:
+            return until
+        first = min(position + self.width, self.reach)
+        likely = (count - done) * self.width
+        if _PART * done > count:
+            likely = (count - done) * (position - start) // done * _MORE // (_MORE - 1)
+        return min(until, self.pages.ensure(position, first, position + likely))
 
     def _steps(
         self, position: int, until: int, start: int, done: int, count: int, places: NDArray[np.int64] | None
@@ -253,9 +298,9 @@ class Wire:
         """Where the string at ``position`` ends, with its index in the error if it does not."""
         return self.string(position, f"string {index} of the array at byte {start}")[1]
 
-    def _chain(self, start: int) -> NDArray[np.int64]:
+    def _chain(self, start: int, until: int) -> NDArray[np.int64]:
         """Positions of strings shorter than 256 bytes that follow each other from ``start`` in one window."""
-        window = np.frombuffer(self.buffer, np.uint8, min(_WINDOW, self.reach - start), start)
+        window = np.frombuffer(self.buffer, np.uint8, until - start, start)
         width = self.width
         if len(window) < 2 * width:
             return np.empty(0, np.int64)

@@ -20,11 +20,15 @@ __all__ = ["open_decoding"]
 def open_decoding(path: str | os.PathLike[str]) -> GGUFFile:
     """Open a GGUF file; its tensors decode to float32 by ``rows(a, b)`` and ``dequantize()``.
 
-    Only the header is walked. Numba is imported when the first quantized block is decoded.
+    Only the header is walked. Numba is imported when the first quantized block is decoded. Given a URL, rows
+    are fetched when they are asked for; how long to wait and what was transferred is up to a
+    `gguf_tools.remote.session.session`.
 
     Raises:
         FormatError: the file is not well formed.
-        UnsupportedError: it is of a version this package does not read.
+        UnsupportedError: it is of a version this package does not read, or a package is missing that a URL
+            needs.
+        RemoteError: what a URL leads to cannot be read.
     """
     return open_gguf(path, decoder=_decode)
 

@@ -27,6 +27,7 @@ from ..container.reader import GGUFFile, is_split, open_one
 from ..container.shards import shard_paths
 from ..container.writer import alignment_of
 from ..errors import GGUFToolsError, OutputError, UnsupportedError
+from ..remote import require_local
 from ..spec import GGUF_MAGIC, GGMLType, ValueType, align
 from .changes import Changes, Difference, apply
 from .in_place import NotAloneError, changed_range, overwrite, recover
@@ -174,6 +175,7 @@ def plan_edit(
 
 def _opened(path: str | os.PathLike[str]) -> GGUFFile:
     """The file that has the metadata, unchecked: an edit may be what makes it sound."""
+    require_local(path)
     file = open_one(path, decoder=None)
     if not is_split(file) or file.metadata.get("split.no") == 0:
         return file

@@ -120,7 +120,8 @@ def _plan_split(
             found=len(groups),
             expected=f"at most {MAX_SHARDS}",
         )
-    base = _stem_of(file.path) if stem is None else Path(stem)
+    beside = file.path if isinstance(file.path, Path) else Path(file.path.name)  # a URL's shards come here
+    base = _stem_of(beside) if stem is None else Path(stem)
     files = []
     for number, group in enumerate(groups):
         metadata = shard_metadata(file.metadata, number, len(groups), len(tensors))
@@ -183,7 +184,7 @@ def _plan_merge(file: GGUFFile, dst: str | os.PathLike[str], keep_keys: bool) ->
             expected="at least 1",
         )
     _check_widths(file)
-    if Path(dst).resolve() in {shard.path.resolve() for shard in file.shards or (file,)}:
+    if Path(dst).resolve() in {Path(shard.path).resolve() for shard in file.shards or (file,)}:
         raise OutputError("is one of the files to be joined; give another name", path=dst)
     if keep_keys:
         metadata = _without(first, ["split.count"])

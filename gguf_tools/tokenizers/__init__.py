@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
 from ..container.metadata import Metadata
 from ..errors import TokenizerError
+from ..remote import Place
 from ..spec import ValueType
 from .export import export
 from .fast import load_bpe, load_llama_hf, load_unscored, load_wordpiece
@@ -71,7 +71,7 @@ _NO_SPACE_IN_JSON: Final = frozenset({"jamba"})
 
 
 def load(
-    directory: Path,
+    directory: Place,
     config: Mapping[str, Any],
     *,
     kinds: Sequence[str],

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from ..checkpoint.documents import parse_json, read_bytes
 from ..errors import CheckpointError, TokenizerError
 from ..looks import looks_like
+from ..remote import Location, Place
 
 __all__ = ["TokenizerFiles", "id_of_key", "items", "mapping", "text_of"]
 
@@ -27,7 +27,7 @@ class TokenizerFiles:
         directory: the same.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Place) -> None:
         self.directory = directory
         self._documents: dict[str, Any] = {}
 
@@ -38,6 +38,12 @@ class TokenizerFiles:
     def exists(self, name: str) -> bool:
         """Whether there is such a file."""
         return (self.directory / name).is_file()
+
+    def matching(self, folder: str, suffix: str) -> list[str]:
+        """Names of files in a folder of the checkpoint, in order; none of a remote one: it has no listing."""
+        if isinstance(self.directory, Location):
+            return []
+        return sorted(path.name for path in (self.directory / folder).glob(f"*{suffix}"))
 
     def bytes(self, name: str) -> bytes | None:
         """Contents of a file, or None.

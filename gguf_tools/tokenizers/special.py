@@ -268,13 +268,13 @@ def _stored_templates(files: TokenizerFiles) -> Any:
         return config["chat_template"]
     default = files.text("chat_template.jinja")
     if default is not None:
-        others = sorted((files.directory / "additional_chat_templates").glob("*.jinja"))
+        others = files.matching("additional_chat_templates", ".jinja")
         if not others:
             return default
         named = [{"name": "default", "template": default}]
-        for path in others:
-            text = files.text(f"{path.parent.name}/{path.name}")
-            named.append({"name": path.stem, "template": text or ""})
+        for name in others:
+            text = files.text(f"additional_chat_templates/{name}")
+            named.append({"name": name.removesuffix(".jinja"), "template": text or ""})
         return named
     return (files.json("chat_template.json") or {}).get("chat_template")
 

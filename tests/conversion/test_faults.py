@@ -138,7 +138,7 @@ def swept(
     resume: bool,
     most: int = 4,
 ) -> tuple[int, list[str]]:
-    """How many runs had a fault, and what went wrong; of more than ``most`` calls, the first and last ones."""
+    """How many runs had a fault, and what went wrong; of more than ``most`` calls, the ends."""
     monkeypatch.setattr(journal, "SYNC_SECONDS", 0)
     job = JOBS[name]
     whole = folder / "whole"

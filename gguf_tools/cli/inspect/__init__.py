@@ -134,7 +134,7 @@ def command(
     """Show what PATH holds: model facts, tensor types, bits per weight.
 
     PATH is a GGUF file (of a split model, any of its files), a .safetensors file, or a directory as Hugging
-    Face lays it out. Only headers are read, but for --stats.
+    Face lays it out; or a URL of one of these. Only headers are read, but for --stats.
 
     The map has a row for layers that are alike and a column for each role; norms, biases and other vectors
     share the last one.
