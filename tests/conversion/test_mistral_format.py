@@ -144,9 +144,7 @@ def test_a_context_that_is_assumed_is_said(tmp_path: Path) -> None:
     target = tmp_path / "mistral"
     params, tensors = as_mistral("mistral", target)
     write(target, tensors, 1, index=False)
-    note = (
-        "params.json does not say the context length (max_position_embeddings): 128,000 is assumed"
-    )
+    note = "params.json does not say the context length (max_position_embeddings): 128,000 is assumed"
     assert note not in gguf_tools.convert(target, tmp_path / "said.gguf", type="BF16").notes
     del params["max_seq_len"]
     (target / "params.json").write_text(json.dumps(params))

@@ -2,8 +2,8 @@
 
 Most of it is arithmetic in one loop that LLVM vectorizes, several values of a byte side by side. Where codes
 stand for numbers of a table, or lie across bytes, they are looked up two at a time: one entry of 64 bits, two
-float32 (`integers.pairs` makes such tables). Zero points are taken away, 0 where a format has none, and scales
-multiplied with, while the group of columns that shares them is still in the cache.
+float32 (`integers.pairs` makes such tables). Zero points are taken away, 0 where a format has none, and
+scales multiplied with, while the group of columns that shares them is still in the cache.
 
 Arrays are C-contiguous. Where nothing else is said, a row of ``codes`` and of ``out``, float32 (groups,
 width), is a group of columns, and ``zeros`` and ``scales`` are float32 (groups,). That all loops start at 0

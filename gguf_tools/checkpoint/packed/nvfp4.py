@@ -42,6 +42,7 @@ _BLOCK: Final = 64
 _SIGN: Final = 0x80
 _NAN: Final = 0x7F
 
+
 def e2m1(
     data: NDArray[np.uint8], scales: NDArray[np.uint8], meanings: NDArray[np.float32]
 ) -> NDArray[np.float32]:
