@@ -48,6 +48,12 @@ class AdapterTable:
         instance = self._by_name.get(self.name(given))
         return instance is not None and _first(instance.transform) == Transpose()
 
+    def tied(self, given: Iterable[str]) -> list[str]:
+        """Those of some tensors that are the token embeddings and the output at once."""
+        shared = self._facts.flag("tie_word_embeddings")
+        found = [(name, self._by_name.get(self.name(name))) for name in given] if shared else []
+        return [name for name, instance in found if instance is not None and _EMBEDDING in instance.gguf]
+
     def to_gguf(self, pairs: Mapping[str, LowRank]) -> list[tuple[str, Source]]:
         """The factors under GGUF names, ``….lora_a`` and ``….lora_b``.
 

@@ -52,6 +52,8 @@ _SHARD: Final = re.compile(r"(?:model|consolidated)-([0-9]{5,6})-of-([0-9]{5,6})
 _CONSOLIDATED: Final = "consolidated.safetensors"
 _CONSOLIDATED_INDEX: Final = f"{_CONSOLIDATED}.index.json"
 _PICKLED: Final = re.compile(r"(pytorch_model|model)(-([0-9]{5,6})-of-([0-9]{5,6}))?\.(bin|pth|pt)")
+_PICKLED_SHARD: Final = re.compile(r"pytorch_model-([0-9]{5,6})-of-([0-9]{5,6})\.bin")
+_PICKLED_INDEX: Final = "pytorch_model.bin.index.json"
 
 _PICKLES: Final = (".bin", ".pt", ".pth", ".ckpt")
 
@@ -228,7 +230,12 @@ def _files_of(directory: Place, allow_pickle: bool) -> dict[str, set[str] | None
         if found := [name for name in present if name == single] + shards:
             return dict.fromkeys(found)
     pickled = [name for name in present if _PICKLED.fullmatch(name)]
+    if allow_pickle and _PICKLED_INDEX in present:
+        return dict(_weight_map(directory, _PICKLED_INDEX, present, ".bin"))
     if pickled and allow_pickle:
+        shards = [name for name in pickled if _PICKLED_SHARD.fullmatch(name)]
+        if shards:
+            _check_complete(directory, shards, "pytorch_model-", _PICKLED_SHARD, ".bin")
         return dict.fromkeys(pickled)
     raise _nothing_to_read(directory, present)
 
@@ -265,8 +272,10 @@ def read_config(directory: Place, name: str = CONFIG_NAME) -> dict[str, Any]:
     return parse_object(data, os.fspath(directory / name), strict=False)
 
 
-def _weight_map(directory: Place, name: str, present: Sequence[str]) -> dict[str, set[str]]:
-    """The index turned around: file name → tensors. All files it names exist.
+def _weight_map(
+    directory: Place, name: str, present: Sequence[str], ending: str = ".safetensors"
+) -> dict[str, set[str]]:
+    """The index turned around: file name → tensors. All files it names exist, and end so.
 
     Raises:
         CheckpointError: not an index, unusable file names, or missing files (all of them listed).
@@ -286,13 +295,13 @@ def _weight_map(directory: Place, name: str, present: Sequence[str]) -> dict[str
         )
     files: dict[str, set[str]] = {}
     for tensor, name in weight_map.items():
-        if not isinstance(name, str) or not _plain(name):
+        if not isinstance(name, str) or not _plain(name, ending):
             raise CheckpointError(
                 "the index names a file it must not",
                 path=path,
                 tensor=tensor,
                 found=name,
-                expected="the plain name of a .safetensors file beside it",
+                expected=f"the plain name of a {ending} file beside it",
             )
         files.setdefault(name, set()).add(tensor)
     if isinstance(directory, Location):
@@ -305,18 +314,24 @@ def _weight_map(directory: Place, name: str, present: Sequence[str]) -> dict[str
     return files
 
 
-def _plain(name: str) -> bool:
+def _plain(name: str, ending: str) -> bool:
     """Whether a file name stays in its directory, on any system."""
-    return name.endswith(".safetensors") and not re.search(r"[/\\:\0]", name) and not name.startswith(".")
+    return name.endswith(ending) and not re.search(r"[/\\:\0]", name) and not name.startswith(".")
 
 
-def _check_complete(directory: Place, shards: list[str], stem: str) -> None:
+def _check_complete(
+    directory: Place,
+    shards: list[str],
+    stem: str,
+    pattern: re.Pattern[str] = _SHARD,
+    ending: str = ".safetensors",
+) -> None:
     """Without an index, the names say how many shards there must be.
 
     Raises:
         CheckpointError: some are missing (all listed), or the names disagree on the count.
     """
-    matches = [match for name in shards if (match := _SHARD.fullmatch(name))]
+    matches = [match for name in shards if (match := pattern.fullmatch(name))]
     counts = sorted({match[2] for match in matches})
     if len(counts) != 1:
         raise CheckpointError("shards of several models side by side", path=directory, found=counts)
@@ -326,7 +341,7 @@ def _check_complete(directory: Place, shards: list[str], stem: str) -> None:
         return
     # A hostile name may promise 999,999 shards: only the first of them are put into words.
     absent = islice((i for i in range(1, total + 1) if i not in numbers), _MOST_NAMED + 1)
-    names = [f"{stem}{i:05}-of-{counts[0]}.safetensors" for i in absent]
+    names = [f"{stem}{i:05}-of-{counts[0]}{ending}" for i in absent]
     raise CheckpointError(
         f"not a complete set of shards: missing {_listed('file', names)}" if names else "surplus shards",
         path=directory,

@@ -93,6 +93,10 @@ def plan_lora(
         recipe=kind.name,
         files=(file,),
         dropped=tuple((name, "a copy of the base model's tensor") for name in adapter.copies),
+        notes=tuple(
+            f"{name} is the output of this model too (tied); PEFT applies it where tokens are looked up only"
+            for name in table.tied(pairs)
+        ),
         inputs=adapter.inputs,
     )
 

@@ -93,6 +93,11 @@ class Merger:
         self.changed |= {str(place) for place in targets.values()}
         self.inputs += adapter.inputs
         self._report(adapter, factor)
+        for name in table.tied(targets):
+            self.notes.append(
+                f"{name} is the output of this model too (tied): merging changes both, which running the "
+                "adapter does not"
+            )
         return merged
 
     def require_used(self, dropped: Sequence[tuple[str, str]]) -> None:

@@ -153,6 +153,21 @@ def test_the_bytes_depend_on_neither_threads_nor_chunks(
     assert made.count(made[0]) == len(made)
 
 
+@pytest.mark.parametrize(("model", "said"), [("llama-tied", True), ("llama", False)])
+def test_embeddings_that_are_the_output_too_are_said(
+    model: str, said: bool, tiny_checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    base = tiny_checkpoints[model]
+    adapter = adapt(base, tmp_path / "lora", r".*(q_proj|embed_tokens)\.weight")
+    merged = gguf_tools.convert(base, tmp_path / "merged.gguf", type="F32", merge_lora=[adapter])
+    alone = gguf_tools.convert_lora(adapter, tmp_path / "alone.gguf", base=base)
+    for plan in (merged, alone):
+        assert any("embed_tokens.weight is the output" in note for note in plan.notes) == said
+    only = adapt(base, tmp_path / "only", r".*q_proj\.weight")
+    plan = gguf_tools.convert(base, tmp_path / "only.gguf", type="F32", merge_lora=[only])
+    assert not any("tied" in note for note in plan.notes)
+
+
 def test_tensors_trained_whole_replace_the_bases(tiny_checkpoints: dict[str, Path], tmp_path: Path) -> None:
     base = tiny_checkpoints["llama"]
     norm = normal("another norm", (256,), 0.1, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,46 @@ def test_the_file_is_that_of_the_safetensors(
     assert (tmp_path / "a.gguf").read_bytes() == (tmp_path / "b.gguf").read_bytes()
     with pytest.raises(CheckpointError, match="loading a pickle can run code"):
         gguf_tools.convert(target, tmp_path / "c.gguf")
+
+
+def in_shards(source: Path, target: Path, count: int = 3) -> dict[str, str]:
+    """The checkpoint in pickled shards; returns which tensor is in which."""
+    import torch
+
+    tensors = state(source)
+    places = {
+        name: f"pytorch_model-{i * count // len(tensors) + 1:05}-of-{count:05}.bin"
+        for i, name in enumerate(sorted(tensors))
+    }
+    for file in sorted(set(places.values())):
+        torch.save({name: tensors[name] for name in tensors if places[name] == file}, target / file)
+    return places
+
+
+def test_pickled_shards_with_an_index(tiny_checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    original = tiny_checkpoints["qwen2"]
+    target = plain_copy(original, tmp_path / original.name)
+    places = in_shards(original, target)
+    index = target / "pytorch_model.bin.index.json"
+    index.write_text(json.dumps({"weight_map": places}))
+    gguf_tools.convert(target, tmp_path / "a.gguf", type="BF16", allow_pickle=True)
+    gguf_tools.convert(original, tmp_path / "b.gguf", type="BF16")
+    assert (tmp_path / "a.gguf").read_bytes() == (tmp_path / "b.gguf").read_bytes()
+
+    last = max(places.values())
+    index.write_text(json.dumps({"weight_map": {**places, "more.weight": last}}))
+    with pytest.raises(CheckpointError, match=r"the index puts 1 tensor .*more\.weight"):
+        gguf_tools.convert(target, tmp_path / "c.gguf", allow_pickle=True)
+    index.write_text(json.dumps({"weight_map": {**places, "more.weight": "../other.bin"}}))
+    with pytest.raises(CheckpointError, match="names a file it must not"):
+        gguf_tools.convert(target, tmp_path / "c.gguf", allow_pickle=True)
+    index.write_text(json.dumps({"weight_map": places}))
+    (target / last).unlink()
+    with pytest.raises(CheckpointError, match=r"names 1 file.*pytorch_model-00003-of-00003\.bin"):
+        gguf_tools.convert(target, tmp_path / "c.gguf", allow_pickle=True)
+    index.unlink()
+    with pytest.raises(CheckpointError, match=r"not a complete set.*pytorch_model-00003-of-00003\.bin"):
+        gguf_tools.convert(target, tmp_path / "c.gguf", allow_pickle=True)
 
 
 def test_tensors_that_share_memory_or_are_turned(tiny_checkpoints: dict[str, Path], tmp_path: Path) -> None:

@@ -241,7 +241,7 @@ class Bands:
 
     WIDEST: Final = 16384
 
-    SIZE: Final = 4 << 20
+    SIZE: Final = 8 << 20
     """Bytes of a band where its width may be chosen."""
 
     KEPT: Final = 6
