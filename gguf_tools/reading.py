@@ -217,7 +217,7 @@ class LocalFile(InputFile, Suspendable):
     def read_strided(
         self, offset: int, count: int, step: int, times: int, tensor: str | None = None
     ) -> NDArray[np.uint8]:
-        """As everywhere; of thousands of small runs, where a call for each would take as long as the reading."""
+        """As everywhere, for thousands of small runs: a call for each would take as long as reading it."""
         with self._at_hand(tensor):
             data = np.empty((times, count), np.uint8)
             flat = data.reshape(-1).data

@@ -96,7 +96,8 @@ def _kept_notes(counts: Mapping[GGMLType, int]) -> list[str]:
         f"{_tensors(count)} in {kind.name} already and keep{'s' * (count == 1)} "
         f"{'its' if count == 1 else 'their'} bits"
         if kind in _FILE_TYPES
-        else f"{_tensors(count)} repacked as {kind.name} instead, lossless: the same integers and scales"
+        else f"{_tensors(count)} repacked as {kind.name} instead, lossless: the same integers and scales "
+        "(of bfloat16, those below 2^-17 are rounded)"
         for kind, count in counts.items()
     ]
 
