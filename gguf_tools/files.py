@@ -13,6 +13,7 @@ import os
 import secrets
 import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
@@ -142,7 +143,8 @@ class AtomicFile:
             os.close(self._fd)
             self._fd = -1
         if not self._keep:
-            self._partial.unlink(missing_ok=True)
+            with suppress(OSError):  # why the work failed is what matters
+                self._partial.unlink(missing_ok=True)
 
     def write_at(self, offset: int, buffer: bytes | bytearray | memoryview | NDArray[Any]) -> None:
         """Write all of a C-contiguous buffer at a byte offset. May be called from many threads.
@@ -245,19 +247,22 @@ class AtomicDirectory:
         traceback: TracebackType | None,
     ) -> None:
         if kind is not None:
-            if not self._keep:
-                shutil.rmtree(self._partial, ignore_errors=True)
+            self._abandon()
             return
         try:
             _sync_tree(self._partial)
             self._publish()
         except OSError as failure:
-            shutil.rmtree(self._partial, ignore_errors=True)
+            self._abandon()
             raise OutputError(f"cannot complete the output: {failure.strerror}", path=self.path) from failure
         except BaseException:
-            shutil.rmtree(self._partial, ignore_errors=True)
+            self._abandon()
             raise
         sync_directory(self.path.parent)
+
+    def _abandon(self) -> None:
+        if not self._keep:
+            shutil.rmtree(self._partial, ignore_errors=True)
 
     def _publish(self) -> None:
         if not os.path.lexists(self.path):

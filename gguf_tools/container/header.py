@@ -107,7 +107,7 @@ def parse_header(
         size: of the whole file; that of ``buffer`` where it is 0.
 
     Raises:
-        ShortWindow: the header needs more of the file than ``buffer``.
+        ShortWindowError: the header needs more of the file than ``buffer``.
         FormatError: not GGUF (says what it looks like), truncated, or not well formed.
         UnsupportedError: of a version this package does not read.
     """

@@ -29,7 +29,7 @@ from ..spec import BLOCK_SIZES, GGMLType, row_bytes
 from .blocks import swap_blocks
 from .header import Header, layout_faults, parse_header
 from .journal import check_no_journal
-from .wire import ShortWindow
+from .wire import ShortWindowError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -414,11 +414,11 @@ def _header_of(file: InputFile, alignment: int | None) -> Header:
     try:
         start = file.read(0, min(file.size, _FIRST_BYTES)).tobytes()
         return parse_header(start, file.path, alignment=alignment, size=file.size)
-    except ShortWindow:
+    except ShortWindowError:
         pass
     try:
         return parse_header(file.map(_MAPPED_BYTES), file.path, alignment=alignment, size=file.size)
-    except ShortWindow:
+    except ShortWindowError:
         return parse_header(file.map(), file.path, alignment=alignment, size=file.size)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["SCALAR_FORMATS", "ByteOrder", "ShortWindow", "Wire", "scalar_dtype"]
+__all__ = ["SCALAR_FORMATS", "ByteOrder", "ShortWindowError", "Wire", "scalar_dtype"]
 
 ByteOrder = Literal["little", "big"]
 
@@ -57,7 +57,7 @@ def scalar_dtype(kind: ValueType, prefix: str = "<") -> np.dtype[Any]:
     return np.dtype(f"{prefix}{letter}{_SCALAR_SIZES[kind]}")
 
 
-class ShortWindow(FormatError):
+class ShortWindowError(FormatError):
     """The header goes on beyond the bytes it is being read from; in the file there are more."""
 
 
@@ -103,7 +103,7 @@ class Wire:
 
     def beyond(self, message: str, offset: int, **facts: Any) -> FormatError:
         """An error about what goes past the end: of the file, or only of the bytes at hand."""
-        kind = ShortWindow if self.reach < self.size else FormatError
+        kind = ShortWindowError if self.reach < self.size else FormatError
         return kind(message, path=self.path, offset=offset, **facts)
 
     def need(self, position: int, count: int, what: str) -> None:

