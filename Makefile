@@ -62,6 +62,8 @@ bench: $(VENV)/.installed $(PARITY)/.installed  ## Side-by-side ratios against g
 
 goldens: $(PARITY)/.installed  ## Record again what llama.cpp's own converter and quantizer make of the tiny checkpoints
 	$(PARITY)/bin/python -m tests.goldens.record
+	$(PARITY)/bin/python -m tests.goldens.record_outputs
+	$(PARITY)/bin/python fixtures/manifest.py
 
 clean:  ## Remove the environments and caches
 	rm -rf $(VENV) $(PARITY) $(FUZZ) fuzz-findings build dist demo-out .pytest_cache .mypy_cache .ruff_cache *.egg-info
