@@ -121,8 +121,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint, a GGUF file, and that in parts."""
-    folder = tmp_path_factory.mktemp("faults")
+    return sources(tmp_path_factory.mktemp("faults"))
+
+
+def sources(folder: Path) -> Path:
+    """Put a checkpoint, a GGUF file, and that in parts into a directory."""
     tiny.build("llama", folder)
     gguf_tools.convert(folder / "tiny-llama", folder / "model.gguf", type="Q8_0")
     gguf_tools.split(folder / "model.gguf", folder / "part", max_tensors=15)
@@ -192,7 +195,8 @@ def _faulty(
     if not resume and faults.call not in UNDO:
         problems += [f"{path} is left over" for path in left if _is_hidden(path)]
     faults.arm("", 0, 0)
-    if resume and left != expected:
+    visible = {path: data for path, data in left.items() if not _is_hidden(path)}
+    if resume and visible != expected:  # else all that failed was tidying up
         try:
             job(source, folder, True)
         except GGUFToolsError as error:

@@ -1,6 +1,6 @@
 """``make torture``: what the package withstands, as tables; the exit code tells whether it withstood all.
 
-python -m tests.torture [--part files|blocks|bounds|determinism|kills|scale] [--kills N]
+python -m tests.torture [--part files|blocks|bounds|determinism|kills|faults|scale] [--kills N]
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from tests.torture import blocks, bounds, files, runs, scale
+from tests.torture import blocks, bounds, faults, files, runs, scale
 from tests.torture.report import show
 
 
@@ -17,7 +17,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.torture", description=(__doc__ or "").partition("\n")[0]
     )
-    choices = ["files", "blocks", "bounds", "determinism", "kills", "scale"]
+    choices = ["files", "blocks", "bounds", "determinism", "kills", "faults", "scale"]
     parser.add_argument("--part", choices=choices, help="only this one")
     parser.add_argument("--kills", type=int, default=25, help="conversions to kill again and again")
     options = parser.parse_args()
@@ -28,6 +28,7 @@ def main() -> int:
         "bounds": lambda: show("Kernels with bounds checks", bounds.rows()),
         "determinism": lambda: show("Threads 1, 2, 3, 8 × four chunk sizes", runs.determinism()),
         "kills": lambda: show("kill -9 at random moments", runs.kills(options.kills)),
+        "faults": lambda: show("Every call on the disk fails in turn", faults.rows()),
         "scale": lambda: [
             *show("Memory within 1 GiB of addresses", scale.memory()),
             *show("Many tensors and files, 64 descriptors", scale.many()),
