@@ -29,7 +29,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def on_tmpfs(tmp_path: Path) -> Mounted:
-    """Run commands of a shell in a mount namespace with a small tmpfs at ``$1``; ``$@`` afterwards is ours."""
+    """Run a script in a mount namespace with a small tmpfs at ``$there``; ``$@`` is our command."""
     if subprocess.run([*NAMESPACE, "mount", "-t", "tmpfs", "none", tmp_path], capture_output=True).returncode:
         pytest.skip("this system lets nobody mount anything in a namespace of its own")
 
