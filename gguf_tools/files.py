@@ -167,7 +167,8 @@ class AtomicFile:
         """Give up: close the file, and remove it unless it is to be kept."""
         self._close()
         if not self._keep:
-            self._partial.unlink(missing_ok=True)
+            with suppress(OSError):  # why the work failed is what matters
+                self._partial.unlink(missing_ok=True)
 
     def _close(self) -> None:
         if self._fd >= 0:
@@ -295,19 +296,22 @@ class AtomicDirectory:
         traceback: TracebackType | None,
     ) -> None:
         if kind is not None:
-            if not self._keep:
-                shutil.rmtree(self._partial, ignore_errors=True)
+            self._abandon()
             return
         try:
             _sync_tree(self._partial)
             self._publish()
         except OSError as failure:
-            shutil.rmtree(self._partial, ignore_errors=True)
+            self._abandon()
             raise OutputError(f"cannot complete the output: {failure.strerror}", path=self.path) from failure
         except BaseException:
-            shutil.rmtree(self._partial, ignore_errors=True)
+            self._abandon()
             raise
         sync_directory(self.path.parent)
+
+    def _abandon(self) -> None:
+        if not self._keep:
+            shutil.rmtree(self._partial, ignore_errors=True)
 
     def _publish(self) -> None:
         if not os.path.lexists(self.path):

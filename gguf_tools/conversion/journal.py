@@ -20,6 +20,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -80,6 +81,9 @@ class Journal:
         try:
             self._begin()
         except BaseException:
+            with suppress(OSError):
+                if not os.fstat(self._fd).st_size:  # it says nothing to anybody
+                    self.path.unlink(missing_ok=True)
             os.close(self._fd)
             raise
         return self
@@ -90,9 +94,16 @@ class Journal:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is None or not self._resume:
-            self.path.unlink(missing_ok=True)
-        os.close(self._fd)
+        try:
+            if kind is None or not self._resume:
+                self.path.unlink(missing_ok=True)
+        except OSError as failure:
+            if kind is None:
+                raise self._failure(
+                    "the output is complete, but cannot remove the journal", failure
+                ) from failure
+        finally:
+            os.close(self._fd)
 
     def runs(self, file: int, tensor: int) -> list[Run]:
         """Rows of a tensor that are done, in order."""
@@ -101,6 +112,11 @@ class Journal:
     def files(self) -> set[int]:
         """Numbers of the files of which something is done."""
         return {file for file, _ in self._done}
+
+    def forget(self, file: int) -> None:
+        """Of this file nothing is done after all: what was written is not there any more."""
+        for key in [key for key in self._done if key[0] == file]:
+            del self._done[key]
 
     def add(self, file: int, tensor: int, start: int, stop: int) -> None:
         """Take note of rows that have been written, if not yet synced. May be called from many threads."""

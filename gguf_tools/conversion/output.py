@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -55,6 +56,14 @@ class _File:
                 return False
             self.partial.unlink()
         return True
+
+    def was_begun(self) -> bool:
+        """Whether there is what an earlier run wrote: somebody may have tidied up, all but the journal."""
+        try:
+            status = os.lstat(self.partial)
+        except OSError:
+            return False
+        return stat.S_ISREG(status.st_mode) and status.st_size == self.planned.size
 
 
 class Output:
@@ -120,10 +129,12 @@ class Output:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is not None and self._resume:
-            with suppress(OutputError):  # the disk may be what has failed: then the journal says less
-                self._journal.sync(self._sync_files)
-        self._stack.__exit__(kind, error, traceback)
+        try:
+            if kind is not None and self._resume:
+                with suppress(OutputError):  # the disk may be what has failed: then the journal says less
+                    self._journal.sync(self._sync_files)
+        finally:
+            self._stack.__exit__(kind, error, traceback)
 
     def runs(self) -> Iterator[tuple[int, int, Run]]:
         """Rows still to be written: number of the file, number of the tensor in it, first row and end.
@@ -170,15 +181,13 @@ class Output:
         path = folder / planned.name if planned.name else self._target
         partial = path if self._plan.is_directory else hidden_sibling(path, _PARTIAL)
         file = _File(planned, path, partial)
+        rows = file.missing
         for index in range(len(planned.tensors)):
             file.missing -= sum(stop - start for start, stop in self._journal.runs(number, index))
         file.is_final = self._journal.resumed and not self._plan.is_directory and file.was_completed()
-        if begun and not file.is_final and not partial.exists():
-            raise OutputError(
-                "what an interrupted run left has been removed; --force starts afresh",
-                path=self._target,
-                found=f"no {partial.name}",
-            )
+        if begun and not file.is_final and not file.was_begun():
+            self._journal.forget(number)
+            file.missing = rows
         if not file.is_final and not self._plan.is_directory:
             check_target(path, self._force)
         return file
@@ -214,8 +223,9 @@ class Output:
             if self._plan.together:
                 opened.set_aside()
             else:
+                file.open = None  # whether it works or not, it is closed
                 opened.finish()
-                file.open, file.is_final = None, True
+                file.is_final = True
         with self._counting:
             self._unfinished -= 1
             last = not self._unfinished
@@ -267,8 +277,12 @@ class Output:
             partial = hidden_sibling(path, _PARTIAL)
             if partial.is_dir() and not partial.is_symlink():
                 shutil.rmtree(partial, ignore_errors=True)
-            else:
+                continue
+            try:
                 partial.unlink(missing_ok=True)
+            except OSError as error:
+                why = f"cannot remove what an earlier run left: {error.strerror}"
+                raise OutputError(why, path=partial) from error
 
     def _require_space(self) -> None:
         """Files are reserved one after another: ask for all of them at once beforehand."""

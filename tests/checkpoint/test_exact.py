@@ -151,8 +151,7 @@ def test_a_checkpoint_keeps_its_values(name: str, model: str, tmp_path: Path) ->
     count = 7 * len({tensor.name.split(".")[1] for tensor in plan.tensors() if ".attn_q.w" in tensor.name})
     assert (
         f"{count} tensors are repacked as {type_} instead, lossless: the same integers and scales "
-        "(of bfloat16, those below 2^-17 are rounded)"
-        in plan.notes
+        "(of bfloat16, those below 2^-17 are rounded)" in plan.notes
     )
     repacked = [tensor for tensor in plan.tensors() if tensor.rule.endswith("; repacked, lossless")]
     assert len(repacked) == count

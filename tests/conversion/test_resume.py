@@ -182,6 +182,28 @@ def test_a_journal_that_is_none(tmp_path: Path, data: bytes) -> None:
     assert files["a.gguf"] == files["b.gguf"]
 
 
+@pytest.mark.parametrize("tidied", ["removed", "emptied", "linked"])
+def test_a_journal_whose_file_is_gone_is_not_believed(tmp_path: Path, tidied: str) -> None:
+    target, partial = tmp_path / "a.gguf", tmp_path / ".a.gguf.partial"
+    engine.execute(single(Counted(1)), tmp_path / "whole.gguf")
+    failed(target, single(Counted(1, fails_at=200)))
+    if tidied == "emptied":
+        partial.write_bytes(b"")
+    else:
+        partial.unlink()
+    source = Counted(1)
+    if tidied == "linked":
+        (tmp_path / "other").write_bytes(b"precious")
+        partial.symlink_to("other")
+        with pytest.raises(OutputError, match="cannot create the output"):
+            engine.execute(single(source), target, resume=True)
+        assert (tmp_path / "other").read_bytes() == b"precious"
+        return
+    engine.execute(single(source), target, resume=True)
+    assert source.read == ROWS
+    assert target.read_bytes() == (tmp_path / "whole.gguf").read_bytes()
+
+
 def test_shards_are_final_as_soon_as_they_are_complete(tmp_path: Path) -> None:
     target = tmp_path / "m.gguf"
     (tmp_path / "whole").mkdir()

@@ -198,10 +198,7 @@ class TestGoingOn:
         with pytest.raises(KeyboardInterrupt):
             _merge(folder, resume=True, progress=interruption(40))
         (folder / ".out.gguf.partial").unlink()
-        with pytest.raises(OutputError, match=r"out\.gguf: what an interrupted run left has been removed"):
-            _merge(folder, resume=True)
-        assert not (folder / "out.gguf").exists()
-        _merge(folder, force=True)
+        _merge(folder, resume=True)
         assert (folder / "out.gguf").read_bytes() == (folder / "whole.gguf").read_bytes()
 
     def test_shards_whose_naming_was_interrupted(

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gguf_tools
+from gguf_tools.spec import MAX_NAME_BYTES, ValueType
 from tests import deepseek
 from tests.torture.models import Shape, build
 from tests.torture.report import Row
 
-__all__ = ["giant", "limited", "many", "memory", "planned"]
+__all__ = ["giant", "limited", "many", "memory", "names", "planned"]
 
 ADDRESSES = 1 << 30
 """Bytes of address space for all that a conversion is: interpreter, numpy, numba, threads, buffers."""
@@ -108,53 +109,55 @@ def memory(sizes: tuple[float, ...] = SIZES, recipe: str = "Q4_K_M") -> Iterator
         yield Row(f"{shape.nbytes / 1e9:.1f} GB to {recipe}", cells, problems)
 
 
-def many(tensors: int = 20_000, shards: int = 1000) -> Iterator[Row]:
-    """Many tensors in many files, in and out and back, with few descriptors."""
-    shape = Shape(tensors // 9, width=64, inner=64, heads=2, keys=1, shards=shards)
+def many(layers: int = 512, shards: int = 1000) -> Iterator[Row]:
+    """Many files in and out and in again, with few descriptors. llama.cpp has at most 512 layers."""
+    shape = Shape(layers, width=64, inner=64, heads=2, keys=1, shards=shards)
+    size = sum(int(np.prod(shape)) for _, shape in shape.entries()) * 17 // 16 // shards
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = build(folder / "model", shape)
         one, parts, again = folder / "one.gguf", folder / "parts.gguf", folder / "again.gguf"
-        limit = sum(2 * np.prod(shape) for _, shape in shape.entries()) * 17 // 32 // shards
-        jobs: list[tuple[str, Callable[[], Ran]]] = [
-            (f"{shards:,} files into one", lambda: limited("convert", source, one, "--type", "Q8_0")),
-            (
-                "into as many",
-                lambda: limited(
-                    *("convert", source, parts, "--type", "Q8_0", "--split-max-size", str(int(limit)))
-                ),
-            ),
-            (
-                "those requantized",
-                lambda: limited("quantize", next(folder.glob("parts-00001-of-*")), again, "--type", "F16"),
-            ),
+        options = ("--type", "Q8_0")
+        ran = limited("convert", source, one, *options)
+        yield _files(f"{shards:,} files into one", ran, 1, [])
+        if ran.problem:
+            return
+        ran = limited("convert", source, parts, *options, "--split-max-size", str(size))
+        made = sorted(folder.glob("parts-*"))
+        yield _files("into many", ran, len(made), [])
+        if not ran.problem:
+            ran = limited("merge", made[0], again)
+            same = again.exists() and again.read_bytes() == one.read_bytes()
+            yield _files("those joined", ran, 1, [] if same else ["differs from the one"])
+
+
+def names(tensors: int = 20_000) -> Iterator[Row]:
+    """Very many tensors, whose names are as long as llama.cpp takes."""
+    rows = np.ones((1, 32), np.float32)
+    with tempfile.TemporaryDirectory() as name:
+        source, target = Path(name) / "in.gguf", Path(name) / "out.gguf"
+        arrays = {f"blk.0.{number:0{MAX_NAME_BYTES - 13}}.weight": rows for number in range(tensors)}
+        assert {len(name) for name in arrays} == {MAX_NAME_BYTES}
+        metadata = [
+            ("general.architecture", ValueType.STRING, "llama"),
+            ("llama.block_count", ValueType.UINT32, 1),
         ]
-        for title, job in jobs:
-            ran = job()
-            problems = [f"{title}: {ran.problem}"] if ran.problem else []
-            files = len(list(folder.glob("parts-*")))
-            cells = {
-                "tensors": f"{len(list(shape.entries())):,}",
-                "files written": str(files if title == "into as many" else 1),
-                "peak RSS": f"{ran.peak / 1e6:.0f} MB",
-                "seconds": f"{ran.seconds:.1f}",
-            }
-            yield Row(title, cells, problems)
-        with gguf_tools.open(next(folder.glob("parts-00001-of-*"))) as split, gguf_tools.open(one) as whole:
-            different = [
-                tensor
-                for tensor in whole.tensors
-                if not np.array_equal(
-                    whole.tensors[tensor].stored(0, whole.tensors[tensor].nbytes or 0),
-                    split.tensors[tensor].stored(0, whole.tensors[tensor].nbytes or 0),
-                )
-            ]
-            problems = (
-                [f"{len(different)} tensors differ"]
-                if different or len(split.tensors) != len(whole.tensors)
-                else []
-            )
-        yield Row("compared", cells, problems)
+        gguf_tools.write(source, gguf_tools.Metadata(metadata), arrays.items())
+        ran = limited("quantize", source, target, "--type", "Q8_0")
+        problems = []
+        if not ran.problem:
+            with gguf_tools.open(target) as file:
+                problems = [] if set(file.tensors) == set(arrays) else ["the names differ"]
+    yield _files(f"{tensors:,} names of {MAX_NAME_BYTES} bytes", ran, 1, problems)
+
+
+def _files(title: str, ran: Ran, files: int, problems: list[str]) -> Row:
+    cells = {
+        "files written": f"{files:,}",
+        "peak RSS": f"{ran.peak / 1e6:.0f} MB",
+        "seconds": f"{ran.seconds:.1f}",
+    }
+    return Row(title, cells, [f"{title}: {ran.problem}"] if ran.problem else problems)
 
 
 def giant(tokens: int = 1 << 17, width: int = 1 << 15) -> Iterator[Row]:

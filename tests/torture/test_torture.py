@@ -15,7 +15,7 @@ import pytest
 from gguf_tools.errors import FormatError
 from gguf_tools.quants.table import MODULES
 from tests.hostile.case import Case, Refused, Taken, one_file
-from tests.torture import blocks, bounds, measure, runs
+from tests.torture import blocks, bounds, measure, runs, scale
 
 
 def measured(use: Callable[[Path], Any], outcome: Any = None) -> measure.Measured:
@@ -101,3 +101,14 @@ def test_threads_and_chunks() -> None:
 def test_killed_and_continued() -> None:
     (row,) = runs.kills(1)
     assert row.problems == []
+
+
+def test_size_in_brief() -> None:
+    rows = [*scale.many(8, 70), *scale.names(500), *scale.giant(1 << 10, 1 << 9)]
+    assert len(rows) == 6
+    assert [problem for row in rows for problem in row.problems] == []
+
+
+def test_a_limit_is_noticed() -> None:
+    ran = scale.limited("warmup", addresses=150 << 20)
+    assert ran.problem
