@@ -20,8 +20,7 @@ from .report import run
     "--base",
     type=click.Path(),
     metavar="DIR",
-    help="Directory with the base model's config.json; weights are not needed. Default: the base model the "
-    "adapter names, if that is a directory.",
+    help="Directory with the base model's config.json; weights are not needed.",
 )
 @click.option(
     "--type",

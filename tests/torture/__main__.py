@@ -1,6 +1,6 @@
 """``make torture``: what the package withstands, as tables; the exit code tells whether it withstood all.
 
-python -m tests.torture [--part files|blocks|determinism|kills] [--kills N]
+python -m tests.torture [--part files|blocks|bounds|determinism|kills] [--kills N]
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from tests.torture import blocks, files, runs
+from tests.torture import blocks, bounds, determinism, files, runs
 from tests.torture.report import show
 
 
@@ -17,14 +17,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.torture", description=(__doc__ or "").partition("\n")[0]
     )
-    parser.add_argument("--part", choices=["files", "blocks", "determinism", "kills"], help="only this one")
+    parser.add_argument(
+        "--part", choices=["files", "blocks", "bounds", "determinism", "kills"], help="only this one"
+    )
     parser.add_argument("--kills", type=int, default=25, help="conversions to kill again and again")
     options = parser.parse_args()
     # Files first: their processes are forked, and must not inherit the threads of a conversion.
     parts: dict[str, Callable[[], list[str]]] = {
         "files": lambda: show("Hostile files", files.rows()),
         "blocks": lambda: show("Arbitrary blocks, decoded as ggml does", blocks.rows()),
-        "determinism": lambda: show("Threads 1, 2, 3, 8 × four chunk sizes", runs.determinism()),
+        "bounds": lambda: show("Every index of every kernel checked", bounds.rows()),
+        "determinism": lambda: show("Bytes against those recorded", determinism.rows()),
         "kills": lambda: show("kill -9 at random moments", runs.kills(options.kills)),
     }
     wanted = [options.part] if options.part else list(parts)
