@@ -211,8 +211,15 @@ class Output:
             partial = hidden_sibling(path, _PARTIAL)
             if partial.is_dir() and not partial.is_symlink():
                 shutil.rmtree(partial, ignore_errors=True)
-            else:
+                continue
+            try:
                 partial.unlink(missing_ok=True)
+            except OSError as error:  # in /tmp and its like, where nobody removes what is somebody else's
+                raise OutputError(
+                    f"cannot remove what lies under the hidden name of the output: {error.strerror}",
+                    path=path,
+                    found=partial.name,
+                ) from error
 
     def _require_space(self) -> None:
         """Files are reserved one after another: ask for all of them at once beforehand."""

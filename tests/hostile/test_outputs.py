@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -219,6 +220,24 @@ def test_what_somebody_else_has_put_there_is_not_gone_on_with(
         ):
             pytest.fail("was entered")
         partial.unlink() if output is AtomicFile else partial.rmdir()
+
+
+def test_what_cannot_be_removed_is_named(
+    tiny_checkpoints: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partial = tmp_path / ".a.gguf.partial"
+    partial.touch()
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path == partial:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(OutputError, match=r"cannot remove what lies .*not permitted.*\.a\.gguf\.partial"):
+        converting(tiny_checkpoints, tmp_path / "a.gguf")
+    assert not (tmp_path / "a.gguf").exists()
 
 
 # A link under the final name
