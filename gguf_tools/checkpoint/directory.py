@@ -9,6 +9,7 @@ Policies:
 
 - An index and its files must agree exactly: no tensor missing, none more, none elsewhere. Its
   ``metadata.total_size`` is ignored; in the wild it is often wrong, and nothing depends on it.
+- What the user's own directory links to is followed; what the text of a file names must stay inside.
 - File names in an index are plain names. Anything with a directory in it, absolute or not, is refused. A
   plain name may be a symbolic link: that is how the Hugging Face cache lays out a snapshot.
 - Other files are found by relative paths whose directories stay inside the checkpoint; the file itself

@@ -22,8 +22,7 @@ from .report import run
     type=click.Path(),
     metavar="DIR",
     shell_complete=folders,
-    help="Directory with the base model's config.json; weights are not needed. Default: the base model the "
-    "adapter names, if that is a directory.",
+    help="Directory with the base model's config.json; weights are not needed.",
 )
 @click.option(
     "--type",

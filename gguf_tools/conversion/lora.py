@@ -42,8 +42,8 @@ def convert_lora(
     Args:
         src: directory with adapter_config.json and adapter_model.safetensors.
         dst: the GGUF file to write; it appears complete or not at all.
-        base: directory with the base model's config.json; no weights are needed. Default: what the adapter
-            says is its base model, if that is a directory.
+        base: directory with the base model's config.json; no weights are needed. What the adapter says is
+            its base model is not followed, but named in the error where this is missing.
         type: f32, f16, bf16 or q8_0. Rows that do not divide into blocks of q8_0 are stored as f16.
         threads: workers; default all available cores.
         force: replace an existing file.
@@ -118,16 +118,19 @@ def _require_pairs_only(adapter: Adapter) -> None:
 
 
 def _base_directory(adapter: Adapter, base: str | os.PathLike[str] | None) -> Path:
-    named = adapter.config.get("base_model_name_or_path") if base is None else base
-    if base is None and not (isinstance(named, str) and named and os.path.isdir(named)):
+    """Only what the user says: a path in an adapter's file may lead anywhere on this machine.
+
+    Raises:
+        CheckpointError: the user does not; with what the adapter says.
+    """
+    if base is None:
         raise CheckpointError(
-            "the base model's config.json is needed, and this is not a directory here; say where it is "
-            "(--base DIR)",
+            "the base model's config.json is needed; say where it is (--base DIR)",
             path=adapter.path / "adapter_config.json",
             key="base_model_name_or_path",
-            found=named,
+            found=adapter.config.get("base_model_name_or_path"),
         )
-    return Path(str(named) if base is None else base)
+    return Path(base)
 
 
 def _metadata(

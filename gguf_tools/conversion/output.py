@@ -280,9 +280,12 @@ class Output:
                 continue
             try:
                 partial.unlink(missing_ok=True)
-            except OSError as error:
-                why = f"cannot remove what an earlier run left: {error.strerror}"
-                raise OutputError(why, path=partial) from error
+            except OSError as error:  # in /tmp and its like, where nobody removes what is somebody else's
+                raise OutputError(
+                    f"cannot remove what lies under the hidden name of the output: {error.strerror}",
+                    path=path,
+                    found=partial.name,
+                ) from error
 
     def _require_space(self) -> None:
         """Files are reserved one after another: ask for all of them at once beforehand."""

@@ -69,14 +69,6 @@ def test_alpha_of_a_rank_stabilized_adapter(tiny_checkpoints: dict[str, Path], t
         assert made.metadata["adapter.lora.alpha"] == np.float32(12 * np.sqrt(8))
 
 
-def test_the_base_may_be_what_the_adapter_names(tiny_checkpoints: dict[str, Path], tmp_path: Path) -> None:
-    base = tiny_checkpoints["qwen3"]
-    named = adapt(base, tmp_path / "n", r".*q_proj\.weight", base_model_name_or_path=str(base))
-    gguf_tools.convert_lora(named, tmp_path / "a.gguf")
-    gguf_tools.convert_lora(named, tmp_path / "b.gguf", base=base)
-    assert (tmp_path / "a.gguf").read_bytes() == (tmp_path / "b.gguf").read_bytes()
-
-
 class TestRefused:
     """Errors that name what is wrong, where, and what would do."""
 

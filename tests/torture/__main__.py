@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from tests.torture import blocks, bounds, faults, files, runs, scale
+from tests.torture import blocks, bounds, determinism, faults, files, runs, scale
 from tests.torture.report import show
 
 
@@ -25,8 +25,8 @@ def main() -> int:
     parts: dict[str, Callable[[], list[str]]] = {
         "files": lambda: show("Hostile files", files.rows()),
         "blocks": lambda: show("Arbitrary blocks, decoded as ggml does", blocks.rows()),
-        "bounds": lambda: show("Kernels with bounds checks", bounds.rows()),
-        "determinism": lambda: show("Threads 1, 2, 3, 8 × four chunk sizes", runs.determinism()),
+        "bounds": lambda: show("Every index of every kernel checked", bounds.rows()),
+        "determinism": lambda: show("Bytes against those recorded", determinism.rows()),
         "kills": lambda: show("kill -9 at random moments", runs.kills(options.kills)),
         "faults": lambda: show("Every call on the disk fails in turn", faults.rows()),
         "scale": lambda: [

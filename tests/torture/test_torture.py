@@ -14,8 +14,9 @@ import pytest
 
 from gguf_tools.errors import FormatError
 from gguf_tools.quants.table import MODULES
+from tests.goldens.outputs import JOBS
 from tests.hostile.case import Case, Refused, Taken, one_file
-from tests.torture import blocks, bounds, measure, runs, scale
+from tests.torture import blocks, bounds, determinism, measure, runs, scale
 
 
 def measured(use: Callable[[Path], Any], outcome: Any = None) -> measure.Measured:
@@ -94,8 +95,17 @@ def test_indexes_are_checked() -> None:
     assert all(counts[part] > 1000 for part in ("decoding",))
 
 
-def test_threads_and_chunks() -> None:
-    assert [problem for row in runs.determinism(("Q4_K_M",)) for problem in row.problems] == []
+def test_bytes_against_those_recorded() -> None:
+    (row,) = determinism.grouped({"export f16": JOBS["export f16"]})
+    assert row.problems == []
+    assert row.cells["runs"] == str(len(determinism.WAYS) + 1)
+
+
+def test_another_byte_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = {"export f16": {"out/config.json": "0" * 64}}
+    monkeypatch.setattr(determinism, "load", lambda: wrong)
+    (row,) = determinism.grouped({"export f16": JOBS["export f16"]})
+    assert row.problems
 
 
 def test_killed_and_continued() -> None:
