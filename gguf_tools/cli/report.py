@@ -166,7 +166,8 @@ def print_types(out: Console, shares: list[TypeShare], parameters: int) -> None:
 def _print_others(out: Console, plan: Plan, predictions: Sequence[Prediction]) -> None:
     from .recipe_sizes import print_recipes
 
-    out.print()
+    if plan.dropped or plan.notes or plan.fallbacks:  # said after the table before, without a line between
+        out.print()
     print_recipes(out, predictions, usual=True, chosen=plan.recipe)
     out.print("all recipes: gguf-tools inspect SRC --recipes", style="dim")
 
