@@ -347,10 +347,14 @@ def _foreign(path: Path, partial: Path) -> OutputError:
 
 
 def _liken(fd: int, path: Path) -> None:
-    status = path.stat()
+    """Give a file another one's owner, group and mode; what is not allowed leaves it less open."""
     with suppress(OSError):
-        os.fchown(fd, status.st_uid, status.st_gid)
-    os.fchmod(fd, stat.S_IMODE(status.st_mode))
+        model = path.stat()
+        for owner in (model.st_uid, -1):
+            with suppress(OSError):
+                os.fchown(fd, owner, model.st_gid)
+        same_group = os.fstat(fd).st_gid == model.st_gid
+        os.fchmod(fd, stat.S_IMODE(model.st_mode) & (0o7777 if same_group else 0o7707))
 
 
 def hidden_sibling(path: Path, suffix: str) -> Path:

@@ -105,14 +105,8 @@ def test_the_process_does_not_matter(seed: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_inputs")
-def test_no_file_says_where_when_or_with_what_it_was_made(tmp_path: Path) -> None:
-    words = [
-        os.fsencode(tmp_path),
-        os.fsencode(Path.cwd()),
-        os.fsencode(Path.home()),
-        b"gguf-tools",
-        b"gguf_tools",
-    ]
+def test_no_file_says_where_or_with_what_it_was_made(tmp_path: Path) -> None:
+    words = [os.fsencode(tmp_path), os.fsencode(Path.cwd()), b"gguf-tools", b"gguf_tools"]
     for name in SOME:
         folder = tmp_path / name.replace(" ", "-")
         folder.mkdir()

@@ -130,6 +130,28 @@ def test_while_a_file_is_edited_its_copies_are_no_more_open(
     assert set(seen) == {0o600}
 
 
+def test_a_group_that_cannot_be_given_is_given_no_rights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, other = tmp_path / "model", tmp_path / "other"
+    model.touch()
+    model.chmod(0o664)
+    facts = model.stat()
+    foreign = os.stat_result((*facts[:5], facts.st_gid + 1, *facts[6:]))
+
+    def refuse(fd: int, uid: int, gid: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    with AtomicFile(other, like=model):
+        pass
+    assert mode(other) == 0o664
+    monkeypatch.setattr(Path, "stat", lambda path, **_: foreign if path == model else os.stat(path))
+    with AtomicFile(other, like=model, force=True):
+        pass
+    assert mode(other) == 0o604
+
+
 # What others have put there
 
 
