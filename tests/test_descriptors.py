@@ -10,7 +10,7 @@ import pytest
 
 from gguf_tools import descriptors
 from gguf_tools.errors import FormatError
-from gguf_tools.reading import InputFile
+from gguf_tools.reading import LocalFile
 
 
 @pytest.fixture(autouse=True)
@@ -19,22 +19,22 @@ def _few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Iterator[list[InputFile]]:
+def files(tmp_path: Path) -> Iterator[list[LocalFile]]:
     made = []
     for number in range(8):
         path = tmp_path / str(number)
         path.write_bytes(bytes([number]) * 10)
-        made.append(InputFile(path, FormatError))
+        made.append(LocalFile(path, FormatError))
     yield made
     for file in made:
         file.close()
 
 
-def held(files: list[InputFile]) -> int:
+def held(files: list[LocalFile]) -> int:
     return sum(file._fd >= 0 for file in files)
 
 
-def test_all_can_be_read(files: list[InputFile]) -> None:
+def test_all_can_be_read(files: list[LocalFile]) -> None:
     for _ in range(3):
         for number, file in enumerate(files):
             assert file.read(2, 3).tolist() == [number] * 3
@@ -42,7 +42,7 @@ def test_all_can_be_read(files: list[InputFile]) -> None:
 
 
 @pytest.mark.parametrize("how", ["written", "replaced"])
-def test_one_that_changed_is_refused(files: list[InputFile], tmp_path: Path, how: str) -> None:
+def test_one_that_changed_is_refused(files: list[LocalFile], tmp_path: Path, how: str) -> None:
     path = tmp_path / "0"
     if how == "written":
         path.write_bytes(b"another!")
@@ -56,13 +56,13 @@ def test_one_that_changed_is_refused(files: list[InputFile], tmp_path: Path, how
         files[0].read(0, 1)
 
 
-def test_one_that_is_gone_is_named(files: list[InputFile], tmp_path: Path) -> None:
+def test_one_that_is_gone_is_named(files: list[LocalFile], tmp_path: Path) -> None:
     (tmp_path / "0").unlink()
     with pytest.raises(FormatError, match="cannot open the file"):
         files[0].read(0, 1)
 
 
-def test_a_closed_one_stays_closed(files: list[InputFile]) -> None:
+def test_a_closed_one_stays_closed(files: list[LocalFile]) -> None:
     files[0].close()
     with pytest.raises(FormatError, match="has been closed"):
         files[0].read(0, 1)

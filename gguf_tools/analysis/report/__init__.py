@@ -17,7 +17,7 @@ from ...files import AtomicFile, check_target
 from ..inspection import open_inspected
 from ..statistics import measure_model
 from .document import document
-from .rendering import render
+from .filling import filled
 
 if TYPE_CHECKING:
     from ..inspection import Inspection
@@ -62,7 +62,7 @@ def render_report(inspection: Inspection, measurements: Sequence[Measurement] | 
         inspection: what is to be shown.
         measurements: statistics by tensor, of all tensors or some; None leaves them out.
     """
-    return render(document(inspection, measurements))
+    return filled(document(inspection, measurements))
 
 
 def write_report(

@@ -10,7 +10,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any, Final
 
-__all__ = ["render"]
+__all__ = ["filled"]
 
 _SCRIPTS: Final = (
     *("dom.js", "model.js", "facts.js", "typemap.js", "treemap.js", "histograms.js", "table.js"),
@@ -22,7 +22,7 @@ _UNSAFE: Final = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&"})
 """What could end a script element or begin a comment in it, as JSON may spell it inside of strings."""
 
 
-def render(document: dict[str, Any]) -> bytes:
+def filled(document: dict[str, Any]) -> bytes:
     """The page about a document, as UTF-8."""
     parts = files(__package__) / "page"
     style = (parts / "style.css").read_text(encoding="utf-8")
