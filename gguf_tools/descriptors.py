@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import resource
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -24,7 +25,7 @@ _OPEN: Final[WeakValueDictionary[int, Suspendable]] = WeakValueDictionary()
 """Open files in the order of their last use, by the number of that use."""
 
 
-class Suspendable:
+class Suspendable(ABC):
     """A file with a descriptor that is closed while there is no room for it, and lent to whoever reads."""
 
     _uses = 0
@@ -34,9 +35,9 @@ class Suspendable:
         self._readers = 0
         self._use = 0
 
+    @abstractmethod
     def _reopened(self) -> int:
         """A new descriptor of the same file; raises where there is none."""
-        raise NotImplementedError
 
     def _adopt(self, fd: int) -> None:
         """Take charge of a descriptor."""

@@ -51,10 +51,8 @@ _WINDOW: Final = 1 << 17
 _TAIL: Final = 1 << 11
 """A walk that came this close to a window's end got all the window had to give."""
 
-
 _PART: Final = 8
 """An eighth of a vocabulary is taken to tell how long its strings are; the very first are often special."""
-
 
 _MORE: Final = 16
 """By a sixteenth the strings to come are taken to be longer, so that seldom a few bytes are missing."""

@@ -30,7 +30,6 @@ TEMPLATE_KEY: Final = "tokenizer.chat_template"
 
 _ARCHITECTURE: Final = "general.architecture"
 _INTEGERS: Final = frozenset(kind for kind in ValueType if "INT" in kind.name)
-_FLOATS: Final = frozenset({ValueType.FLOAT32, ValueType.FLOAT64})
 
 
 @dataclass(frozen=True, slots=True)

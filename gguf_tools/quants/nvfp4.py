@@ -29,7 +29,6 @@ _ELEMENTS: Final = 64
 _SIZE: Final = 16
 _SUB_BLOCKS: Final = 4
 _SIX = np.float32(6)
-_ZERO = np.float32(0)
 _HALF = np.float32(0.5)
 _MOST = np.float32(448)
 _SUBNORMALS = np.float32(512)
