@@ -8,14 +8,18 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 120
+LAST = "listening on http"
+"""What the last line says that is logged of loading."""
 
 FLASH = {True: "LLAMA_FLASH_ATTN_TYPE_ENABLED", False: "LLAMA_FLASH_ATTN_TYPE_DISABLED"}
 
@@ -62,19 +66,40 @@ def load(case: Case) -> Logged:
     Raises:
         LlamaMemoryError: llama.cpp does not load it.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.llama_memory"],
-        input=json.dumps(asdict(case)),
+    log = _log(case)
+    if "compute buffer size" not in log:  # once it has that, it may still fail to serve the model
+        raise LlamaMemoryError(f"llama.cpp does not load {case}: {log[-600:]}")
+    return _parsed(log)
+
+
+def _log(case: Case) -> str:
+    """What a process that loads the file logs, up to its last line of it.
+
+    The log is written by a thread of its own, behind what it tells of. So the process is ended once the last
+    line was read, and not when it has loaded the file.
+    """
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tests.llama_memory", json.dumps(asdict(case))],
         cwd=ROOT,
         env=os.environ | {"GGML_NO_BACKTRACE": "1"},
-        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        timeout=SECONDS,
     )
-    if "compute buffer size" not in done.stderr:  # once it has that, it may still fail to serve the model
-        raise LlamaMemoryError(f"llama.cpp does not load {case}: {done.stderr[-600:]}")
-    return _parsed(done.stderr)
+    late = Timer(SECONDS, child.kill)
+    late.start()
+    lines = []
+    with child:
+        assert child.stderr
+        for line in child.stderr:
+            lines.append(line)
+            if LAST in line:
+                break
+        child.kill()
+    late.cancel()
+    return "".join(lines)
 
 
 def _parsed(log: str) -> Logged:
@@ -96,10 +121,9 @@ def _parsed(log: str) -> Logged:
 def _main() -> None:
     import xllamacpp
 
-    server = xllamacpp.Server(_parameters(xllamacpp, json.load(sys.stdin)))
+    server = xllamacpp.Server(_parameters(xllamacpp, json.loads(sys.argv[1])))
     assert server.listening_address
-    sys.stderr.flush()
-    os._exit(0)  # without waiting for the server's threads
+    signal.pause()  # until the log was read
 
 
 def _parameters(xllamacpp: Any, case: dict[str, Any]) -> Any:
