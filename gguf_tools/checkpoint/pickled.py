@@ -75,8 +75,8 @@ class _Stored:
         self, offset: int, count: int, step: int, times: int, tensor: str | None = None
     ) -> NDArray[np.uint8]:
         """``times`` runs of ``count`` bytes, ``step`` apart: uint8 (times, count)."""
-        rows = self._bytes()[: times * step].reshape(times, step)
-        return np.ascontiguousarray(rows[:, offset : offset + count])
+        runs = (self._bytes()[offset + i * step : offset + i * step + count] for i in range(times))
+        return np.concatenate(list(runs) or [np.empty(0, np.uint8)]).reshape(times, count)
 
     def _bytes(self) -> NDArray[np.uint8]:
         import torch

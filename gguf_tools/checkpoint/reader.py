@@ -117,20 +117,30 @@ class SafetensorsTensor:
         """
         return self._decoder()(data)
 
-    def band(self, start: int, stop: int) -> NDArray[np.uint8]:
-        """Bytes ``start`` to ``stop`` of every row: uint8 of shape (rows, stop − start).
+    def band(self, start: int, stop: int, first: int = 0, last: int | None = None) -> NDArray[np.uint8]:
+        """Bytes ``start`` to ``stop`` of each of some rows: uint8 of shape (rows, stop − start).
 
-        For matrices that are stored the other way round. One read per row.
+        For matrices that are stored the other way round. One read per row, or a single one of whole rows.
+
+        Args:
+            start: of the bytes of a row.
+            stop: of them.
+            first: of the rows.
+            last: of them; by default the end.
 
         Raises:
-            CheckpointError: there are no such bytes, or the file cannot be read any more.
+            CheckpointError: there are no such bytes or rows, or the file cannot be read any more.
         """
-        rows, size = row_count(self._shape), self._row_bytes()
+        size, last = self._row_bytes(), row_count(self._shape) if last is None else last
+        if (start, stop) == (0, size):
+            return self.raw(first, last)
         if not 0 <= start <= stop <= size:
             raise CheckpointError(
                 "no such bytes", path=self.path, tensor=self.name, found=f"{start} to {stop}", expected=size
             )
-        return self._file.read_strided(self.offset + start, stop - start, size, rows, self.name)
+        self._require_rows(first, last)
+        at = self.offset + first * size + start
+        return self._file.read_strided(at, stop - start, size, last - first, self.name)
 
     def _decoder(self) -> ToFloat:
         decode = self._dtype.decode
@@ -149,6 +159,11 @@ class SafetensorsTensor:
         return bits // 8
 
     def _stored(self, start: int, stop: int) -> NDArray[np.uint8]:
+        self._require_rows(start, stop)
+        size = self._row_bytes()
+        return self._file.read(self.offset + start * size, (stop - start) * size, self.name)
+
+    def _require_rows(self, start: int, stop: int) -> None:
         rows = row_count(self._shape)
         if not 0 <= start <= stop <= rows:
             raise CheckpointError(
@@ -158,8 +173,6 @@ class SafetensorsTensor:
                 found=f"{start} to {stop}",
                 expected=f"0 to {rows}",
             )
-        size = self._row_bytes()
-        return self._file.read(self.offset + start * size, (stop - start) * size, self.name)
 
 
 class SafetensorsFile:

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,11 @@ import pytest
 import gguf_tools
 from gguf_tools.checkpoint import SafetensorsFile, unpack
 from gguf_tools.checkpoint.dtypes import dtype_named
+from gguf_tools.checkpoint.packed import turned
+from gguf_tools.checkpoint.packed.turned import Kept
 from gguf_tools.errors import CheckpointError, GGUFToolsError, UnsupportedError
 from gguf_tools.source import row_count
+from gguf_tools.spec import GGMLType
 from tests import packing, tiny
 from tests.packing import PACKINGS, Part, Parts, part, write_parts
 
@@ -50,14 +55,76 @@ def test_rows_are_those_of_the_naive_twin(name: str, shape: tuple[int, int], tmp
         assert "packed" in found.notes[0]
 
 
-@pytest.mark.parametrize("name", ["fp8 blocks", "gptq 3", "awq", "packed 4", "bitnet", "nf4"])
-def test_columns_wider_than_a_band(name: str, tmp_path: Path) -> None:
-    """Matrices stored the other way round are read in bands of 2048 bytes."""
+@pytest.mark.parametrize(
+    "name", ["gptq 2", "gptq 3", "gptq 4", "gptq 8", "gptq by activation", "gptq v2", "awq"]
+)
+def test_matrices_of_several_bands(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is stored the other way round is read in bands, here of 32 words."""
+    monkeypatch.setattr(turned, "_SIZE", 1)
+    monkeypatch.setattr(turned, "_NARROWEST", 128)
+    monkeypatch.setattr(turned, "_STRIP", 1)
+    settings, packer = PACKINGS[name]
+    parts, values = packer(np.random.default_rng(1), 1120, 192)
+    source = unpacked(tmp_path, settings, named(parts)).tensors["model.layer.weight"]
+    for start, stop in [(0, 1120), (480, 560), (1000, 1120), (31, 33), (255, 257)]:
+        np.testing.assert_array_equal(source.rows(start, stop), values[start:stop])
+
+
+def test_repacked_rows_of_several_bands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turned, "_SIZE", 1)
+    monkeypatch.setattr(turned, "_NARROWEST", 128)
+    settings, packer = PACKINGS["gptq 4"]
+    parts, _ = packer(np.random.default_rng(1), 96, 64)
+    parts["qzeros"] = part(np.full(parts["qzeros"].shape, 0x77777777, "<i4"))
+    source = unpacked(tmp_path, settings, named(parts)).tensors["model.layer.weight"]
+    assert source.storage is GGMLType.Q4_0
+    for start, stop in [(0, 96), (20, 70), (31, 33)]:
+        decoded = gguf_tools.dequantize(source.raw(start, stop), "Q4_0", (stop - start, 64))
+        np.testing.assert_array_equal(decoded, source.rows(start, stop))
+
+
+@pytest.mark.parametrize("name", ["fp8 blocks", "packed 4", "bitnet", "nf4"])
+def test_matrices_of_many_rows(name: str, tmp_path: Path) -> None:
     settings, packer = PACKINGS[name]
     parts, values = packer(np.random.default_rng(1), 1120, 64 if name != "fp8 blocks" else 8)
     source = unpacked(tmp_path, settings, named(parts)).tensors["model.layer.weight"]
     for start, stop in [(0, 1120), (480, 560), (1000, 1120), (511, 513)]:
         np.testing.assert_array_equal(source.rows(start, stop), values[start:stop])
+
+
+class TestKept:
+    def test_what_two_want_is_made_once(self) -> None:
+        kept, made, begun = Kept(), [], threading.Barrier(2)
+
+        def make() -> int:
+            made.append(1)
+            return len(made)
+
+        def want() -> int:
+            begun.wait()
+            return kept.get(("a", 0), make)
+
+        with ThreadPoolExecutor(2) as pool:
+            assert [done.result() for done in [pool.submit(want), pool.submit(want)]] == [1, 1]
+
+    def test_nothing_may_be_kept_too(self) -> None:
+        kept = Kept()
+        assert kept.get(("a", 0), lambda: None) is None
+        assert kept.get(("a", 0), lambda: pytest.fail("made again")) is None
+
+    def test_what_failed_is_made_again(self) -> None:
+        kept = Kept()
+        with pytest.raises(ZeroDivisionError):
+            kept.get(("a", 0), lambda: 1 // 0)
+        assert kept.get(("a", 0), lambda: 1) == 1
+
+    def test_the_oldest_go(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Kept, "SIZE", 20)
+        kept = Kept()
+        for key in ("a", "b", "a", "c"):
+            kept.get((key, 0), lambda: np.zeros(10, np.uint8))
+        assert kept.get(("a", 0), lambda: pytest.fail("made again")).size == 10
+        assert kept.get(("b", 0), lambda: "made again") == "made again"
 
 
 @pytest.mark.parametrize("name", PACKINGS)

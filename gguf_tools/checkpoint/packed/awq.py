@@ -18,7 +18,8 @@ import numpy as np
 
 from ...errors import CheckpointError, UnsupportedError
 from ..reader import SafetensorsTensor
-from .parts import Bands, Computed, Parts, checked_scales, require_shape, setting
+from .parts import Parts, checked_scales, require_shape, setting
+from .turned import Band, Kept, Turned, turned_floats, turned_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,17 +45,17 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
             found=version,
             expected="gemm",
         )
-    bands = Bands()
+    kept = Kept()
     for base in list(parts.bases(".qweight")):
         found = [parts.take(base + ending) for ending in (".qweight", ".qzeros", ".scales")]
         if any(part is None for part in found):
             continue
         weight, zeros, scales = (part for part in found if part is not None)
-        made = _Linear(base + ".weight", weight, zeros, scales, group, bands)
+        made = _Linear(base + ".weight", weight, zeros, scales, group, kept)
         parts.make(made.name, made, at=weight.name, form="AWQ-4")
 
 
-class _Linear(Computed):
+class _Linear(Turned):
     def __init__(
         self,
         name: str,
@@ -62,7 +63,7 @@ class _Linear(Computed):
         zeros: SafetensorsTensor,
         scales: SafetensorsTensor,
         group: int,
-        bands: Bands,
+        kept: Kept,
     ) -> None:
         if len(weight.shape) != 2:
             raise CheckpointError("not a matrix", tensor=weight.name, found=weight.shape)
@@ -78,30 +79,32 @@ class _Linear(Computed):
         require_shape(weight, [weight.shape], ["I32"])
         require_shape(zeros, [(inputs // size, words)], ["I32"])
         require_shape(scales, [(inputs // size, 8 * words)], ["F16", "BF16", "F32"])
-        super().__init__(name, (8 * words, inputs))
-        self._weight, self._zeros, self._scales = weight, zeros, scales
-        self._group, self._bands = size, bands
+        super().__init__(name, (8 * words, inputs), weight, kept)
+        self._zeros, self._scales, self._group = zeros, scales, size
 
-    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+    def _read(self, start: int, stop: int) -> Band:
+        first, last = start // 8, stop // 8
+        scales = checked_scales(turned_floats(self._scales, start, stop), self._scales.name)
+        zeros = _integers(turned_words(self._zeros, first, last))
+        return Band(turned_words(self._weight, first, last), zeros, scales)
+
+    def _decode(self, band: Band, start: int, stop: int, out: NDArray[np.float32]) -> None:
         from . import kernels
 
         first, last = start // 8, -(-stop // 8)
-        words = self._bands.words(self._weight, first, last)
-        zeros = self._integers(self._bands.words(self._zeros, first, last))
-        size = self._scales.nbytes // (self._scales.shape[0] * self._scales.shape[1])
-        packed = np.ascontiguousarray(self._bands.columns(self._scales, 8 * first, 8 * last, size))
-        scales = self._scales.decoded(packed.reshape(-1)).reshape(packed.shape[0], 8 * (last - first))
-        checked_scales(scales, self._scales.name)
-        groups = scales.shape[0]
-        out = np.empty((8 * (last - first), groups, self._group), np.float32)
-        kernels.awq(
-            words.reshape(last - first, groups, self._group), zeros, np.ascontiguousarray(scales.T), out
-        )
-        return out.reshape(len(out), -1)[start - 8 * first : stop - 8 * first]
+        whole = (start, stop) == (8 * first, 8 * last)
+        made = out if whole else np.empty((8 * (last - first), out.shape[1]), np.float32)
+        groups = band.scales.shape[1]
+        words = band.words[first:last].reshape(last - first, groups, self._group)
+        rows = slice(8 * first, 8 * last)
+        kernels.awq(words, band.zeros[rows], band.scales[rows], made.reshape(-1, groups, self._group))
+        if not whole:
+            out[:] = made[start - 8 * first : stop - 8 * first]
 
-    def _integers(self, words: NDArray[np.uint32]) -> NDArray[np.float32]:
-        """All that is in such words: float32 (outputs, rows)."""
-        out = np.empty((words.shape[0], 8, words.shape[1]), np.float32)
-        for place, output in enumerate(_ORDER):
-            out[:, output] = words >> np.uint32(4 * place) & np.uint32(15)
-        return out.reshape(-1, words.shape[1])
+
+def _integers(words: NDArray[np.uint32]) -> NDArray[np.float32]:
+    """All that is in such words: float32 (outputs, columns)."""
+    out = np.empty((words.shape[0], 8, words.shape[1]), np.float32)
+    for place, output in enumerate(_ORDER):
+        out[:, output] = words >> np.uint32(4 * place) & np.uint32(15)
+    return out.reshape(-1, words.shape[1])

@@ -33,8 +33,9 @@ from ..reader import SafetensorsTensor
 from .exact import exact_type, repacked
 from .integers import dense, fields, scaled, words
 from .nvfp4 import NVFP4
-from .parts import Bands, Computed, Parts, checked_scales, require_shape, whole
+from .parts import Computed, Parts, checked_scales, group_order, require_shape, whole
 from .scaled import Scaled, grid
+from .turned import Kept
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,13 +89,13 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
             inputs = parts.find(base + ".input_global_scale")
             made = NVFP4(base + ".weight", packed, scale, tensor_scale, inputs, divide=True)
             parts.make(made.name, made, at=packed.name, form="NVFP4", first=made.storage is not None)
-    bands = Bands()
+    kept = Kept()
     for base in list(parts.bases(".weight_packed")):
         packed, scale, shape = (parts.take(base + f".weight_{part}") for part in ("packed", "scale", "shape"))
         zeros, order = (parts.find(base + f".weight_{part}") for part in ("zero_point", "g_idx"))
         if packed is not None and scale is not None and shape is not None:
             bits = groups.bits(base)
-            linear = _Linear(base + ".weight", packed, scale, shape, zeros, order, bits, bands)
+            linear = _Linear(base + ".weight", packed, scale, shape, zeros, order, bits, kept)
             parts.make(linear.name, linear, at=packed.name, form=f"INT{bits}")
     for base in list(parts.bases(".weight_scale")):
         weight, scale = parts.take(base + ".weight"), parts.take(base + ".weight_scale")
@@ -198,7 +199,7 @@ class _Linear(Computed):
         zeros: SafetensorsTensor | None,
         order: SafetensorsTensor | None,
         bits: int,
-        bands: Bands,
+        kept: Kept,
     ) -> None:
         require_shape(shape, [(2,)], ["I64", "I32"])
         rows, columns = (int(n) for n in whole(shape, "<i8" if shape.dtype == "I64" else "<i4"))
@@ -224,7 +225,7 @@ class _Linear(Computed):
             require_shape(order, [(columns,)], ["I32", "I64"])
         super().__init__(name, (rows, columns))
         self._packed, self._scale, self._zeros, self._order = packed, scale, zeros, order
-        self._bits, self._groups, self._bands = bits, groups, bands
+        self._bits, self._groups, self._kept = bits, groups, kept
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         count, columns = stop - start, self.shape[1]
@@ -269,16 +270,9 @@ class _Linear(Computed):
         split = fields(packed, self._bits).transpose(0, 2, 1).reshape((last - first) * each, self._groups)
         return split[start - first * each : stop - first * each].astype(np.float32)
 
-    def _places(self) -> NDArray[np.int64] | None:
-        if self._order is None:
+    def _places(self) -> NDArray[np.uint32] | None:
+        """The group of each column, or None where they follow one another."""
+        order = self._order
+        if order is None:
             return None
-        places = whole(self._order, "<i8" if self._order.dtype == "I64" else "<i4").astype(np.int64)
-        if places.min(initial=0) < 0 or places.max(initial=0) >= self._groups:
-            raise CheckpointError(
-                "names a group there is not",
-                tensor=self._order.name,
-                found=int(places.max()),
-                expected=f"0 to {self._groups - 1}",
-            )
-        size = places.size // self._groups
-        return None if (places == np.arange(places.size) // max(size, 1)).all() else places
+        return self._kept.get((self.name, "order"), lambda: group_order(order, self._groups))

@@ -24,11 +24,12 @@ import numpy as np
 
 from ...errors import CheckpointError, UnsupportedError
 from ...source import row_count
-from ...spec import GGMLType
+from ...spec import GGMLType, row_bytes
 from ..reader import SafetensorsTensor
 from .exact import exact_type, repacked
 from .integers import scaled, stream
-from .parts import Bands, Computed, Parts, checked_scales, require_shape, setting, whole
+from .parts import Parts, checked_scales, group_order, require_shape, setting
+from .turned import Band, Kept, Turned, turned_floats, turned_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,7 +58,7 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
             found=stored,
             expected=" or ".join(_FORMATS),
         )
-    bands = Bands()
+    kept = Kept()
     for base in list(parts.bases(".qweight")):
         found = [parts.take(base + ending) for ending in (".qweight", ".qzeros", ".scales")]
         if any(part is None for part in found):
@@ -65,11 +66,11 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
         weight, zeros, scales = (part for part in found if part is not None)
         order = parts.find(base + ".g_idx")
         kind = (bits, group, _FORMATS[stored], settings.get("sym"))
-        made = _Linear(base + ".weight", weight, zeros, scales, order, *kind, bands)
+        made = _Linear(base + ".weight", weight, zeros, scales, order, *kind, kept)
         parts.make(made.name, made, at=weight.name, form=f"GPTQ-{bits}")
 
 
-class _Linear(Computed):
+class _Linear(Turned):
     def __init__(
         self,
         name: str,
@@ -81,7 +82,7 @@ class _Linear(Computed):
         group: int,
         added: int,
         symmetric: object,
-        bands: Bands,
+        kept: Kept,
     ) -> None:
         if len(weight.shape) != 2:
             raise CheckpointError("not a matrix", tensor=weight.name, found=weight.shape)
@@ -100,18 +101,22 @@ class _Linear(Computed):
         require_shape(scales, [(groups, outputs)], _FLOATS)
         if order is not None:
             require_shape(order, [(inputs,)], ["I32", "I64"])
-        super().__init__(name, (outputs, inputs))
-        self._weight, self._zeros, self._scales, self._order = weight, zeros, scales, order
+        super().__init__(name, (outputs, inputs), weight, kept)
+        self._zeros, self._scales, self._order = zeros, scales, order
         self._bits, self._group, self._groups, self._added = bits, size, groups, added
-        self._bands, self._symmetric = bands, symmetric
+        self._symmetric = symmetric
 
-    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
-        count = stop - start
-        words = self._bands.words(self._weight, start, stop)
-        zeros = self._zeros_of(start, stop)
-        scales = checked_scales(self._columns(self._scales, start, stop), self._scales.name)
-        data = words.view(np.uint8).reshape(count, 4 * words.shape[1])
-        return scaled(data, self._bits, zeros.T, scales.T, self._places())
+    def _read(self, start: int, stop: int) -> Band:
+        # whole words of whole streams: 32 outputs take `bits` words whatever the bits
+        words = slice(start // 32 * self._bits, -(-stop * self._bits // 32))
+        packed = np.ascontiguousarray(self._zeros.band(4 * words.start, 4 * words.stop))
+        zeros = stream(packed, self._bits)[:, : stop - start] + np.float32(self._added)
+        scales = checked_scales(turned_floats(self._scales, start, stop), self._scales.name)
+        return Band(turned_words(self._weight, start, stop), np.ascontiguousarray(zeros.T), scales)
+
+    def _decode(self, band: Band, start: int, stop: int, out: NDArray[np.float32]) -> None:
+        data = band.words[start:stop].view(np.uint8)
+        scaled(data, self._bits, band.zeros[start:stop], band.scales[start:stop], self._places(), out)
 
     @cached_property
     def _exact(self) -> GGMLType | None:
@@ -131,37 +136,17 @@ class _Linear(Computed):
         return self._exact
 
     def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
-        words = self._bands.words(self._weight, start, stop)
-        scales = self._columns(self._scales, start, stop)
-        data = words.view(np.uint8).reshape(stop - start, 4 * words.shape[1])
-        return repacked(data, self._bits, scales.T, self._scales.name)
+        if self._exact is None:
+            return super().raw(start, stop)
+        out = np.empty((stop - start, row_bytes(self._exact, self._shape[1])), np.uint8)
+        for band, rows, place in self._banded(start, stop):
+            data = band.words[rows].view(np.uint8)
+            out[place] = repacked(data, self._bits, band.scales[rows], self._scales.name)
+        return out
 
-    def _zeros_of(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Zero points of some outputs: (groups, outputs)."""
-        # whole words of whole streams: 32 outputs take `bits` words whatever the bits
-        first, last = start // 32 * 32, min(-(-stop // 32) * 32, self.shape[0])
-        words = slice(first * self._bits // 32, -(-last * self._bits // 32))
-        packed = self._bands.columns(self._zeros, words.start, words.stop, 4)
-        zeros = stream(np.ascontiguousarray(packed), self._bits)
-        return zeros[:, start - first : stop - first] + np.float32(self._added)
-
-    def _columns(self, tensor: SafetensorsTensor, start: int, stop: int) -> NDArray[np.float32]:
-        size = tensor.nbytes // (tensor.shape[0] * tensor.shape[1]) if tensor.nbytes else 1
-        packed = np.ascontiguousarray(self._bands.columns(tensor, start, stop, size))
-        return tensor.decoded(packed.reshape(-1)).reshape(packed.shape[0], stop - start)
-
-    def _places(self) -> NDArray[np.int64] | None:
+    def _places(self) -> NDArray[np.uint32] | None:
         """The group of each input, or None where they follow one another."""
-        if self._order is None:
+        order = self._order
+        if order is None:
             return None
-        places = whole(self._order, "<i8" if self._order.dtype == "I64" else "<i4").astype(np.int64)
-        if places.min(initial=0) < 0 or places.max(initial=0) >= self._groups:
-            raise CheckpointError(
-                "names a group there is not",
-                tensor=self._order.name,
-                found=int(places.max()),
-                expected=f"0 to {self._groups - 1}",
-            )
-        if (places == np.arange(places.size) // self._group).all():
-            return None
-        return places
+        return self._kept.get((self.name, "order"), lambda: group_order(order, self._groups))

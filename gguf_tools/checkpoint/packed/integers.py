@@ -40,7 +40,8 @@ def scaled(
     bits: int,
     zeros: NDArray[np.float32],
     scales: NDArray[np.float32],
-    places: NDArray[np.int64] | None = None,
+    places: NDArray[np.uint32] | None = None,
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """(integer − zero) × scale of a stream of integers, lowest bits first, along the last dimension.
 
@@ -49,7 +50,8 @@ def scaled(
         bits: 2, 3, 4 or 8.
         zeros: float32 (rows, groups).
         scales: float32 (rows, groups).
-        places: the group of each column; by default groups of equal width follow one another.
+        places: uint32 (columns,), the group of each; by default groups of equal width follow one another.
+        out: float32 (rows, columns) to write them to, C-contiguous; by default a new array.
 
     Returns:
         float32 (rows, bytes × 8 / bits).
@@ -59,16 +61,16 @@ def scaled(
     rows, columns = data.shape[0], data.shape[1] * 8 // bits
     groups = scales.shape[1]
     width = columns // max(groups, 1)
-    out = np.empty((rows, columns), np.float32)
+    out = np.empty((rows, columns), np.float32) if out is None else out
     zeros, scales = np.ascontiguousarray(zeros), np.ascontiguousarray(scales)
     if places is not None and bits == 4:
-        kernels.place_halves(np.ascontiguousarray(data), zeros, scales, places.astype(np.uint32) * 16, out)
+        kernels.place_halves(np.ascontiguousarray(data), zeros, scales, places * np.uint32(16), out)
         return out
     if places is not None or width * bits % 8 or (bits == 3 and width % 8):
         if places is None:
-            places = np.arange(columns) // width
+            places = (np.arange(columns) // width).astype(np.uint32)
         _decode(data, bits, np.zeros(rows, np.float32), np.ones(rows, np.float32), out)
-        kernels.place(zeros, scales, places.astype(np.uint32), out)
+        kernels.place(zeros, scales, places, out)
         return out
     grouped = data.reshape(rows * groups, width * bits // 8)
     _decode(grouped, bits, zeros.reshape(-1), scales.reshape(-1), out.reshape(rows * groups, width))

@@ -32,8 +32,8 @@ __all__ = [
     "place_halves",
     "quarters",
     "sixths",
-    "transpose",
-    "transpose_pairs",
+    "turn",
+    "turn_pairs",
 ]
 
 _TILE = 16
@@ -216,28 +216,28 @@ def place_halves(codes: Any, zeros: Any, scales: Any, places: Any, out: Any) -> 
 
 
 @kernel
-def transpose(words: Any, out: Any) -> None:
-    """Rows and columns swapped, a tile after the other: uint32 (a, b), of any strides, to (b, a)."""
+def turn(words: Any, out: Any, at: Any) -> None:
+    """Rows become columns, a tile after the other: uint32 (a, b) to (b, n), from column ``at`` on."""
     rows, columns = words.shape
     tile = np.empty((_TILE, _TILE), np.uint32)  # rows are often a power of two apart, which caches dislike
-    for i in range(-(-rows // _TILE)):
-        for j in range(-(-columns // _TILE)):
+    for j in range(-(-columns // _TILE)):
+        for i in range(-(-rows // _TILE)):
             high, wide = min(_TILE, rows - i * _TILE), min(_TILE, columns - j * _TILE)
             for r in range(high):
                 for c in range(wide):
                     tile[c, r] = words[i * _TILE + r, j * _TILE + c]
             for c in range(wide):
                 for r in range(high):
-                    out[j * _TILE + c, i * _TILE + r] = tile[c, r]
+                    out[j * _TILE + c, at + i * _TILE + r] = tile[c, r]
 
 
 @kernel
-def transpose_pairs(words: Any, out: Any) -> None:
-    """`transpose` of whole tiles, two words at a time: uint64 (a, b / 2) to (b, a / 2)."""
+def turn_pairs(words: Any, out: Any, at: Any) -> None:
+    """`turn` of whole tiles, two words at a time: uint64 (a, b / 2) to (b, n / 2), ``at`` counts pairs."""
     half = _TILE // 2
     tile = np.empty((_TILE, half), np.uint64)
-    for i in range(words.shape[0] // _TILE):
-        for j in range(words.shape[1] // half):
+    for j in range(words.shape[1] // half):
+        for i in range(words.shape[0] // _TILE):
             for r in range(half):
                 for c in range(half):
                     one = words[i * _TILE + 2 * r, j * half + c]
@@ -246,7 +246,7 @@ def transpose_pairs(words: Any, out: Any) -> None:
                     tile[2 * c + 1, r] = (one >> _WORD) | (two & _HIGH)
             for c in range(_TILE):
                 for r in range(half):
-                    out[j * _TILE + c, i * half + r] = tile[c, r]
+                    out[j * _TILE + c, at + i * half + r] = tile[c, r]
 
 
 @kernel

@@ -1,9 +1,7 @@
-"""What packed formats have in common: parts found by name, scales that are checked, columns read in bands."""
+"""What packed formats have in common: parts found by name, scales that are checked."""
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -19,12 +17,12 @@ if TYPE_CHECKING:
     from ...spec import GGMLType
 
 __all__ = [
-    "Bands",
     "Computed",
     "Packing",
     "Parts",
     "Unpacker",
     "checked_scales",
+    "group_order",
     "require_shape",
     "setting",
     "some_floats",
@@ -33,8 +31,6 @@ __all__ = [
 ]
 
 _SHOWN: Final = 20
-_TILE: Final = 16
-"""Words on a side of what is transposed at once."""
 
 MAX_AUXILIARY: Final = 1 << 31
 """Bytes of a part that is read whole (scales, zero points): larger than any published."""
@@ -229,62 +225,23 @@ def some_floats(tensor: SafetensorsTensor, start: int, stop: int) -> NDArray[np.
     return tensor.decoded(tensor.band(start * size, stop * size)[0])
 
 
-class Bands:
-    """Columns of matrices that are stored the other way round, a band of them at a time.
+def group_order(order: SafetensorsTensor, groups: int) -> NDArray[np.uint32] | None:
+    """The group of each column, or None where groups of equal width follow one another.
 
-    What a conversion wants as rows are columns here. Reading a few of them means a small read in every
-    row, so a whole band is read at once; the last few bands are kept, for the chunks that follow.
+    Raises:
+        CheckpointError: one is no group.
     """
-
-    WIDTH: Final = 2048
-    """Bytes of each row in a band, at least; wider ones are multiples of it, up to `WIDEST`."""
-
-    WIDEST: Final = 16384
-
-    SIZE: Final = 8 << 20
-    """Bytes of a band where its width may be chosen."""
-
-    KEPT: Final = 6
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[int, int], NDArray[np.uint8]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def columns(self, tensor: SafetensorsTensor, start: int, stop: int, item: int) -> NDArray[np.uint8]:
-        """Columns ``start`` to ``stop`` of a matrix with items of ``item`` bytes: uint8 (rows, bytes)."""
-        rows = max(tensor.shape[0], 1)
-        width = min(max(self.SIZE // rows // self.WIDTH, 1) * self.WIDTH, self.WIDEST)
-        first, last = start * item // width, max(-(-stop * item // width), start * item // width + 1)
-        bands = [self._band(tensor, band, width, item) for band in range(first, last)]
-        joined = bands[0] if len(bands) == 1 else np.concatenate(bands, axis=1)
-        offset = first * width
-        return joined[:, start * item - offset : stop * item - offset]
-
-    def words(self, tensor: SafetensorsTensor, start: int, stop: int) -> NDArray[np.uint32]:
-        """Columns of words of 32 bits as rows: uint32 (stop − start, rows)."""
-        from . import kernels
-
-        columns = self.columns(tensor, start, stop, 4)
-        turned = np.empty((stop - start, columns.shape[0]), np.uint32)
-        if turned.shape[0] % _TILE or turned.shape[1] % _TILE:
-            kernels.transpose(columns.view("<u4"), turned)
-        else:
-            kernels.transpose_pairs(columns.view("<u8"), turned.view(np.uint64))
-        return turned
-
-    def _band(self, tensor: SafetensorsTensor, band: int, width: int, item: int) -> NDArray[np.uint8]:
-        key = (id(tensor), band)
-        with self._lock:
-            if (found := self._kept.get(key)) is not None:
-                self._kept.move_to_end(key)
-                return found
-        end = tensor.shape[-1] * item
-        made = tensor.band(min(band * width, end), min((band + 1) * width, end))
-        with self._lock:
-            self._kept[key] = made
-            while len(self._kept) > self.KEPT:
-                self._kept.popitem(last=False)
-        return made
+    places = whole(order, "<i8" if order.dtype == "I64" else "<i4").astype(np.int64)
+    wrong = places[(places < 0) | (places >= groups)]
+    if wrong.size:
+        raise CheckpointError(
+            "names a group there is not",
+            tensor=order.name,
+            found=int(wrong[0]),
+            expected=f"0 to {groups - 1}",
+        )
+    width = max(places.size // groups, 1)
+    return None if (places == np.arange(places.size) // width).all() else places.astype(np.uint32)
 
 
 def require_shape(

@@ -1,0 +1,181 @@
+"""Matrices stored the other way round: what a conversion wants as rows, the file has as columns.
+
+Some columns are short runs in every row of the file. So a wide band of them is read at once, turned while it
+is in the cache of the processor, and kept for the chunks that follow.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+import numpy as np
+
+from ..reader import SafetensorsTensor
+from .parts import Computed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Band", "Kept", "Turned", "turned_floats", "turned_words"]
+
+_Value = TypeVar("_Value")
+
+_TILE: Final = 16
+"""Words on a side of what is turned at once."""
+
+_STRIP: Final = 1 << 20
+"""Bytes read before they are turned: they are still in the cache then."""
+
+_SIZE: Final = 16 << 20
+"""Bytes of a band where its width may be chosen."""
+
+_NARROWEST: Final = 2048
+_WIDEST: Final = 16384
+"""Bytes of each of the file's rows in a band; widths are multiples of the narrowest."""
+
+
+class Kept:
+    """The last things made, up to so many bytes. What two threads want at the same time is made once."""
+
+    SIZE: Final = 48 << 20
+
+    def __init__(self) -> None:
+        self._places: OrderedDict[tuple[str, object], _Place] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[str, object], make: Callable[[], _Value]) -> _Value:
+        """What ``make`` made for this key, or makes now; if it raises, it is called again the next time.
+
+        Args:
+            key: a tensor's name, and what of it.
+            make: makes something that may have ``nbytes``.
+        """
+        with self._lock:
+            place = self._places.setdefault(key, _Place())
+            self._places.move_to_end(key)
+        with place.lock:
+            if not place.made:
+                place.value, place.made = make(), True
+                self._shrink()
+            value: _Value = place.value
+            return value
+
+    def _shrink(self) -> None:
+        with self._lock:
+            total = sum(place.size for place in self._places.values())
+            while total > self.SIZE and len(self._places) > 1:
+                _, oldest = self._places.popitem(last=False)
+                total -= oldest.size
+
+
+class _Place:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.value: Any = None
+        self.made = False
+
+    @property
+    def size(self) -> int:
+        return getattr(self.value, "nbytes", 0)
+
+
+class Band(NamedTuple):
+    """Some columns of the file as rows.
+
+    Attributes:
+        words: uint32 (columns of words, rows of the file), the packed integers.
+        zeros: float32 (rows, groups).
+        scales: float32 (rows, groups), checked.
+    """
+
+    words: NDArray[np.uint32]
+    zeros: NDArray[np.float32]
+    scales: NDArray[np.float32]
+
+    @property
+    def nbytes(self) -> int:
+        return self.words.nbytes + self.zeros.nbytes + self.scales.nbytes
+
+
+class Turned(Computed):
+    """A matrix of which a checkpoint has the words turned. Subclasses say how a band is read and decoded.
+
+    Args:
+        name: of the tensor.
+        shape: of the matrix, (rows, columns).
+        weight: its words, int32 (a fraction of the columns, a fraction of the rows).
+        kept: where bands are kept, one for all matrices of a checkpoint.
+    """
+
+    def __init__(self, name: str, shape: tuple[int, int], weight: SafetensorsTensor, kept: Kept) -> None:
+        super().__init__(name, shape)
+        self._weight, self._kept = weight, kept
+        height, width = weight.shape
+        each = min(max(_SIZE // max(height, 1) // _NARROWEST, 1) * _NARROWEST, _WIDEST)
+        self._step = max(each // 4 * shape[0] // max(width, 1), 1)
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        out = np.empty((stop - start, self._shape[1]), np.float32)
+        for band, rows, place in self._banded(start, stop):
+            self._decode(band, rows.start, rows.stop, out[place])
+        return out
+
+    @abstractmethod
+    def _read(self, start: int, stop: int) -> Band:
+        """Rows ``start`` to ``stop``; both are multiples of 32, or ``stop`` is the end."""
+
+    @abstractmethod
+    def _decode(self, band: Band, start: int, stop: int, out: NDArray[np.float32]) -> None:
+        """Rows of a band, counted from its first one."""
+
+    def _banded(self, start: int, stop: int) -> Iterator[tuple[Band, slice, slice]]:
+        """The bands that have these rows: each, which of its rows, and where they are among those wanted."""
+        cuts = range(start // self._step * self._step + self._step, stop, self._step)
+        for first, last in pairwise([start, *cuts, stop]):
+            if first < last:
+                origin = first // self._step * self._step
+                rows = slice(first - origin, last - origin)
+                yield self._band(origin), rows, slice(first - start, last - start)
+
+    def _band(self, origin: int) -> Band:
+        stop = min(origin + self._step, self._shape[0])
+        return self._kept.get((self.name, origin), lambda: self._read(origin, stop))
+
+
+def turned_words(tensor: SafetensorsTensor, start: int, stop: int) -> NDArray[np.uint32]:
+    """Columns of a matrix of 32-bit words as rows: uint32 (stop − start, rows of the matrix).
+
+    Raises:
+        CheckpointError: the file cannot be read any more.
+    """
+    from . import kernels
+
+    height, width = tensor.shape[0], stop - start
+    out = np.empty((width, height), np.uint32)
+    strip = max(_STRIP // max(4 * width, 1) // _TILE, 1) * _TILE
+    for first in range(0, height, strip):
+        last = min(first + strip, height)
+        words = tensor.band(4 * start, 4 * stop, first, last)
+        if width % _TILE or height % _TILE:
+            kernels.turn(words.view("<u4"), out, first)
+        else:
+            kernels.turn_pairs(words.view("<u8"), out.view(np.uint64), first // 2)
+    return out
+
+
+def turned_floats(tensor: SafetensorsTensor, start: int, stop: int) -> NDArray[np.float32]:
+    """Columns of a small matrix of any float as rows: float32 (stop − start, rows of the matrix).
+
+    Raises:
+        CheckpointError: the file cannot be read any more.
+        UnsupportedError: its values cannot be read.
+    """
+    height, width = tensor.shape
+    size = tensor.nbytes // (height * width) if tensor.nbytes else 1
+    values = tensor.decoded(tensor.band(start * size, stop * size).reshape(-1))
+    return np.ascontiguousarray(values.reshape(height, stop - start).T)
