@@ -29,7 +29,7 @@ from ..reader import SafetensorsTensor
 from .exact import exact_type, repacked
 from .integers import scaled, stream
 from .parts import Parts, checked_scales, group_order, require_shape, setting
-from .turned import Band, Kept, Turned, turned_floats, turned_words
+from .turned import TILE, Band, Kept, Turned, tiled_words, turned_floats, turned_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -112,11 +112,17 @@ class _Linear(Turned):
         packed = np.ascontiguousarray(self._zeros.band(4 * words.start, 4 * words.stop))
         zeros = stream(packed, self._bits)[:, : stop - start] + np.float32(self._added)
         scales = checked_scales(turned_floats(self._scales, start, stop), self._scales.name)
+        if self._tiled():
+            return Band(tiled_words(self._weight, start, stop), _tiles(zeros.T), _tiles(scales))
         return Band(turned_words(self._weight, start, stop), np.ascontiguousarray(zeros.T), scales)
 
     def _decode(self, band: Band, start: int, stop: int, out: NDArray[np.float32]) -> None:
-        data = band.words[start:stop].view(np.uint8)
-        scaled(data, self._bits, band.zeros[start:stop], band.scales[start:stop], self._places(), out)
+        places = self._places()
+        if places is not None and self._tiled():
+            _decode_tiles(band, places, start, stop, out)
+        else:
+            data = band.words[start:stop].view(np.uint8)
+            scaled(data, self._bits, band.zeros[start:stop], band.scales[start:stop], places, out)
 
     @cached_property
     def _exact(self) -> GGMLType | None:
@@ -144,9 +150,38 @@ class _Linear(Turned):
             out[place] = repacked(data, self._bits, band.scales[rows], self._scales.name)
         return out
 
+    def _tiled(self) -> bool:
+        """Whether integers stay as they are stored until they are decoded.
+
+        In the order of activations every input has a group of its own, and a number would have to be looked
+        up for each value. As stored, sixteen outputs lie side by side for one input, and so do their scales.
+        """
+        outputs, inputs = self._shape
+        whole = self._bits == 4 and outputs % TILE == 0 and inputs % TILE == 0
+        return whole and self._places() is not None
+
     def _places(self) -> NDArray[np.uint32] | None:
         """The group of each input, or None where they follow one another."""
         order = self._order
         if order is None:
             return None
         return self._kept.get((self.name, "order"), lambda: group_order(order, self._groups))
+
+
+def _tiles(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(rows, groups) as (rows / 16, groups, 16)."""
+    rows, groups = values.shape
+    return np.ascontiguousarray(values.reshape(rows // TILE, TILE, groups).transpose(0, 2, 1))
+
+
+def _decode_tiles(
+    band: Band, places: NDArray[np.uint32], start: int, stop: int, out: NDArray[np.float32]
+) -> None:
+    from . import kernels
+
+    tiles = slice(start // TILE, -(-stop // TILE))
+    first, count = tiles.start * TILE, (tiles.stop - tiles.start) * TILE
+    made = out if (first, count) == (start, stop - start) else np.empty((count, out.shape[1]), np.float32)
+    kernels.ordered(band.words[tiles], band.zeros[tiles], band.scales[tiles], places, made)
+    if made is not out:
+        out[:] = made[start - first : stop - first]

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ...jit import kernel
+from .registers import BLOCK, ordered_block, turn_block
 
 __all__ = [
     "awq",
@@ -28,20 +29,16 @@ __all__ = [
     "e5m2",
     "halves",
     "looked_up",
+    "ordered",
     "place",
     "place_halves",
     "quarters",
     "sixths",
     "turn",
-    "turn_pairs",
 ]
 
-_TILE = 16
 _SIGN = np.int32(-0x80000000)
 _NAN = np.int32(0x7FC00000)
-_LOW = np.uint64(0xFFFFFFFF)
-_HIGH = np.uint64(0xFFFFFFFF00000000)
-_WORD = np.uint64(32)
 
 
 @kernel
@@ -217,36 +214,31 @@ def place_halves(codes: Any, zeros: Any, scales: Any, places: Any, out: Any) -> 
 
 @kernel
 def turn(words: Any, out: Any, at: Any) -> None:
-    """Rows become columns, a tile after the other: uint32 (a, b) to (b, n), from column ``at`` on."""
+    """Rows become columns: uint32 (a, b) to (b, n), from column ``at`` on."""
     rows, columns = words.shape
-    tile = np.empty((_TILE, _TILE), np.uint32)  # rows are often a power of two apart, which caches dislike
-    for j in range(-(-columns // _TILE)):
-        for i in range(-(-rows // _TILE)):
-            high, wide = min(_TILE, rows - i * _TILE), min(_TILE, columns - j * _TILE)
-            for r in range(high):
-                for c in range(wide):
-                    tile[c, r] = words[i * _TILE + r, j * _TILE + c]
-            for c in range(wide):
-                for r in range(high):
-                    out[j * _TILE + c, at + i * _TILE + r] = tile[c, r]
+    high, wide = rows // BLOCK, columns // BLOCK
+    for j in range(wide):
+        for i in range(high):
+            turn_block(words, i * BLOCK, j * BLOCK, out, j * BLOCK, at + i * BLOCK)
+    for c in range(columns):
+        for r in range(high * BLOCK if c < wide * BLOCK else 0, rows):
+            out[c, at + r] = words[r, c]
 
 
 @kernel
-def turn_pairs(words: Any, out: Any, at: Any) -> None:
-    """`turn` of whole tiles, two words at a time: uint64 (a, b / 2) to (b, n / 2), ``at`` counts pairs."""
-    half = _TILE // 2
-    tile = np.empty((_TILE, half), np.uint64)
-    for j in range(words.shape[1] // half):
-        for i in range(words.shape[0] // _TILE):
-            for r in range(half):
-                for c in range(half):
-                    one = words[i * _TILE + 2 * r, j * half + c]
-                    two = words[i * _TILE + 2 * r + 1, j * half + c]
-                    tile[2 * c, r] = (one & _LOW) | (two << _WORD)
-                    tile[2 * c + 1, r] = (one >> _WORD) | (two & _HIGH)
-            for c in range(_TILE):
-                for r in range(half):
-                    out[j * _TILE + c, at + i * half + r] = tile[c, r]
+def ordered(words: Any, zeros: Any, scales: Any, places: Any, out: Any) -> None:
+    """`place_halves` of words that are not turned yet, sixteen outputs at a time.
+
+    Args:
+        words: uint32 (tiles, inputs / 8, 16), an even number of eight inputs; the last dimension is outputs.
+        zeros: float32 (tiles, groups, 16).
+        scales: float32 (tiles, groups, 16).
+        places: uint32 (inputs,), the group of each.
+        out: float32 (tiles × 16, inputs).
+    """
+    for tile in range(words.shape[0]):
+        for pair in range(words.shape[1] // 2):
+            ordered_block(words, zeros, scales, places, tile, pair, out)
 
 
 @kernel

@@ -21,12 +21,12 @@ from .parts import Computed
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Band", "Kept", "Turned", "turned_floats", "turned_words"]
+__all__ = ["TILE", "Band", "Kept", "Turned", "tiled_words", "turned_floats", "turned_words"]
 
 _Value = TypeVar("_Value")
 
-_TILE: Final = 16
-"""Words on a side of what is turned at once."""
+TILE: Final = 16
+"""Words on a side of what is turned at once, as in `registers`."""
 
 _STRIP: Final = 1 << 20
 """Bytes read before they are turned: they are still in the cache then."""
@@ -88,9 +88,9 @@ class Band(NamedTuple):
     """Some columns of the file as rows.
 
     Attributes:
-        words: uint32 (columns of words, rows of the file), the packed integers.
-        zeros: float32 (rows, groups).
-        scales: float32 (rows, groups), checked.
+        words: the packed integers: uint32 (columns of words, rows of the file), or as of `tiled_words`.
+        zeros: float32 (rows, groups), or (tiles, groups, 16).
+        scales: as ``zeros``, and checked.
     """
 
     words: NDArray[np.uint32]
@@ -155,17 +155,31 @@ def turned_words(tensor: SafetensorsTensor, start: int, stop: int) -> NDArray[np
     """
     from . import kernels
 
-    height, width = tensor.shape[0], stop - start
-    out = np.empty((width, height), np.uint32)
-    strip = max(_STRIP // max(4 * width, 1) // _TILE, 1) * _TILE
-    for first in range(0, height, strip):
-        last = min(first + strip, height)
-        words = tensor.band(4 * start, 4 * stop, first, last)
-        if width % _TILE or height % _TILE:
-            kernels.turn(words.view("<u4"), out, first)
-        else:
-            kernels.turn_pairs(words.view("<u8"), out.view(np.uint64), first // 2)
+    out = np.empty((stop - start, tensor.shape[0]), np.uint32)
+    for first, words in _strips(tensor, start, stop):
+        kernels.turn(words, out, first)
     return out
+
+
+def tiled_words(tensor: SafetensorsTensor, start: int, stop: int) -> NDArray[np.uint32]:
+    """The same columns, not turned but in tiles of 16, as many as there are: uint32 (tiles, rows, 16).
+
+    Raises:
+        CheckpointError: the file cannot be read any more.
+    """
+    out = np.empty(((stop - start) // TILE, tensor.shape[0], TILE), np.uint32)
+    for first, words in _strips(tensor, start, stop):
+        tiles = words.reshape(len(words), len(out), TILE)
+        out[:, first : first + len(words)] = tiles.transpose(1, 0, 2)
+    return out
+
+
+def _strips(tensor: SafetensorsTensor, start: int, stop: int) -> Iterator[tuple[int, NDArray[np.uint32]]]:
+    """Columns of a matrix, some rows after the other: the first row, and uint32 (rows, stop − start)."""
+    height = tensor.shape[0]
+    strip = max(_STRIP // max(4 * (stop - start), 1) // TILE, 1) * TILE
+    for first in range(0, height, strip):
+        yield first, tensor.band(4 * start, 4 * stop, first, min(first + strip, height)).view("<u4")
 
 
 def turned_floats(tensor: SafetensorsTensor, start: int, stop: int) -> NDArray[np.float32]:
