@@ -9,6 +9,7 @@ From ``unpack_weights`` of transformers' BitNet integration.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,13 +58,19 @@ class _Ternary(Computed):
             return bool((scale.astype(np.float16) == scale).all())
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
-        quarter = self._weight.shape[0]
+        from . import kernels
+
+        quarter, scale = self._weight.shape[0], self._checked_scale
         out = np.empty((stop - start, self.shape[1]), np.float32)
         for part in range(4):
             a, b = max(start, part * quarter), min(stop, (part + 1) * quarter)
             if a < b:
                 packed = self._weight.raw(a - part * quarter, b - part * quarter)
-                out[a - start : b - start] = (packed >> (2 * part)) & 3
-        out -= 1
-        out /= checked_scales(whole_floats(self._scale).reshape(1), self._scale.name)
+                mask, unit = np.uint8(3 << 2 * part), np.float32(0.25**part)
+                kernels.ternary(packed, mask, unit, scale, out[a - start : b - start])
         return out
+
+    @cached_property
+    def _checked_scale(self) -> np.float32:
+        (scale,) = checked_scales(whole_floats(self._scale).reshape(1), self._scale.name)
+        return np.float32(scale)

@@ -15,6 +15,7 @@ From ``QuantState.from_dict`` and ``dequantize_4bit`` of bitsandbytes 0.50.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
@@ -102,26 +103,38 @@ class _FourBits(Computed):
         row = self.shape[-1]
         first, last = start * row, stop * row  # values
         packed = self._weight.raw(first // 2, last // 2).reshape(-1)
-        table = pairs(whole_floats(self._codes), swapped=True)
         scales = self._scale(first // self._block, -(-last // self._block))
         values = np.empty(last - first, np.float32)
         lead = first % self._block
         zeros = np.zeros(max(scales.size, 1), np.float32)
         if lead == 0 and values.size % self._block == 0:
             blocks = values.reshape(-1, self._block)
-            kernels.looked_up(packed.reshape(len(blocks), self._block // 2), table, zeros, scales, blocks)
+            kernels.looked_up(
+                packed.reshape(len(blocks), self._block // 2), self._table, zeros, scales, blocks
+            )
         else:
-            kernels.looked_up(packed[None], table, zeros, np.ones(1, np.float32), values[None])
+            kernels.looked_up(packed[None], self._table, zeros, np.ones(1, np.float32), values[None])
             values *= np.repeat(scales, self._block)[lead : lead + values.size]
         return values.reshape(stop - start, row)
 
+    @cached_property
+    def _table(self) -> NDArray[np.uint64]:
+        """What each byte stands for."""
+        return pairs(whole_floats(self._codes), swapped=True)
+
+    @cached_property
+    def _inner(self) -> NDArray[np.float32]:
+        """What each byte of nested scales stands for."""
+        codes = self._nested[1]
+        return np.zeros(256, np.float32) if codes is None else whole_floats(codes)
+
     def _scale(self, first: int, last: int) -> NDArray[np.float32]:
         """Scales of blocks ``first`` to ``last``."""
-        outer, codes = self._nested
-        if outer is None or codes is None:
+        outer = self._nested[0]
+        if outer is None:
             scales = some_floats(self._scales, first, last)
         else:
-            inner = whole_floats(codes).take(self._scales.band(first, last)[0])
+            inner = self._inner.take(self._scales.band(first, last)[0])
             size = int(self._nested_block or 1)
             begin, end = first // size, -(-last // size)
             places = np.arange(first, last) // size - begin

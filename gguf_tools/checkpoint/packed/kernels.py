@@ -34,6 +34,7 @@ __all__ = [
     "place_halves",
     "quarters",
     "sixths",
+    "ternary",
     "turn",
 ]
 
@@ -153,6 +154,22 @@ def quarters(codes: Any, zeros: Any, scales: Any, out: Any) -> None:
             out[g, 4 * p + 1] = (np.float32((code >> np.int32(2)) & np.int32(3)) - zero) * scale
             out[g, 4 * p + 2] = (np.float32((code >> np.int32(4)) & np.int32(3)) - zero) * scale
             out[g, 4 * p + 3] = (np.float32(code >> np.int32(6)) - zero) * scale
+
+
+@kernel
+def ternary(codes: Any, mask: Any, unit: Any, scale: Any, out: Any) -> None:
+    """One of four codes of 2 bits in each byte, less 1, divided by a scale.
+
+    Args:
+        codes: uint8 (rows, columns).
+        mask: uint8, the bits of the code.
+        unit: float32, what brings the code down to 0 to 3; a shift by a variable would not be vectorized.
+        scale: float32.
+        out: float32 (rows, columns).
+    """
+    for r in range(codes.shape[0]):
+        for c in range(codes.shape[1]):
+            out[r, c] = (np.float32(np.int32(codes[r, c] & mask)) * unit - np.float32(1)) / scale
 
 
 @kernel
