@@ -298,21 +298,23 @@ class Wire:
     ) -> tuple[int, int]:
         """Step over strings one by one until ``until`` is reached or ``count`` are done."""
         unpack, width, buffer = self._length.unpack_from, self.width, self.buffer
-        before, steps = position, []
+        note = None if places is None else places.append
+        index, before = done, position
         try:
-            while done < count and position < until:
+            for index in range(done, count):
+                if position >= until:
+                    count = index
+                    break
                 before = position
-                steps.append(position)
+                if note is not None:
+                    note(position)
                 position += width + unpack(buffer, position)[0]
-                done += 1
         except (struct.error, OverflowError):
-            self._after(before, start, done)
+            self._after(before, start, index)
             raise
         if position > self.reach:
-            self._after(before, start, done - 1)
-        if places is not None:
-            places.extend(steps)
-        return position, done
+            self._after(before, start, count - 1)
+        return position, count
 
     def _after(self, position: int, start: int, index: int) -> int:
         """Where the string at ``position`` ends, with its index in the error if it does not."""
