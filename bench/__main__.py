@@ -3,7 +3,7 @@
     python -m bench [--runs N] [--json]
 
 Each part also runs alone, with more options: ``python -m bench.quants``, ``bench.packed``, ``bench.open``,
-``bench.workbench``, ``bench.plan``, ``bench.convert``.
+``bench.workbench``, ``bench.plan``, ``bench.convert``, ``bench.memory``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import subprocess
 import sys
 
-PARTS = ("quants", "packed", "open", "workbench", "plan", "convert")
+PARTS = ("quants", "packed", "open", "workbench", "plan", "convert", "memory")
 
 
 def main() -> int:

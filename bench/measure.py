@@ -36,12 +36,17 @@ def measure(command: Sequence[str], environment: Mapping[str, str] | None = None
     The peak is the kernel's ``ru_maxrss`` of the child alone. It is never below the peak of the process
     that starts it, so that one should be small: this module imports no numpy.
 
+    Python may write what it compiles, whatever the environment says: installed packages are compiled once,
+    and this one should be too, wherever it is run from.
+
     Raises:
         RuntimeError: the command failed; the message holds the end of its standard error.
     """
+    variables = dict(os.environ if environment is None else environment)
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         start = time.perf_counter()
-        child = subprocess.Popen(command, stdout=output, stderr=errors, env=environment)
+        child = subprocess.Popen(command, stdout=output, stderr=errors, env=variables)
         _, status, usage = os.wait4(child.pid, 0)
         wall = time.perf_counter() - start
         child.returncode = os.waitstatus_to_exitcode(status)

@@ -15,12 +15,11 @@ from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final, Protocol
 
-import numpy as np
-
 from .descriptors import Suspendable
 from .errors import GGUFToolsError
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["InputFile", "LocalFile", "Output", "Pages", "open_regular"]
@@ -128,10 +127,19 @@ class InputFile(ABC):
         Raises:
             GGUFToolsError: the file is closed, cannot be read, or ends before.
         """
+        import numpy as np  # not at the top: headers are read without it
+
         with self._at_hand(tensor):
             data = np.empty(count, np.uint8)
             self._fill(data.data, offset, tensor)
         return data
+
+    def read_bytes(self, offset: int, count: int) -> bytes:
+        """As `read`, for a few bytes, such as a header."""
+        with self._at_hand(None):
+            data = bytearray(count)
+            self._fill(memoryview(data), offset, None)
+        return bytes(data)
 
     def read_strided(
         self, offset: int, count: int, step: int, times: int, tensor: str | None = None
@@ -141,6 +149,8 @@ class InputFile(ABC):
         Raises:
             As `read`.
         """
+        import numpy as np
+
         with self._at_hand(tensor):
             data = np.empty((times, count), np.uint8)
             flat = data.reshape(-1).data
@@ -218,6 +228,8 @@ class LocalFile(InputFile, Suspendable):
         self, offset: int, count: int, step: int, times: int, tensor: str | None = None
     ) -> NDArray[np.uint8]:
         """As everywhere, for thousands of small runs: a call for each would take as long as reading it."""
+        import numpy as np
+
         with self._at_hand(tensor):
             data = np.empty((times, count), np.uint8)
             flat = data.reshape(-1).data

@@ -14,11 +14,10 @@ from collections.abc import Mapping
 from math import prod
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
-import numpy as np
-
 from .spec import GGMLType
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["ArraySource", "Factors", "Source", "factors_beside", "row_count", "row_length"]
@@ -79,6 +78,8 @@ class ArraySource:
     """A source over an array in memory: tests, small computed tensors such as RoPE factors."""
 
     def __init__(self, array: NDArray[np.float32]) -> None:
+        import numpy as np
+
         self._array = np.ascontiguousarray(array, dtype=np.float32)
         self._array.setflags(write=False)
 
@@ -94,4 +95,6 @@ class ArraySource:
         return self._array.reshape(row_count(self.shape), row_length(self.shape))[start:stop]
 
     def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
+        import numpy as np
+
         return self.rows(start, stop).view(np.uint8)

@@ -130,8 +130,11 @@ def test_heavy_packages_are_not_loaded(line: str) -> None:
     assert result.stdout.strip() == "[]"
 
 
-def test_importing_the_package_loads_not_even_numpy() -> None:
-    code = "import gguf_tools, sys; print('numpy' in sys.modules)"
+@pytest.mark.parametrize(
+    "line", ["import gguf_tools", "import gguf_tools.container; gguf_tools.container.open_gguf"]
+)
+def test_neither_importing_nor_opening_takes_numpy(line: str) -> None:
+    code = f"{line}\nimport sys\nprint('numpy' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import copysign, inf
 from typing import Any, Final
 
 from ..container.metadata import Array
@@ -216,12 +218,21 @@ def _plain(value: Any) -> Any:
 
 
 def _shortest(value: float) -> float:
-    """The decimal with the fewest digits that is the same in float32; the value if it is no float32."""
-    import numpy as np
+    """The value rounded to as few digits as leave it the same in float32; as it is if it is no float32."""
+    candidates = (float(f"{value:.{digits}g}") for digits in range(1, _DIGITS + 1))
+    return next((short for short in candidates if _single(short) == value), value)
 
-    with np.errstate(over="ignore"):
-        single = np.float32(value)
-    return float(str(single)) if float(single) == value else value
+
+_DIGITS: Final = 9
+"""Significant ones; so many tell any float32 from all others."""
+
+
+def _single(value: float) -> float:
+    """The nearest float32."""
+    try:
+        return float(struct.unpack("<f", struct.pack("<f", value))[0])
+    except OverflowError:
+        return copysign(inf, value)
 
 
 def _named(number: int | None, name: Callable[[int], str]) -> str | None:

@@ -1,13 +1,15 @@
 """Reading a model's files once, for several purposes at the same time.
 
-One thread reads, in order; each consumer works in threads of its own, so that checking, hashing whole files
-and hashing tensors take the time of the slowest of them and not of all together.
+One thread reads ahead, in order; each consumer works in threads of its own, so that checking, hashing whole
+files and hashing tensors take the time of the slowest of them and not of all together, where there are cores
+for all. What is read at once, and handed over at once, is some megabytes: a model has hundreds of tensors
+of a few kilobytes, and for each of them a hand-over would take longer than the work.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from ..container.reader import GGUFFile, Tensor
 from ..conversion.engine import available_cores
-from ..errors import GGUFToolsError
+from ..errors import GGUFToolsError, RemoteError
 from ..spec import BLOCK_SIZES
 
 if TYPE_CHECKING:
@@ -28,10 +30,10 @@ Progress = Callable[[int, int, str], None]
 """Called with bytes done, bytes in all, and a tensor's or file's name."""
 
 _CHUNK: Final = 1 << 21
-"""Bytes of a piece, at most; with what consumers make of it, a few times as much memory is in use."""
+"""Bytes that are read at once, at most; with what consumers make of it, a few times as much is in use."""
 
 _IN_FLIGHT: Final = 4
-"""Pieces that are read ahead of the slowest consumer."""
+"""Chunks that are read ahead of the slowest consumer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,10 @@ class Piece:
     start: int
     stop: int
     fresh: int
+
+
+Wanted = tuple[Piece, list[int]]
+"""A piece, and the numbers of the consumers that want it."""
 
 
 class Consumer(Protocol):
@@ -77,30 +83,67 @@ def scan(shards: Sequence[GGUFFile], consumers: Sequence[Consumer], progress: Pr
             for consumer in consumers
         ]
         pending: deque[list[Future[None]]] = deque()
-        for piece, wanting in _wanted(shards, consumers):
-            try:
-                data = piece.shard.read(piece.start, piece.stop)
-            except GGUFToolsError as fault:
-                jobs = [pools[i].submit(consumers[i].miss, piece, fault) for i in wanting]
-            else:
-                jobs = [pools[i].submit(consumers[i].take, piece, data) for i in wanting]
+        for chunk in _chunks(_wanted(shards, consumers)):
+            pieces = [piece for piece, _ in chunk]
+            found = list(zip(chunk, _read(pieces), strict=True))
+            jobs = []
+            for i, consumer in enumerate(consumers):
+                own = [(piece, data) for (piece, wanting), data in found if i in wanting]
+                if own:
+                    jobs.append(pools[i].submit(_give, consumer, own))
             pending.append(jobs)
             while len(pending) > _IN_FLIGHT:
                 _finish(pending.popleft())
-            done += piece.stop - piece.start
+            done += sum(piece.stop - piece.start for piece in pieces)
             if progress is not None:
-                progress(done, total, piece.tensor.name if piece.tensor else piece.shard.path.name)
+                last = pieces[-1]
+                progress(done, total, last.tensor.name if last.tensor else last.shard.path.name)
         for jobs in pending:
             _finish(jobs)
 
 
-def _wanted(shards: Sequence[GGUFFile], consumers: Sequence[Consumer]) -> Iterator[tuple[Piece, list[int]]]:
-    """Pieces, and the numbers of the consumers that want them."""
+def _wanted(shards: Sequence[GGUFFile], consumers: Sequence[Consumer]) -> Iterator[Wanted]:
+    """Pieces that anybody wants."""
     for shard in shards:
         for piece in _pieces(shard):
             wanting = [i for i, consumer in enumerate(consumers) if consumer.wants(piece)]
             if wanting:
                 yield piece, wanting
+
+
+def _chunks(wanted: Iterable[Wanted]) -> Iterator[list[Wanted]]:
+    """Pieces that lie one after the other in a file and come to no more than `_CHUNK` bytes."""
+    chunk: list[Wanted] = []
+    for piece, wanting in wanted:
+        if chunk:
+            first, last = chunk[0][0], chunk[-1][0]
+            follows = piece.shard is last.shard and piece.start == last.stop
+            if not follows or piece.stop - first.start > _CHUNK:
+                yield chunk
+                chunk = []
+        chunk.append((piece, wanting))
+    if chunk:
+        yield chunk
+
+
+def _read(pieces: Sequence[Piece]) -> list[NDArray[np.uint8] | GGUFToolsError]:
+    """The bytes of pieces that lie one after the other; of each that cannot be read, the reason."""
+    shard, start = pieces[0].shard, pieces[0].start
+    try:
+        data = shard.read(start, pieces[-1].stop)
+    except RemoteError as fault:
+        return [fault for _ in pieces]  # asking again for each would take as long for each
+    except GGUFToolsError as fault:
+        return [fault] if len(pieces) == 1 else [found for piece in pieces for found in _read([piece])]
+    return [data[piece.start - start : piece.stop - start] for piece in pieces]
+
+
+def _give(consumer: Consumer, found: Sequence[tuple[Piece, NDArray[np.uint8] | GGUFToolsError]]) -> None:
+    for piece, data in found:
+        if isinstance(data, GGUFToolsError):
+            consumer.miss(piece, data)
+        else:
+            consumer.take(piece, data)
 
 
 def _pieces(shard: GGUFFile) -> Iterator[Piece]:

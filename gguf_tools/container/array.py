@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import index
 from typing import TYPE_CHECKING, Any, Final, overload
 
-import numpy as np
-
 from ..errors import FormatError
 from ..spec import ValueType
-from .wire import SCALAR_FORMATS, Wire, scalar_dtype
+from .wire import SCALAR_FORMATS, Places, Wire, scalar_dtype
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["FLOATS", "Array", "checked_numbers", "checked_text", "decode_text", "encode_text", "prefixed"]
@@ -63,7 +63,8 @@ class Array(Sequence[Any]):
     """An array of values of one type.
 
     Items are int, float, bool, str or (nested) `Array`. Numeric arrays are numpy arrays inside; string
-    arrays read from a file stay packed, and asking for one item decodes that item only.
+    arrays read from a file stay packed, and asking for one item decodes that item only. numpy itself is
+    imported when somebody asks for a number: a header is read, and its texts, without it.
 
     Args:
         element_type: the type of every item.
@@ -80,7 +81,7 @@ class Array(Sequence[Any]):
     def __init__(self, element_type: ValueType, items: Iterable[Any] = ()) -> None:
         self.element_type = ValueType(element_type)
         self._items: NDArray[Any] | list[Any] | _Packed
-        self._places: NDArray[np.int64] | None = None
+        self._places: Places = array("q")
         if self.element_type is ValueType.STRING:
             self._items = [checked_text(item) for item in items]
         elif self.element_type is ValueType.ARRAY:
@@ -100,11 +101,11 @@ class Array(Sequence[Any]):
         """
         kind, count, start = wire.array(position)
         end = wire.skip_elements(start, kind, count, depth)
-        array = cls.__new__(cls)
-        array.element_type = kind
-        array._places = None
-        array._items = _Packed(wire, start, end, count, depth)
-        return array, end
+        made = cls.__new__(cls)
+        made.element_type = kind
+        made._places = array("q")
+        made._items = _Packed(wire, start, end, count, depth)
+        return made, end
 
     def __len__(self) -> int:
         return self._items.count if isinstance(self._items, _Packed) else len(self._items)
@@ -118,29 +119,31 @@ class Array(Sequence[Any]):
             if self.element_type in SCALAR_FORMATS:
                 return self._slice(place)
             return Array(self.element_type, (self[i] for i in range(*place.indices(len(self)))))
-        items = self._read()
+        if self.element_type in SCALAR_FORMATS:
+            value = self._numbers()[place].item()
+            return bool(value) if self.element_type is ValueType.BOOL else value
+        items = self._items
         if isinstance(items, _Packed):
             i = range(len(self))[place]
-            return self._unpack(items, int(self._positions(items)[i]))
-        if isinstance(items, np.ndarray):
-            value = items[place].item()
-            return bool(value) if self.element_type is ValueType.BOOL else value
+            return self._unpack(items, self._positions(items, i + 1)[i])
         return items[place]
 
     def __iter__(self) -> Iterator[Any]:
-        items = self._read()
+        if self.element_type in SCALAR_FORMATS:
+            return iter(self.numpy().tolist())
+        items = self._items
         if isinstance(items, _Packed):
             if self.element_type is ValueType.STRING:
                 return self._texts(items)
-            return (self._unpack(items, position) for position in self._positions(items).tolist())
-        return iter(self.numpy().tolist() if isinstance(items, np.ndarray) else items)
+            return (self._unpack(items, position) for position in self._positions(items))
+        return iter(items)
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Array):
             if self.element_type is not other.element_type or len(self) != len(other):
                 return False
             if self.element_type in SCALAR_FORMATS:
-                return bool(np.array_equal(self.numpy(), other.numpy()))
+                return bool((self.numpy() == other.numpy()).all())
             return all(a == b for a, b in zip(self, other, strict=True))
         if isinstance(other, list | tuple):
             return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
@@ -160,9 +163,11 @@ class Array(Sequence[Any]):
         Raises:
             FormatError: the items are strings or arrays.
         """
-        items = self._read()
-        if not isinstance(items, np.ndarray):
+        import numpy as np
+
+        if self.element_type not in SCALAR_FORMATS:
             raise FormatError(f"an array of {self.element_type.name} is not numeric")
+        items = self._numbers()
         if self.element_type is ValueType.BOOL:
             return items.astype(np.bool_)
         return np.require(items, scalar_dtype(self.element_type, "="), ["C", "A"])
@@ -170,32 +175,31 @@ class Array(Sequence[Any]):
     def to_bytes(self) -> bytes:
         """The array as a version 3 little-endian file has it: element type, count, elements."""
         head = struct.pack("<IQ", self.element_type, len(self))
-        items = self._read()
-        if isinstance(items, np.ndarray):
+        if self.element_type in SCALAR_FORMATS:
+            numbers = self.numpy()
             if self.element_type is ValueType.BOOL:
-                return head + items.astype(np.bool_).tobytes()
-            return head + items.astype(scalar_dtype(self.element_type), copy=False).tobytes()
+                return head + numbers.tobytes()
+            return head + numbers.astype(scalar_dtype(self.element_type), copy=False).tobytes()
+        items = self._items
         if self.element_type is ValueType.ARRAY:
             return b"".join([head, *(item.to_bytes() for item in self)])
         if isinstance(items, _Packed):
             if items.wire.canonical:
                 return head + items.wire.piece(items.start, items.end)
-            spans = (items.wire.string(position, "a string") for position in self._positions(items).tolist())
+            spans = (items.wire.string(position, "a string") for position in self._positions(items))
             return head + b"".join(prefixed(items.wire.piece(start, end)) for start, end in spans)
         return head + b"".join(prefixed(encode_text(item)) for item in items)
 
     def has_odd_bools(self) -> bool:
         """Whether this is an array of bools read from a file with a byte that is neither 0 nor 1."""
-        if self.element_type is not ValueType.BOOL:
-            return False
-        items = self._read()
-        return isinstance(items, np.ndarray) and bool(np.any(items > 1))
+        return self.element_type is ValueType.BOOL and bool((self._numbers() > 1).any())
 
-    def _read(self) -> NDArray[Any] | list[Any] | _Packed:
-        """The items, of which packed numbers are turned into a view of the file the first time."""
+    def _numbers(self) -> NDArray[Any]:
+        """Numeric items as they are kept; packed ones become a view of the file the first time."""
         items = self._items
-        if isinstance(items, _Packed) and self.element_type in SCALAR_FORMATS:
+        if isinstance(items, _Packed):
             items = self._items = items.wire.numbers(items.start, self.element_type, items.count)
+        assert not isinstance(items, list)
         return items
 
     def _slice(self, place: slice) -> Array:
@@ -209,19 +213,27 @@ class Array(Sequence[Any]):
         part._items = items.wire.numbers(items.start + first * size, self.element_type, max(last - first, 0))
         return part
 
-    def _positions(self, items: _Packed) -> NDArray[np.int64]:
-        """Where each packed item starts; found by one walk, the first time somebody asks."""
-        if self._places is None:
-            places = np.empty(items.count, np.int64)
+    def _positions(self, items: _Packed, count: int | None = None) -> Places:
+        """Where each packed item starts, or at least each of the first ``count``; found when somebody asks.
+
+        Whoever asks for one item after the other walks over each a few times, not once for every item.
+        """
+        places = self._places
+        count = items.count if count is None else count
+        if len(places) < count:
+            places = array("q", places)  # another one: other threads may be reading these
+            count = min(max(count, 2 * len(places)), items.count)
             if self.element_type is ValueType.STRING:
-                items.wire.walk_strings(items.start, items.count, places)
+                start = items.wire.string(places[-1], "a string")[1] if places else items.start
+                items.wire.walk_strings(start, count - len(places), places)
             else:
-                position = items.start
-                for i in range(items.count):
-                    places[i] = position
-                    position = items.wire.skip(position, ValueType.ARRAY, items.depth + 1)
+                skip = items.wire.skip
+                while len(places) < count:
+                    places.append(
+                        skip(places[-1], ValueType.ARRAY, items.depth + 1) if places else items.start
+                    )
             self._places = places
-        return self._places
+        return places
 
     def _texts(self, items: _Packed) -> Iterator[str]:
         """All packed strings, several times faster than one by one: each ends where the next one starts."""
@@ -229,7 +241,7 @@ class Array(Sequence[Any]):
         for first in range(0, items.count, _TEXTS):
             starts = places[first : first + _TEXTS].tolist()
             after = first + _TEXTS
-            end = int(places[after]) if after < items.count else items.end
+            end = places[after] if after < items.count else items.end
             base, width = starts[0], items.wire.width
             data = items.wire.piece(base, end)
             for start, stop in zip(starts, [*starts[1:], end], strict=True):
@@ -257,6 +269,8 @@ def checked_text(value: object) -> str:
 
 def checked_numbers(kind: ValueType, items: Iterable[Any]) -> NDArray[Any]:
     """Items as a numpy array of exactly the element type; nothing is wrapped, truncated or overflown."""
+    import numpy as np
+
     dtype = scalar_dtype(kind, "=")
     given = items if isinstance(items, np.ndarray) else list(items)
     if isinstance(given, np.ndarray):
@@ -288,6 +302,8 @@ def checked_numbers(kind: ValueType, items: Iterable[Any]) -> NDArray[Any]:
 
 
 def _floats(kind: ValueType, dtype: np.dtype[Any], given: list[Any]) -> NDArray[Any]:
+    import numpy as np
+
     for item in given:
         if isinstance(item, bool | np.bool_) or not isinstance(item, int | float | np.integer | np.floating):
             raise FormatError(f"a value does not fit {kind.name}", found=repr(item), expected="a float")

@@ -39,8 +39,8 @@ from ..spec import (
     align,
 )
 from .metadata import Metadata, decode_text
+from .sizes import ALIGNMENT_KEY, alignment_of, tensor_bytes
 from .wire import ByteOrder, Wire
-from .writer import ALIGNMENT_KEY, alignment_of, tensor_bytes
 
 if TYPE_CHECKING:
     from ..reading import Pages

@@ -11,8 +11,6 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar, overload
 
-import numpy as np
-
 from ..errors import FormatError
 from ..spec import MAX_KEY_BYTES, ValueType
 from .array import FLOATS, Array, checked_numbers, checked_text, decode_text, encode_text, prefixed
@@ -37,17 +35,17 @@ class _StoredText(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    """A value with its type. Floats are numpy scalars of their width, which keep the bits of a NaN."""
+    """A value with its type. Floats are the bytes they are written as, which keep the bits of a NaN."""
 
     kind: ValueType
-    stored: int | bool | str | Array | _StoredText | np.floating[Any]
+    stored: int | bool | str | bytes | Array | _StoredText
 
     @property
     def value(self) -> Value:
         if isinstance(self.stored, _StoredText):
             return decode_text(self.stored.to_bytes())
-        if isinstance(self.stored, np.floating):
-            return float(self.stored)
+        if isinstance(self.stored, bytes):
+            return float(struct.unpack("<" + SCALAR_FORMATS[self.kind], self.stored)[0])
         return self.stored
 
 
@@ -209,8 +207,8 @@ class Metadata(Mapping[str, Value]):
                 parts.append(prefixed(stored.to_bytes()))
             elif isinstance(stored, str):
                 parts.append(prefixed(encode_text(stored)))
-            elif isinstance(stored, np.floating):
-                parts.append(np.asarray(stored, scalar_dtype(kind)).tobytes())
+            elif isinstance(stored, bytes):
+                parts.append(stored)
             else:
                 parts.append(struct.pack("<" + SCALAR_FORMATS[kind], stored))
         return b"".join(parts)
@@ -236,11 +234,12 @@ class Metadata(Mapping[str, Value]):
                 stored = _StoredText(wire, start, end)
             else:
                 end = wire.skip(position, kind)
-                stored = wire.numbers(position, kind, 1)[0]
+                stored = wire.number(position, SCALAR_FORMATS[kind], "a number")
                 if kind is ValueType.BOOL:
                     stored, odd = bool(stored), stored > 1
-                elif kind not in FLOATS:
-                    stored = stored.item()
+                elif kind in FLOATS:
+                    data = wire.piece(position, end)
+                    stored = data if wire.order == "little" else data[::-1]
             if odd:
                 self.odd_bools.append(key)
             self._entries[key] = _Entry(kind, stored)
@@ -279,8 +278,6 @@ def _checked(kind: ValueType, value: Any) -> Any:
     if kind is ValueType.STRING:
         return checked_text(value)
     if kind is ValueType.BOOL:
-        if not isinstance(value, bool | np.bool_):
-            raise FormatError("a value does not fit its type", found=repr(value), expected="bool")
-        return bool(value)
-    array = checked_numbers(kind, [value])
-    return array[0] if kind in FLOATS else array[0].item()
+        return bool(checked_numbers(kind, [value])[0])
+    numbers = checked_numbers(kind, [value])
+    return numbers.astype(scalar_dtype(kind)).tobytes() if kind in FLOATS else numbers[0].item()

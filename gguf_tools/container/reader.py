@@ -19,14 +19,11 @@ from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from ..errors import FormatError, QuantizationError, UnsupportedError
 from ..reading import LocalFile
 from ..remote import is_url, locate, open_input
 from ..source import row_count, row_length
 from ..spec import BLOCK_SIZES, GGMLType, row_bytes
-from .blocks import swap_blocks
 from .header import Header, layout_faults, parse_header
 from .journal import check_no_journal
 from .wire import ShortWindowError
@@ -36,6 +33,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from ..files import AtomicFile
@@ -59,14 +57,14 @@ _FIRST_BYTES: Final = 1 << 14
 _MAPPED_BYTES: Final = 1 << 26
 """Beyond the header of any real model; the whole file is mapped only where this is not enough."""
 
-_NUMBERS: Final[dict[GGMLType, np.dtype[Any]]] = {
-    GGMLType.F32: np.dtype("<f4"),
-    GGMLType.F16: np.dtype("<f2"),
-    GGMLType.F64: np.dtype("<f8"),
-    GGMLType.I8: np.dtype("i1"),
-    GGMLType.I16: np.dtype("<i2"),
-    GGMLType.I32: np.dtype("<i4"),
-    GGMLType.I64: np.dtype("<i8"),
+_NUMBERS: Final = {
+    GGMLType.F32: "<f4",
+    GGMLType.F16: "<f2",
+    GGMLType.F64: "<f8",
+    GGMLType.I8: "i1",
+    GGMLType.I16: "<i2",
+    GGMLType.I32: "<i4",
+    GGMLType.I64: "<i8",
 }
 
 _REMOVED: Final = {
@@ -197,7 +195,11 @@ class Tensor:
     def _stored(self, kind: GGMLType, start: int, stop: int) -> NDArray[np.uint8]:
         """Bytes ``start`` to ``stop`` of the data, whole blocks, as little endian."""
         data = self._file.read(self.offset + start, stop - start, self.name)
-        return swap_blocks(data, kind) if self.byte_order == "big" else data
+        if self.byte_order == "little":
+            return data
+        from .blocks import swap_blocks
+
+        return swap_blocks(data, kind)
 
     def _no_such(self, what: str, start: int, stop: int, count: int) -> QuantizationError:
         return QuantizationError(
@@ -216,6 +218,8 @@ class Tensor:
             QuantizationError: there are no such rows.
             FormatError: the file ends before, or has been closed.
         """
+        import numpy as np
+
         kind = self._known()
         data = self.raw(start, stop)
         length = row_length(self.shape)
@@ -235,6 +239,8 @@ class Tensor:
 
     def dequantize(self) -> NDArray[np.float32]:
         """The whole tensor as float32 of its shape. Raises as `rows` does."""
+        import numpy as np
+
         self._known()
         if prod(self.shape) and self.nbytes is not None and self.offset + self.nbytes > self._file.size:
             # Before an array is allocated for data that is not there.
@@ -419,7 +425,7 @@ def _header_of(file: InputFile, alignment: int | None) -> Header:
     if not isinstance(file, LocalFile):
         return parse_header(file.map(), file.path, alignment=alignment)
     try:
-        start = file.read(0, min(file.size, _FIRST_BYTES)).tobytes()
+        start = file.read_bytes(0, min(file.size, _FIRST_BYTES))
         return parse_header(start, file.path, alignment=alignment, size=file.size)
     except ShortWindowError:
         pass

@@ -21,7 +21,7 @@ from ..spec import DEFAULT_ALIGNMENT, ValueType, align
 from .header import fills_file
 from .metadata import Metadata
 from .reader import GGUFFile, check_layout, is_split, open_one
-from .writer import ALIGNMENT_KEY, alignment_of
+from .sizes import ALIGNMENT_KEY, alignment_of
 
 if TYPE_CHECKING:
     from .reader import Decoder, Tensor

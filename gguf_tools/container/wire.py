@@ -9,24 +9,27 @@ bytes that are left before believing it.
 from __future__ import annotations
 
 import struct
+import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from ..errors import FormatError
 from ..spec import MAX_ARRAY_DEPTH, ValueType
 
 if TYPE_CHECKING:
+    from array import array
     from mmap import mmap
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from ..reading import Pages
 
-__all__ = ["SCALAR_FORMATS", "ByteOrder", "ShortWindowError", "Wire", "scalar_dtype"]
+__all__ = ["SCALAR_FORMATS", "ByteOrder", "Places", "ShortWindowError", "Wire", "scalar_dtype"]
 
 ByteOrder = Literal["little", "big"]
+Places: TypeAlias = "array[int]"
+"""Positions in a file, as 64-bit integers side by side: there may be hundreds of thousands."""
 
 SCALAR_FORMATS: Final[dict[ValueType, str]] = {
     ValueType.UINT8: "B",
@@ -60,9 +63,16 @@ _MORE: Final = 16
 
 def scalar_dtype(kind: ValueType, prefix: str = "<") -> np.dtype[Any]:
     """The numpy dtype of a fixed-size value type in byte order ``prefix`` (``<`` or ``>``)."""
+    import numpy as np  # not at the top: headers are walked without it
+
     code = SCALAR_FORMATS[kind]
     letter = "f" if code in "fd" else "i" if code.islower() else "u"
     return np.dtype(f"{prefix}{letter}{_SCALAR_SIZES[kind]}")
+
+
+def _numpy_is_there() -> bool:
+    """Whether numpy has been imported, by whomever."""
+    return "numpy" in sys.modules
 
 
 class ShortWindowError(FormatError):
@@ -143,6 +153,8 @@ class Wire:
 
     def numbers(self, start: int, kind: ValueType, count: int) -> NDArray[Any]:
         """``count`` packed numbers, which are known to lie inside the file, as a view of it."""
+        import numpy as np
+
         dtype = scalar_dtype(kind, self.prefix)
         if self.pages is not None:
             self.pages.ensure(start, start + count * dtype.itemsize)
@@ -229,27 +241,23 @@ class Wire:
             start = self.skip(start, kind, depth + 1)
         return start
 
-    def walk_strings(self, start: int, count: int, places: NDArray[np.int64] | None = None) -> int:
-        """Step over ``count`` packed strings; where given, note each one's position in ``places``.
+    def walk_strings(self, start: int, count: int, places: Places | None = None) -> int:
+        """Step over ``count`` packed strings; where given, append each one's position to ``places``.
 
-        Most strings of a vocabulary are shorter than 256 bytes, so that their prefix is one byte and a run
-        of zeros: such runs are found for a whole window at once, and the chain they form is checked to
-        link up from one string to the next. Where it does not (a long, empty or NUL-bearing string), the
-        rest of the window is stepped through one by one.
+        A window at a time: as far as they can be found all at once, by `find_chain`, and from there on one
+        by one. The former takes numpy, whose import takes longer than stepping through most vocabularies
+        does, so that it is only done in a process that has it anyway.
 
         Raises:
             FormatError: a string does not end inside the file.
         """
         position, done = start, 0
+        leaping = _numpy_is_there()
         while done < count:
-            until = self._window(position, start, done, count)
-            found = self._chain(position, until)[: count - done]
-            if len(found):
-                if places is not None:
-                    places[done : done + len(found)] = found
-                done += len(found)
-                position = self._after(int(found[-1]), start, done - 1)
-            if (done < count and position < until - _TAIL) or not len(found):
+            until, before = self._window(position, start, done, count), done
+            if leaping:
+                position, done = self._leap(position, until, start, done, count, places)
+            if (done < count and position < until - _TAIL) or done == before:
                 # Up to this window's end, so that windows never cost more than the bytes they cover; at
                 # least one step, so that the walk always advances or fails.
                 last = max(until - self.width + 1, position + 1)
@@ -271,52 +279,43 @@ class Wire:
             likely = (count - done) * (position - start) // done * _MORE // (_MORE - 1)
         return min(until, self.pages.ensure(position, first, position + likely))
 
+    def _leap(
+        self, position: int, until: int, start: int, done: int, count: int, places: Places | None
+    ) -> tuple[int, int]:
+        """Step over strings that are found all at once; not to the window's end where it has others."""
+        from .chains import find_chain
+
+        found = find_chain(self.buffer, position, until, self.width, self.order)[: count - done]
+        if not len(found):
+            return position, done
+        if places is not None:
+            places.frombytes(found.tobytes())
+        done += len(found)
+        return self._after(int(found[-1]), start, done - 1), done
+
     def _steps(
-        self, position: int, until: int, start: int, done: int, count: int, places: NDArray[np.int64] | None
+        self, position: int, until: int, start: int, done: int, count: int, places: Places | None
     ) -> tuple[int, int]:
         """Step over strings one by one until ``until`` is reached or ``count`` are done."""
         unpack, width, buffer = self._length.unpack_from, self.width, self.buffer
-        before, steps = position, []
+        note = None if places is None else places.append
+        index, before = done, position
         try:
-            while done < count and position < until:
+            for index in range(done, count):
+                if position >= until:
+                    count = index
+                    break
                 before = position
-                steps.append(position)
+                if note is not None:
+                    note(position)
                 position += width + unpack(buffer, position)[0]
-                done += 1
         except (struct.error, OverflowError):
-            self._after(before, start, done)
+            self._after(before, start, index)
             raise
         if position > self.reach:
-            self._after(before, start, done - 1)
-        if places is not None:
-            places[done - len(steps) : done] = steps
-        return position, done
+            self._after(before, start, count - 1)
+        return position, count
 
     def _after(self, position: int, start: int, index: int) -> int:
         """Where the string at ``position`` ends, with its index in the error if it does not."""
         return self.string(position, f"string {index} of the array at byte {start}")[1]
-
-    def _chain(self, start: int, until: int) -> NDArray[np.int64]:
-        """Positions of strings shorter than 256 bytes that follow each other from ``start`` in one window."""
-        window = np.frombuffer(self.buffer, np.uint8, until - start, start)
-        width = self.width
-        if len(window) < 2 * width:
-            return np.empty(0, np.int64)
-        zero = window == 0
-        pairs = zero[:-1] & zero[1:]
-        if width == 8:
-            fours = pairs[:-2] & pairs[2:]
-            runs = fours[:-3] & fours[3:]
-        else:
-            runs = pairs[:-1] & pairs[1:]
-        if self.order == "little":
-            prefixes = np.flatnonzero(runs[1:])
-            lengths = window[prefixes]
-        else:
-            prefixes = np.flatnonzero(runs[: len(window) - width + 1])
-            lengths = window[prefixes + (width - 1)]
-        if not len(prefixes) or prefixes[0] != 0:
-            return np.empty(0, np.int64)
-        linked = prefixes[1:] == prefixes[:-1] + lengths[:-1] + width
-        good = len(prefixes) if linked.all() else int(linked.argmin()) + 1
-        return prefixes[:good].astype(np.int64) + start

@@ -20,26 +20,22 @@ from ..errors import FormatError, QuantizationError
 from ..files import AtomicFile
 from ..source import Source, row_count, row_length
 from ..spec import (
-    DEFAULT_ALIGNMENT,
     GGUF_MAGIC,
     GGUF_VERSION,
-    MAX_ALIGNMENT,
     MAX_DIMS,
     MAX_ELEMENTS,
     MAX_NAME_BYTES,
     GGMLType,
-    ValueType,
     align,
     row_bytes,
 )
 from .metadata import Metadata, encode_text
+from .sizes import ALIGNMENT_KEY, alignment_of, tensor_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Layout", "TensorInfo", "alignment_of", "header_bytes", "tensor_bytes", "write_gguf"]
-
-ALIGNMENT_KEY: Final = "general.alignment"
+__all__ = ["Layout", "TensorInfo", "header_bytes", "write_gguf"]
 
 _CHUNK: Final = 1 << 22
 """Bytes of a source copied at once by `write_gguf`."""
@@ -78,37 +74,6 @@ class Layout:
     offsets: list[int]
     sizes: list[int]
     total_size: int
-
-
-def alignment_of(metadata: Metadata) -> int:
-    """The alignment metadata asks for, in bytes.
-
-    Raises:
-        FormatError: ``general.alignment`` is not a UINT32 or not a power of two up to `MAX_ALIGNMENT`.
-    """
-    if ALIGNMENT_KEY not in metadata:
-        return DEFAULT_ALIGNMENT
-    facts: dict[str, Any] = {"path": metadata.path, "key": ALIGNMENT_KEY}
-    kind, value = metadata.type_of(ALIGNMENT_KEY), metadata[ALIGNMENT_KEY]
-    if kind is not ValueType.UINT32 or not isinstance(value, int):
-        raise FormatError("the alignment is of the wrong type", found=kind.name, expected="UINT32", **facts)
-    if value <= 0 or value & (value - 1) or value > MAX_ALIGNMENT:
-        raise FormatError(
-            "the alignment is not usable",
-            found=value,
-            expected=f"a power of two up to {MAX_ALIGNMENT}",
-            **facts,
-        )
-    return value
-
-
-def tensor_bytes(shape: tuple[int, ...], tensor_type: GGMLType) -> int:
-    """Bytes of a tensor, without padding.
-
-    Raises:
-        ValueError: its rows are not whole blocks.
-    """
-    return row_count(shape) * row_bytes(tensor_type, row_length(shape))
 
 
 def header_bytes(

@@ -12,7 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..container.writer import alignment_of
+from ..container.sizes import alignment_of
 from ..errors import GGUFToolsError
 from ..recipes import RECIPES, Overrides, needs_weights
 from ..source import row_count, row_length

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..container.shards import MAX_SHARDS, shard_groups, shard_metadata, shard_name
-from ..container.writer import TensorInfo, alignment_of, header_bytes
+from ..container.sizes import alignment_of
+from ..container.writer import TensorInfo, header_bytes
 from ..errors import OutputError
 from .plan import Plan, PlannedFile
 

@@ -25,7 +25,7 @@ from ..container.header import fills_file
 from ..container.metadata import Metadata
 from ..container.reader import GGUFFile, is_split, open_one
 from ..container.shards import shard_paths
-from ..container.writer import alignment_of
+from ..container.sizes import alignment_of
 from ..errors import GGUFToolsError, OutputError, UnsupportedError
 from ..remote import require_local
 from ..spec import GGUF_MAGIC, GGMLType, ValueType, align

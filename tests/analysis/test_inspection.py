@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from math import prod
 from pathlib import Path
@@ -25,6 +26,16 @@ SAID_BY_FILES_ONLY = {
     *("model_class", "packing"),
 }
 """Facts a checkpoint states elsewhere, or otherwise, than in what becomes the architecture's keys."""
+
+
+def test_floats_have_the_digits_they_need() -> None:
+    bits = np.random.default_rng(0).integers(0, 0x7F80_0000, 5000, np.uint32)  # all that are finite
+    for value in [*bits.view(np.float32), np.float32(1e-5), np.float32(500_000), np.float32(0)]:
+        found = model_facts({"general.architecture": "x", "x.rope.freq_base": float(value)})
+        assert found.rope["freq_base"] == float(str(value))
+    for wide in (1 / 3, 1e300, -1e300, math.inf):
+        found = model_facts({"general.architecture": "x", "x.rope.freq_base": wide})
+        assert found.rope["freq_base"] == wide
 
 
 @pytest.mark.parametrize("name", [*tiny.NAMES, *tiny.PACKED_NAMES])

@@ -108,6 +108,26 @@ def test_light_commands_import_nothing_heavy(arguments: list[str], small: Path) 
     assert done.stderr == "[]\n"
 
 
+SPARED = {
+    *("numpy", "shutil", "hashlib", "ssl", "urllib3", "asyncio", "concurrent.futures", "rich.progress"),
+    *("gguf_tools.container.writer", "gguf_tools.files", "gguf_tools.quants"),
+}
+"""What takes longer to import than a header of 262,144 tokens to read, or is for those who write."""
+
+
+@pytest.mark.parametrize("arguments", [[], ["--tensors"], ["--map"], ["--key", "general.name"], ["--json"]])
+def test_headers_are_inspected_without_what_takes_longer(arguments: list[str], small: Path) -> None:
+    code = (
+        "import sys\nfrom gguf_tools.cli import main\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
+        f"print(sorted({SPARED} & set(sys.modules)), file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code, "inspect", str(small), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stderr == "[]\n"
+    assert done.stdout
+
+
 class TestInspect:
     def test_summary(self, small: Path) -> None:
         text = said("inspect", small)

@@ -4,13 +4,14 @@ import math
 import os
 import struct
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gguf_tools.container import Array, open_gguf
+from gguf_tools.container import Array, open_gguf, wire
 from gguf_tools.container.wire import Wire
 from gguf_tools.errors import FormatError, QuantizationError, UnsupportedError
 from gguf_tools.source import Source
@@ -104,6 +105,12 @@ class TestValues:
         assert list(metadata["tokenizer.ggml.tokens"])[:3] == ["<unk>", "", "▁a"]
 
 
+@pytest.fixture(params=[True, False], ids=["with numpy", "without numpy"])
+def numpy_is_there(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strings are found in two ways."""
+    monkeypatch.setattr(wire, "_numpy_is_there", lambda: request.param)
+
+
 class TestArrays:
     def strings(self, write, items: list[str], **variant: object) -> Array:
         array = open_gguf(write(b.build([("x", b.ARRAY, (b.STRING, items))], **variant))).metadata["x"]
@@ -122,12 +129,14 @@ class TestArrays:
         ],
         ids=["mixed", "equal", "empty", "some long", "long"],
     )
+    @pytest.mark.usefixtures("numpy_is_there")
     def test_large_ones(self, write, version: int, order: str, length) -> None:
         items = [chr(97 + i % 26) * length(i) for i in range(40_000)]
         array = self.strings(write, items, version=version, order=order)
         assert list(array) == items
         assert [array[i] for i in (0, 1, 19_999, -1)] == [items[i] for i in (0, 1, 19_999, -1)]
 
+    @pytest.mark.usefixtures("numpy_is_there")
     def test_nul_bytes_do_not_confuse_the_walk(self, write) -> None:
         random = np.random.default_rng(7)
         items = [("\0" * int(n)) + "x" * int(m) for n, m in random.integers(0, 20, (30_000, 2))]
@@ -140,10 +149,37 @@ class TestArrays:
         monkeypatch.setattr(
             Wire, "string", lambda self, *a: spans.append(string(self, *a)) or string(self, *a)
         )
-        array[0]  # finds the places of all
+        assert array[2] == "c"  # finds the places of those before it, too
         spans.clear()
         assert array[1] == "b"
         assert len(spans) == 1
+
+    def test_places_are_found_as_far_as_they_are_asked_for(
+        self, write, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        items = [f"{i}" for i in range(20_000)]
+        array = self.strings(write, items)
+        walked = []
+        walk = Wire.walk_strings
+        monkeypatch.setattr(Wire, "walk_strings", lambda self, *a: walked.append(a[1]) or walk(self, *a))
+        assert array[3] == "3"
+        assert walked == [4]
+        assert [array[i] for i in range(len(array))] == items
+        assert len(walked) < 20
+        assert sum(walked) == len(items)
+
+    def test_threads_may_ask_at_the_same_time(self, write) -> None:
+        items = [f"{i}" for i in range(20_000)]
+        array = self.strings(write, items)
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(array.__getitem__, range(len(items)))) == items
+
+    def test_nested_ones(self, write) -> None:
+        items = [(b.I32, list(range(i % 5))) for i in range(100)]
+        with open_gguf(write(b.build([("x", b.ARRAY, (b.ARRAY, items))]))) as file:
+            array = file.metadata["x"]
+        assert [list(array[i]) for i in (7, 2, 99)] == [[0, 1], [0, 1], [0, 1, 2, 3]]
+        assert [list(item) for item in array] == [item for _, item in items]
 
     def test_indices_and_slices(self, write) -> None:
         array = self.strings(write, ["a", "b", "c"])

@@ -149,7 +149,6 @@ def command(
     with --stats statistics. With --key it is the value.
     """
     from ...analysis.inspection import open_inspected
-    from ...files import check_target
 
     chosen = pattern is not None or types or sort is not None or reverse
     tensors = tensors or (bool(chosen) and not metadata and not stats)
@@ -157,6 +156,8 @@ def command(
     if key is not None and (stats or html is not None):
         raise click.UsageError("--key prints a value and nothing else; it does not go with --stats or --html")
     if html is not None:
+        from ...files import check_target
+
         check_target(Path(html), force)  # before all values are read
     with open_inspected(path) as opened:
         if key is not None:
