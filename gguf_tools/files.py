@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
 from .errors import OutputError
+from .transfer import read_at, write_at
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -184,14 +185,21 @@ class AtomicFile:
         view = memoryview(cast("memoryview", buffer))
         if view.nbytes == 0:
             return
-        view = view.cast("B")
         try:
-            while view.nbytes:
-                written = os.pwrite(self._fd, view, offset)
-                view = view[written:]
-                offset += written
+            write_at(self._fd, view.cast("B"), offset)
         except OSError as error:
             raise self._failure("cannot write", error, offset=offset) from error
+
+    def read_at(self, offset: int, count: int) -> bytearray:
+        """What has been written there; less where the file ends.
+
+        Raises:
+            OutputError: it cannot be read.
+        """
+        try:
+            return read_at(self._fd, count, offset)
+        except OSError as error:
+            raise self._failure("cannot read what was written", error, offset=offset) from error
 
     def _opened(self) -> int:
         """The hidden sibling: a new one, or the one that is to be gone on with."""

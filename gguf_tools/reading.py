@@ -19,6 +19,7 @@ import numpy as np
 
 from .descriptors import Suspendable
 from .errors import GGUFToolsError
+from .transfer import read_into
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -242,24 +243,21 @@ class LocalFile(InputFile, Suspendable):
         return self._lent()
 
     def _fill(self, view: memoryview, offset: int, tensor: str | None) -> None:
-        count, done = len(view), 0
         try:
-            while done < count:
-                got = os.preadv(self._fd, [view[done:]], offset + done)
-                if not got:
-                    raise self._error(
-                        "the file ends inside the data: it was cut short meanwhile",
-                        path=self.path,
-                        tensor=tensor,
-                        offset=offset + done,
-                        found=f"{done} bytes",
-                        expected=f"{count} bytes",
-                    )
-                done += got
+            done = read_into(self._fd, view, offset)
         except (OSError, OverflowError) as cause:
             raise self._error(
                 f"cannot read: {cause}", path=self.path, tensor=tensor, offset=offset
             ) from cause
+        if done < len(view):
+            raise self._error(
+                "the file ends inside the data: it was cut short meanwhile",
+                path=self.path,
+                tensor=tensor,
+                offset=offset + done,
+                found=f"{done} bytes",
+                expected=f"{len(view)} bytes",
+            )
 
     def _reopened(self) -> int:
         self._require_open(None)

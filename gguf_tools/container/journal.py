@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import FormatError
+from ..files import hidden_sibling
 
 __all__ = ["InterruptedEditError", "check_no_journal", "journal_path"]
 
@@ -26,8 +27,7 @@ class InterruptedEditError(FormatError):
 
 def journal_path(path: str | os.PathLike[str]) -> Path:
     """Where the journal of a file lies; links are followed."""
-    real = Path(os.path.realpath(path))
-    return real.with_name(f".{real.name[:200]}.edit-journal")
+    return hidden_sibling(Path(os.path.realpath(path)), ".edit-journal")
 
 
 def check_no_journal(path: str | os.PathLike[str], inode: int) -> None:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import OutputError
 from ..files import hidden_sibling
+from ..transfer import append, read_at
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -144,7 +145,7 @@ class Journal:
         outputs()
         try:
             with self._lock:
-                os.write(self._fd, b"".join(noted))
+                append(self._fd, b"".join(noted))
             os.fsync(self._fd)
         except OSError as error:
             raise self._failure("cannot write the journal", error) from error
@@ -172,7 +173,8 @@ class Journal:
     def _begin(self) -> None:
         """Read what an earlier run has left, or start afresh."""
         try:
-            found = os.pread(self._fd, _MOST_BYTES, 0)
+            size = min(os.fstat(self._fd).st_size, _MOST_BYTES)
+            found = read_at(self._fd, size, 0)
         except OSError as error:
             raise self._failure("cannot read the journal", error) from error
         ours = found.startswith(self._head)
@@ -199,7 +201,7 @@ class Journal:
         try:
             os.ftruncate(self._fd, length)
             if not length:
-                os.write(self._fd, self._head)
+                append(self._fd, self._head)
         except OSError as error:
             raise self._failure("cannot write the journal", error) from error
 
@@ -214,7 +216,7 @@ def _is_at(fd: int, path: Path) -> bool:
         return False
 
 
-def _records(data: bytes) -> list[tuple[int, int, int, int]]:
+def _records(data: bytes | bytearray) -> list[tuple[int, int, int, int]]:
     """All records up to the first that is cut short or garbled."""
     size = _RECORD.size + _CHECK.size
     found = []
