@@ -83,7 +83,7 @@ class Journal:
             self._begin()
         except BaseException:
             with suppress(OSError):
-                if not os.fstat(self._fd).st_size:  # it says nothing to anybody
+                if os.fstat(self._fd).st_size < len(self._head):  # it says nothing to anybody
                     self.path.unlink(missing_ok=True)
             os.close(self._fd)
             raise
@@ -178,7 +178,8 @@ class Journal:
         except OSError as error:
             raise self._failure("cannot read the journal", error) from error
         ours = found.startswith(self._head)
-        if self._resume and found and not ours:
+        # A head that was cut short by a full disk, say, is as good as none: nothing was done after it.
+        if self._resume and len(found) >= len(self._head) and not ours:
             raise OutputError(
                 "what an interrupted run left cannot be continued: its source, its options or this program "
                 "have changed since; without --resume it is started afresh",

@@ -265,8 +265,15 @@ class Output:
             AtomicDirectory(self._target, force=self._force, partial=partial, keep=self._resume)
         )
         for name, contents in self._plan.sidecars.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            with AtomicFile(folder / name, size=len(contents), force=True) as sidecar:
+            path = folder / name
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OutputError(
+                    f"cannot create the directory: {error.strerror}", path=path.parent
+                ) from error
+            # Under its own name, as the weights: else a killed run would leave another for ever.
+            with AtomicFile(path, size=len(contents), force=True, partial=path) as sidecar:
                 sidecar.write_at(0, contents)
         return folder
 
