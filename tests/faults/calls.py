@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-__all__ = ["CALLS", "FAULTS", "READS", "UNDO", "Calls", "Fault"]
+__all__ = ["CALLS", "ERRORS", "FAULTS", "READS", "UNDO", "Calls", "Fault"]
 
 READS: Final = ("preadv", "pread", "copy_file_range")
 """Functions of `os` that read a number of bytes; the last one writes them, too."""
@@ -33,8 +33,8 @@ CALLS: Final = (
 UNDO: Final = frozenset({"unlink"})
 """What is left over when this fails cannot be helped."""
 
-_BROKEN: Final = (errno.ENOSPC, errno.EIO)
-"""In turn: the disk is full, or broken."""
+ERRORS: Final = (errno.ENOSPC, errno.EIO)
+"""What calls fail with, in turn: the disk is full, or broken."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Calls:
         """Let a fault befall the ``number``-th call, counted from 1, of a name."""
         self.counts = dict.fromkeys(CALLS, 0)
         self.fault, self.call, self.number = fault, call, number
-        self.error = _BROKEN[number % 2]
+        self.error = ERRORS[number % len(ERRORS)]
         self.hit = False
 
     def _faulty(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,7 +9,6 @@ nothing happened to.
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from collections import Counter
@@ -77,13 +76,11 @@ def swept(
             inside = folder / "run"
             inside.mkdir()
             job.begin(source, inside)
-            calls.arm(fault, call, number)
-            case = f"{name}: {call} {number} of {found.counts[call]}, {kind}, {errno.errorcode[calls.error]}"
-            found.problems += [
-                f"{case}: {problem}" for problem in _Trial(job, source, inside, expected, calls, resume).run()
-            ]
+            trial = _Trial(job, source, inside, expected, calls, resume)
+            problems = list(trial.run(fault, call, number))
+            case = f"{name}: {call} {number} of {found.counts[call]}, {kind}"
+            found.problems += [f"{case}: {problem}" for problem in problems]
             found.runs[kind] += 1
-            calls.rest()
             shutil.rmtree(inside)
     return found
 
@@ -109,7 +106,7 @@ def _numbers(fault: Fault, counts: dict[str, int], most: int) -> Iterator[tuple[
 
 @dataclass
 class _Trial:
-    """A run with a fault that is about to happen."""
+    """A run with a fault."""
 
     job: Job
     source: Path
@@ -118,18 +115,20 @@ class _Trial:
     calls: Calls
     resume: bool
 
-    def run(self) -> Iterator[str]:
+    def run(self, fault: Fault, call: str, number: int) -> Iterator[str]:
         """What is wrong with how it ends, and with what it leaves."""
-        before, fault, call = _visible(self.folder), self.calls.fault, self.calls.call
+        before = _visible(self.folder)
+        self.calls.arm(fault, call, number)
         error: BaseException | None = None
         try:
             self.job.run(self.source, self.folder, self.resume)
         except BaseException as caught:
             error = caught.with_traceback(None)  # whose frames would keep files open
-        yield from _judged(error, fault, call)
-        if not self.calls.hit:
-            yield "the fault did not happen"
+        hit = self.calls.hit
         self.calls.rest()
+        yield from _judged(error, fault, call)
+        if not hit:
+            yield "the fault did not happen"
         if error is None and _visible(self.folder) != self.expected:
             yield "success with other bytes"
         dead = fault.later == "dead"
