@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
-from .errors import OutputError
+from .errors import OutputError, reported
 from .transfer import read_at, write_at
 
 if TYPE_CHECKING:
@@ -218,9 +218,9 @@ class AtomicFile:
         return fd
 
     def _reserve(self, size: int) -> None:
-        # Asking first keeps posix_fallocate from filling the disk to the brim before it fails.
-        require_space(self.path, size - os.fstat(self._fd).st_blocks * 512)
         try:
+            # Asking first keeps posix_fallocate from filling the disk to the brim before it fails.
+            require_space(self.path, size - os.fstat(self._fd).st_blocks * 512)
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(self._fd, 0, size)
             else:
@@ -385,6 +385,11 @@ def check_target(path: Path, force: bool, *, directory: bool = False) -> None:
     """
     if not path.name:
         raise OutputError("is not a usable output name", path=path)
+    with reported(OutputError, "cannot look at the output", path):
+        _check_target(path, force, directory)
+
+
+def _check_target(path: Path, force: bool, directory: bool) -> None:
     parent = path.parent
     if not parent.is_dir():
         raise OutputError("the directory to write into does not exist", path=path, found=str(parent))

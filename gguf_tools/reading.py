@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import numpy as np
 
 from .descriptors import Suspendable
-from .errors import GGUFToolsError
+from .errors import GGUFToolsError, reported
 from .transfer import read_into
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ class Pages(Protocol):
         """
 
 
-def open_regular(path: str | os.PathLike[str], error: type[GGUFToolsError]) -> tuple[int, int]:
-    """File descriptor and size of a regular file, opened for reading; symbolic links are followed.
+def open_regular(path: str | os.PathLike[str], error: type[GGUFToolsError]) -> tuple[int, os.stat_result]:
+    """File descriptor and status of a regular file, opened for reading; symbolic links are followed.
 
     Raises:
         GGUFToolsError: of the class ``error``: it cannot be opened or is not a regular file. The cause is a
@@ -73,12 +73,16 @@ def open_regular(path: str | os.PathLike[str], error: type[GGUFToolsError]) -> t
     except (OSError, ValueError) as cause:
         why = cause.strerror if isinstance(cause, OSError) else str(cause)
         raise error(f"cannot open the file: {why}", path=path) from cause
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
+    try:
+        with reported(error, "cannot look at the file", path):
+            status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            what = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise error(f"is {what}, expected a file", path=path)
+    except BaseException:
         os.close(fd)
-        what = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-        raise error(f"is {what}, expected a file", path=path)
-    return fd, status.st_size
+        raise
+    return fd, status
 
 
 def _opened(path: str | os.PathLike[str]) -> int:
@@ -188,9 +192,8 @@ class LocalFile(InputFile, Suspendable):
         self._closed = False
         self.path = os.fspath(path)
         self._error = error
-        fd, self.size = open_regular(path, error)
-        status = os.fstat(fd)
-        self.modified, self.inode = status.st_mtime_ns, status.st_ino
+        fd, status = open_regular(path, error)
+        self.size, self.modified, self.inode = status.st_size, status.st_mtime_ns, status.st_ino
         self._adopt(fd)
 
     def require_unchanged(self) -> None:
@@ -201,6 +204,8 @@ class LocalFile(InputFile, Suspendable):
             status = os.stat(self.path if self._fd < 0 else self._fd)
         except FileNotFoundError:
             return
+        except OSError as cause:
+            raise self._error(f"cannot look at the file: {cause.strerror}", path=self.path) from cause
         if status.st_ino == self.inode:
             self._require_same(status)
 
@@ -261,9 +266,9 @@ class LocalFile(InputFile, Suspendable):
 
     def _reopened(self) -> int:
         self._require_open(None)
-        fd, _ = open_regular(self.path, self._error)
+        fd, status = open_regular(self.path, self._error)
         try:
-            self._require_same(os.fstat(fd))
+            self._require_same(status)
         except BaseException:
             os.close(fd)
             raise

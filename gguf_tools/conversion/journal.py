@@ -24,7 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..errors import OutputError
+from ..errors import OutputError, reported
 from ..files import hidden_sibling
 from ..transfer import append, read_at
 
@@ -159,16 +159,24 @@ class Journal:
             except OSError as error:
                 raise self._failure("cannot create the journal", error) from error
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+                self._lock_up(fd)
+                # its last holder may have removed it between our opening and our locking it
+                with reported(OutputError, "cannot look at the journal", self.path):
+                    is_ours = _is_at(fd, self.path)
+            except BaseException:
                 os.close(fd)
-                raise OutputError("another process is writing this output", path=self.target) from error
-            except OSError:
-                pass  # some network file systems cannot lock
-            # its last holder may have removed it between our opening and our locking it
-            if _is_at(fd, self.path):
+                raise
+            if is_ours:
                 return fd
             os.close(fd)
+
+    def _lock_up(self, fd: int) -> None:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputError("another process is writing this output", path=self.target) from error
+        except OSError:
+            pass  # some network file systems cannot lock
 
     def _begin(self) -> None:
         """Read what an earlier run has left, or start afresh."""

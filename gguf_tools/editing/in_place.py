@@ -24,8 +24,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from ..container.journal import journal_path
-from ..errors import FormatError, OutputError
+from ..container.journal import exists, journal_path
+from ..errors import FormatError, OutputError, reported
 from ..files import AtomicFile, sync_directory
 from ..transfer import read_at, write_at
 
@@ -83,7 +83,7 @@ def recover(path: str | os.PathLike[str]) -> bool:
     """
     real = Path(os.path.realpath(path))
     journal = journal_path(real)
-    if not os.path.lexists(journal):
+    if not exists(journal):
         return False
     offset, old = _read_journal(journal, real)
     with _leased(real) as fd:
@@ -142,10 +142,9 @@ def _leased(path: Path) -> Iterator[int]:
 
 
 def _read(fd: int, count: int, path: Path) -> bytearray:
-    try:
-        return read_at(fd, count, 0)
-    except OSError as error:
-        raise OutputError(f"cannot read: {error.strerror}", path=path) from error
+    with reported(OutputError, "cannot read", path):
+        data = read_at(fd, count, 0)
+    return data
 
 
 def _write(fd: int, offset: int, data: bytes, path: Path) -> None:
@@ -158,15 +157,14 @@ def _write(fd: int, offset: int, data: bytes, path: Path) -> None:
 
 
 def _sync(fd: int, path: Path) -> None:
-    try:
+    with reported(OutputError, "cannot write", path):
         os.fsync(fd)
-    except OSError as error:
-        raise OutputError(f"cannot write: {error.strerror}", path=path) from error
 
 
 def _write_journal(fd: int, path: Path, offset: int, old: bytes) -> None:
     """A line of JSON, then the old bytes."""
-    status = os.fstat(fd)
+    with reported(OutputError, "cannot look at the file", path):
+        status = os.fstat(fd)
     facts = {
         "magic": _MAGIC,
         "offset": offset,
@@ -184,10 +182,8 @@ def _write_journal(fd: int, path: Path, offset: int, old: bytes) -> None:
 
 def _read_journal(journal: Path, path: Path) -> tuple[int, bytes]:
     """Offset and old bytes, checked to be whole and of this very file."""
-    try:
+    with reported(OutputError, "cannot read the journal of the edit", journal):
         head, _, old = journal.read_bytes().partition(b"\n")
-    except OSError as error:
-        raise OutputError(f"cannot read the journal of the edit: {error.strerror}", path=journal) from error
     try:
         facts: Any = json.loads(head)
         sound = facts["magic"] == _MAGIC and hashlib.sha256(old).hexdigest() == facts["sha256"]
@@ -196,7 +192,8 @@ def _read_journal(journal: Path, path: Path) -> tuple[int, bytes]:
         sound = False
     if not sound or type(offset) is not int or offset < 0:
         raise FormatError("the journal of the interrupted edit is damaged", path=journal)
-    status = path.stat()
+    with reported(OutputError, "cannot look at the file", path):
+        status = path.stat()
     if (status.st_ino, status.st_size) != (inode, size):
         raise FormatError(
             "the journal is not of this file, which has been replaced since; remove the journal", path=journal
@@ -206,8 +203,6 @@ def _read_journal(journal: Path, path: Path) -> tuple[int, bytes]:
 
 def _remove_journal(path: Path) -> None:
     journal = journal_path(path)
-    try:
+    with reported(OutputError, "cannot remove the journal of the edit", journal):
         journal.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot remove the journal of the edit: {error.strerror}", path=journal) from error
     sync_directory(path.parent)

@@ -17,18 +17,22 @@ if TYPE_CHECKING:
 
     import pytest
 
-__all__ = ["CALLS", "ERRORS", "FAULTS", "READS", "UNDO", "Calls", "Fault"]
+__all__ = ["CALLS", "ERRORS", "FAULTS", "LOOKS", "READS", "UNDO", "Calls", "Fault"]
 
 READS: Final = ("preadv", "pread", "copy_file_range")
 """Functions of `os` that read a number of bytes; the last one writes them, too."""
 
 WRITES: Final = ("pwrite", "write", "copy_file_range")
 
+LOOKS: Final = ("stat", "lstat", "fstat", "scandir", "listdir")
+"""Functions of `os` that tell what is there."""
+
 CALLS: Final = (
+    *LOOKS,
     *("open", "pwrite", "write", "preadv", "pread", "copy_file_range", "mkdir"),
     *("fsync", "posix_fallocate", "ftruncate", "link", "replace", "rename", "unlink"),
 )
-"""Functions of `os` by which the package reads and writes."""
+"""Functions of `os` by which the package deals with the disk."""
 
 UNDO: Final = frozenset({"unlink"})
 """What is left over when this fails cannot be helped."""

@@ -83,7 +83,7 @@ def _split(source: Path, folder: Path, resume: bool) -> None:
 
 
 def _merge(source: Path, folder: Path, resume: bool) -> None:
-    gguf_tools.merge(next(source.glob("part-00001-*")), folder / TARGET, resume=resume)
+    gguf_tools.merge(source / "part-00001-of-00002.gguf", folder / TARGET, resume=resume)
 
 
 def _extract(source: Path, folder: Path, resume: bool) -> None:

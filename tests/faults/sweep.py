@@ -24,7 +24,7 @@ from gguf_tools.container.journal import InterruptedEditError
 from gguf_tools.conversion import engine, journal
 from gguf_tools.editing import edit
 from gguf_tools.errors import GGUFToolsError
-from tests.faults.calls import FAULTS, UNDO, Calls, Fault
+from tests.faults.calls import FAULTS, LOOKS, UNDO, Calls, Fault
 from tests.faults.jobs import JOBS, TARGET, Job
 
 __all__ = ["Swept", "swept"]
@@ -66,10 +66,11 @@ def swept(
     monkeypatch.setattr(engine, "available_cores", lambda: 1)  # so that all runs make the same calls
     job = JOBS[name]
     calls = Calls(folder.parent, monkeypatch)
-    expected = _undisturbed(job, source, folder / "whole", calls, resume=False)
-    if _undisturbed(job, source, folder / "counted", calls, resume) != expected:
-        return Swept({}, problems=[f"{name}: two runs differ that nothing happened to"])
-    found = Swept(dict(calls.counts))
+    expected, _ = _undisturbed(job, source, folder / "whole", calls, resume=False)
+    again, counts = _undisturbed(job, source, folder / "counted", calls, resume)
+    found = Swept(counts)
+    if again != expected:
+        found.problems.append(f"{name}: two runs differ that nothing happened to")
     for kind in sorted(set(faults) - set(job.cannot), key=faults.index):
         fault = FAULTS[kind]
         for call, number in _numbers(fault, found.counts, most):
@@ -85,13 +86,17 @@ def swept(
     return found
 
 
-def _undisturbed(job: Job, source: Path, folder: Path, calls: Calls, resume: bool) -> Contents:
-    """What a job makes; its calls are counted."""
+def _undisturbed(
+    job: Job, source: Path, folder: Path, calls: Calls, resume: bool
+) -> tuple[Contents, dict[str, int]]:
+    """What a job makes, and how many calls of each name it takes."""
     folder.mkdir()
     job.begin(source, folder)
     calls.rest()
     job.run(source, folder, resume)
-    return _contents(folder)
+    counts = calls.counts
+    calls.rest()
+    return _contents(folder), counts
 
 
 def _numbers(fault: Fault, counts: dict[str, int], most: int) -> Iterator[tuple[str, int]]:
@@ -119,39 +124,39 @@ class _Trial:
         """What is wrong with how it ends, and with what it leaves."""
         before = _visible(self.folder)
         self.calls.arm(fault, call, number)
-        error: BaseException | None = None
+        failed = False
         try:
             self.job.run(self.source, self.folder, self.resume)
-        except BaseException as caught:
-            error = caught.with_traceback(None)  # whose frames would keep files open
+        except BaseException as error:  # which is not kept: its frames hold files open
+            failed = True
+            yield from _judged(error, fault, call)
         hit = self.calls.hit
         self.calls.rest()
-        yield from _judged(error, fault, call)
         if not hit:
             yield "the fault did not happen"
-        if error is None and _visible(self.folder) != self.expected:
+        if not failed and _visible(self.folder) != self.expected:
             yield "success with other bytes"
         dead = fault.later == "dead"
         if self.job.in_place:
-            yield from self._interrupted(allowed=dead or (self.job.interrupted and error is not None))
+            yield from self._interrupted(allowed=dead or (self.job.interrupted and failed))
         left = _visible(self.folder)
-        if (
-            self.job.in_place
-            and not self.job.interrupted
-            and error is not None
-            and left != before
-            and not dead
-        ):
+        if self.job.in_place and not self.job.interrupted and failed and left != before and not dead:
             yield "an edit in place that failed has changed the file"
         for path in sorted(left | before):
             if path not in left or left[path] not in (before.get(path), self.expected.get(path)):
                 yield f"{path} is partial or gone"
         excused = call in UNDO or dead
         if not self.resume and not excused:
-            yield from (f"{path} is left over" for path in _contents(self.folder) if _is_hidden(path))
-        # what is complete all failed but tidying up; of shards, some may be
+            yield from self._left_over(looking=call in LOOKS)
+        # Continued, unless all that failed was tidying up; repeated, unless something is there already.
         if left != self.expected if self.resume else left == before and not excused:
             yield from self._again()
+
+    def _left_over(self, looking: bool) -> Iterator[str]:
+        """Hidden files. A journal that says nothing may stay where nobody could look whose it is."""
+        for path, data in _contents(self.folder).items():
+            if _is_hidden(path) and (data or not looking):
+                yield f"{path} is left over"
 
     def _interrupted(self, allowed: bool) -> Iterator[str]:
         """Whether the file can be opened, or after what its owner is told to do."""
@@ -181,10 +186,8 @@ class _Trial:
             yield f"run again, it differs: {sorted(_contents(self.folder))}"
 
 
-def _judged(error: BaseException | None, fault: Fault, call: str) -> Iterator[str]:
+def _judged(error: BaseException, fault: Fault, call: str) -> Iterator[str]:
     """What is wrong with an error."""
-    if error is None:
-        return
     if not isinstance(error, GGUFToolsError):
         yield f"{type(error).__name__} leaks: {error}"
         return
