@@ -7,6 +7,7 @@ first byte (PEP 475), so our code never sees that; one interrupted later transfe
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,22 +18,28 @@ if TYPE_CHECKING:
 
     import pytest
 
-__all__ = ["CALLS", "ERRORS", "FAULTS", "LOOKS", "READS", "UNDO", "Calls", "Fault"]
-
-READS: Final = ("preadv", "pread", "copy_file_range")
-"""Functions of `os` that read a number of bytes; the last one writes them, too."""
+__all__ = ["CALLS", "ERRORS", "FAULTS", "LOOKS", "UNDO", "Calls", "Fault"]
 
 WRITES: Final = ("pwrite", "write", "copy_file_range")
+"""Functions of `os` that write a number of bytes; the last one reads them, too."""
+
+TRANSFERS: Final = ("preadv", "pread", *WRITES)
+"""Those that read or write: they may do a part of what is asked."""
 
 LOOKS: Final = ("stat", "lstat", "fstat", "scandir", "listdir")
 """Functions of `os` that tell what is there."""
 
+LOCKS: Final = ("flock", "fcntl")
+"""Functions of `fcntl`, which lock journals and files that are edited in place."""
+
 CALLS: Final = (
     *LOOKS,
-    *("open", "pwrite", "write", "preadv", "pread", "copy_file_range", "mkdir"),
-    *("fsync", "posix_fallocate", "ftruncate", "link", "replace", "rename", "unlink"),
+    *LOCKS,
+    *TRANSFERS,
+    *("open", "mkdir", "posix_fallocate", "ftruncate", "fsync", "link", "replace", "rename", "unlink"),
 )
-"""Functions of `os` by which the package deals with the disk."""
+"""Functions by which the package deals with the disk: those of `os`, but for locks. What Python's own file
+objects do, which read small texts, is not seen."""
 
 UNDO: Final = frozenset({"unlink"})
 """What is left over when this fails cannot be helped."""
@@ -61,9 +68,9 @@ class Fault:
 
 FAULTS: Final = {
     "fails": Fault(CALLS),
-    "short": Fault((*READS, "pwrite", "write"), share=2, harmless=True),
-    "all short": Fault((*READS, "pwrite", "write"), share=2, later="same", harmless=True),
-    "nothing": Fault((*READS, "pwrite", "write"), share=0),
+    "short": Fault(TRANSFERS, share=2, harmless=True),
+    "all short": Fault(TRANSFERS, share=2, later="same", harmless=True),
+    "nothing": Fault(TRANSFERS, share=0),
     "short, then full": Fault(WRITES, share=2, later="fail"),
     "dead": Fault(CALLS, later="dead"),
     "short, then dead": Fault(WRITES, share=2, later="dead"),
@@ -71,7 +78,7 @@ FAULTS: Final = {
 
 
 class Calls:
-    """Functions of `os` that count their calls on files below a directory, and suffer a fault at one of them.
+    """Functions that count their calls on files below a directory, and suffer a fault at one of them.
 
     Nothing is synced: no power fails here, and waiting for the disk would take most of the time.
     """
@@ -80,8 +87,9 @@ class Calls:
         self.root = os.fspath(root)
         self.rest()
         for name in CALLS:
-            function = (lambda fd: None) if name == "fsync" else getattr(os, name)
-            monkeypatch.setattr(os, name, self._faulty(name, function))
+            module = fcntl if name in LOCKS else os
+            function = (lambda fd: None) if name == "fsync" else getattr(module, name)
+            monkeypatch.setattr(module, name, self._faulty(name, function))
 
     def rest(self) -> None:
         """Count anew; nothing happens."""
