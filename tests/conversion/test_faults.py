@@ -19,7 +19,7 @@ from tests.faults.sweep import Swept, swept
 
 MOST = 2
 
-INTERRUPTING = ("fails", "short, then full", "dead")
+INTERRUPTING = ("fails", "short, full", "dead")
 """Faults that matter most to whoever continues."""
 
 
@@ -74,7 +74,7 @@ class TestNoticed:
         self, sweep: Callable[..., Swept], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(in_place, "_write_journal", lambda *_: None)
-        assert sweep("edit in place", resume=False, faults=("short", "short, then dead")).problems
+        assert sweep("edit in place", resume=False, faults=("short", "short, dead")).problems
 
     def test_partial_files_that_stay(
         self, sweep: Callable[..., Swept], monkeypatch: pytest.MonkeyPatch

@@ -71,9 +71,9 @@ FAULTS: Final = {
     "short": Fault(TRANSFERS, share=2, harmless=True),
     "all short": Fault(TRANSFERS, share=2, later="same", harmless=True),
     "nothing": Fault(TRANSFERS, share=0),
-    "short, then full": Fault(WRITES, share=2, later="fail"),
+    "short, full": Fault(WRITES, share=2, later="fail"),
     "dead": Fault(CALLS, later="dead"),
-    "short, then dead": Fault(WRITES, share=2, later="dead"),
+    "short, dead": Fault(WRITES, share=2, later="dead"),
 }
 
 

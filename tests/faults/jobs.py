@@ -140,7 +140,7 @@ JOBS: dict[str, Job] = {
     "edit that moves tensors": Job(_edit_moving, _roomy, resumable=True),
     "edit in place": Job(_edit_in_place, _roomy, in_place=True),
     # what this rests on is that a disk writes a sector whole or not at all
-    "edit in place, one sector": Job(_edit_a_sector, _roomy, in_place=True, cannot=("short, then dead",)),
+    "edit in place, one sector": Job(_edit_a_sector, _roomy, in_place=True, cannot=("short, dead",)),
     "undo an interrupted edit": Job(_recover, _half_edited, in_place=True, interrupted=True),
 }
 

@@ -105,7 +105,7 @@ def _numbers(fault: Fault, counts: dict[str, int], most: int) -> Iterator[tuple[
         numbers = range(1, counts[call] + 1)
         if fault.later == "same":
             numbers = numbers[:1]
-        few = most // 2
+        few = max(1, most // 2)
         yield from ((call, number) for number in sorted({*numbers[:few], *numbers[-few:]}))
 
 
