@@ -7,6 +7,8 @@ All of them subclass ``ValueError`` and say *where* (file, key or tensor, byte o
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 __all__ = [
     "ArchitectureError",
@@ -19,6 +21,7 @@ __all__ = [
     "RemoteError",
     "TokenizerError",
     "UnsupportedError",
+    "reported",
 ]
 
 
@@ -128,6 +131,21 @@ class NonFiniteError(QuantizationError):
 
 class OutputError(GGUFToolsError):
     """The output exists already, or cannot be written."""
+
+
+@contextmanager
+def reported(error: type[GGUFToolsError], doing: str, path: str | os.PathLike[str]) -> Iterator[None]:
+    """What the system refuses in the block becomes an error that says what was to be done with which file.
+
+    Args:
+        error: its class.
+        doing: such as ``"cannot write"``; the system's reason follows.
+        path: the file.
+    """
+    try:
+        yield
+    except OSError as cause:
+        raise error(f"{doing}: {cause.strerror}", path=path) from cause
 
 
 _LONGEST_SHOWN = 120  # a hostile file may carry a "key" of many megabytes; a line must stay a line

@@ -22,7 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
-from .errors import OutputError
+from .errors import OutputError, reported
+from .transfer import read_at, write_at
 
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -184,14 +185,21 @@ class AtomicFile:
         view = memoryview(cast("memoryview", buffer))
         if view.nbytes == 0:
             return
-        view = view.cast("B")
         try:
-            while view.nbytes:
-                written = os.pwrite(self._fd, view, offset)
-                view = view[written:]
-                offset += written
+            write_at(self._fd, view.cast("B"), offset)
         except OSError as error:
             raise self._failure("cannot write", error, offset=offset) from error
+
+    def read_at(self, offset: int, count: int) -> bytearray:
+        """What has been written there; less where the file ends.
+
+        Raises:
+            OutputError: it cannot be read.
+        """
+        try:
+            return read_at(self._fd, count, offset)
+        except OSError as error:
+            raise self._failure("cannot read what was written", error, offset=offset) from error
 
     def _opened(self) -> int:
         """The hidden sibling: a new one, or the one that is to be gone on with."""
@@ -210,9 +218,9 @@ class AtomicFile:
         return fd
 
     def _reserve(self, size: int) -> None:
-        # Asking first keeps posix_fallocate from filling the disk to the brim before it fails.
-        require_space(self.path, size - os.fstat(self._fd).st_blocks * 512)
         try:
+            # Asking first keeps posix_fallocate from filling the disk to the brim before it fails.
+            require_space(self.path, size - os.fstat(self._fd).st_blocks * 512)
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(self._fd, 0, size)
             else:
@@ -377,6 +385,11 @@ def check_target(path: Path, force: bool, *, directory: bool = False) -> None:
     """
     if not path.name:
         raise OutputError("is not a usable output name", path=path)
+    with reported(OutputError, "cannot look at the output", path):
+        _check_target(path, force, directory)
+
+
+def _check_target(path: Path, force: bool, directory: bool) -> None:
     parent = path.parent
     if not parent.is_dir():
         raise OutputError("the directory to write into does not exist", path=path, found=str(parent))

@@ -16,7 +16,8 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final, Protocol
 
 from .descriptors import Suspendable
-from .errors import GGUFToolsError
+from .errors import GGUFToolsError, reported
+from .transfer import read_into
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,8 +59,8 @@ class Pages(Protocol):
         """
 
 
-def open_regular(path: str | os.PathLike[str], error: type[GGUFToolsError]) -> tuple[int, int]:
-    """File descriptor and size of a regular file, opened for reading; symbolic links are followed.
+def open_regular(path: str | os.PathLike[str], error: type[GGUFToolsError]) -> tuple[int, os.stat_result]:
+    """File descriptor and status of a regular file, opened for reading; symbolic links are followed.
 
     Raises:
         GGUFToolsError: of the class ``error``: it cannot be opened or is not a regular file. The cause is a
@@ -71,12 +72,16 @@ def open_regular(path: str | os.PathLike[str], error: type[GGUFToolsError]) -> t
     except (OSError, ValueError) as cause:
         why = cause.strerror if isinstance(cause, OSError) else str(cause)
         raise error(f"cannot open the file: {why}", path=path) from cause
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
+    try:
+        with reported(error, "cannot look at the file", path):
+            status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            what = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise error(f"is {what}, expected a file", path=path)
+    except BaseException:
         os.close(fd)
-        what = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-        raise error(f"is {what}, expected a file", path=path)
-    return fd, status.st_size
+        raise
+    return fd, status
 
 
 def _opened(path: str | os.PathLike[str]) -> int:
@@ -197,9 +202,8 @@ class LocalFile(InputFile, Suspendable):
         self._closed = False
         self.path = os.fspath(path)
         self._error = error
-        fd, self.size = open_regular(path, error)
-        status = os.fstat(fd)
-        self.modified, self.inode = status.st_mtime_ns, status.st_ino
+        fd, status = open_regular(path, error)
+        self.size, self.modified, self.inode = status.st_size, status.st_mtime_ns, status.st_ino
         self._adopt(fd)
 
     def require_unchanged(self) -> None:
@@ -210,6 +214,8 @@ class LocalFile(InputFile, Suspendable):
             status = os.stat(self.path if self._fd < 0 else self._fd)
         except FileNotFoundError:
             return
+        except OSError as cause:
+            raise self._error(f"cannot look at the file: {cause.strerror}", path=self.path) from cause
         if status.st_ino == self.inode:
             self._require_same(status)
 
@@ -254,30 +260,27 @@ class LocalFile(InputFile, Suspendable):
         return self._lent()
 
     def _fill(self, view: memoryview, offset: int, tensor: str | None) -> None:
-        count, done = len(view), 0
         try:
-            while done < count:
-                got = os.preadv(self._fd, [view[done:]], offset + done)
-                if not got:
-                    raise self._error(
-                        "the file ends inside the data: it was cut short meanwhile",
-                        path=self.path,
-                        tensor=tensor,
-                        offset=offset + done,
-                        found=f"{done} bytes",
-                        expected=f"{count} bytes",
-                    )
-                done += got
+            done = read_into(self._fd, view, offset)
         except (OSError, OverflowError) as cause:
             raise self._error(
                 f"cannot read: {cause}", path=self.path, tensor=tensor, offset=offset
             ) from cause
+        if done < len(view):
+            raise self._error(
+                "the file ends inside the data: it was cut short meanwhile",
+                path=self.path,
+                tensor=tensor,
+                offset=offset + done,
+                found=f"{done} bytes",
+                expected=f"{len(view)} bytes",
+            )
 
     def _reopened(self) -> int:
         self._require_open(None)
-        fd, _ = open_regular(self.path, self._error)
+        fd, status = open_regular(self.path, self._error)
         try:
-            self._require_same(os.fstat(fd))
+            self._require_same(status)
         except BaseException:
             os.close(fd)
             raise

@@ -20,7 +20,7 @@ PACKAGE = Path(gguf_tools.__file__).parent
 
 LAYERS = (
     {"errors"},
-    {"spec", "descriptors"},
+    {"spec", "descriptors", "transfer"},
     {"source", "files", "reading", "looks", "jit"},
     {"remote"},
     {"container", "checkpoint", "quants"},

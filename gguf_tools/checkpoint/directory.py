@@ -31,7 +31,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import CheckpointError, UnsupportedError
+from ..errors import CheckpointError, UnsupportedError, reported
 from ..remote import Location, Place, locate
 from .documents import parse_json, parse_object, read_bytes
 from .pickled import PickledFile
@@ -184,7 +184,9 @@ def open_checkpoint(path: str | os.PathLike[str], *, allow_pickle: bool = False)
     given = locate(path)
     directory: Place
     names: dict[str, None] | None
-    if given.is_dir():
+    with reported(CheckpointError, "cannot look at the checkpoint", str(given)):
+        is_directory = given.is_dir()
+    if is_directory:
         directory, names = given, None
     elif isinstance(given, Path) and not os.path.lexists(given):
         raise CheckpointError("no such directory", path=given)

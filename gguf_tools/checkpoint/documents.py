@@ -68,13 +68,13 @@ def read_bytes(path: Place) -> bytes | None:
     if isinstance(path, Location):
         return _read_remote(path)
     try:
-        fd, size = open_regular(path, CheckpointError)
+        fd, status = open_regular(path, CheckpointError)
     except CheckpointError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             return None
         raise
     with os.fdopen(fd, "rb") as file:
-        _check_size(path, size)
+        _check_size(path, status.st_size)
         try:
             return file.read()
         except OSError as error:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import FormatError
+from ..files import hidden_sibling
 
-__all__ = ["InterruptedEditError", "check_no_journal", "journal_path"]
+__all__ = ["InterruptedEditError", "check_no_journal", "exists", "journal_path"]
 
 _MOST: Final = 4096
 """Bytes of a journal's first line, at most."""
@@ -26,8 +27,22 @@ class InterruptedEditError(FormatError):
 
 def journal_path(path: str | os.PathLike[str]) -> Path:
     """Where the journal of a file lies; links are followed."""
-    real = Path(os.path.realpath(path))
-    return real.with_name(f".{real.name[:200]}.edit-journal")
+    return hidden_sibling(Path(os.path.realpath(path)), ".edit-journal")
+
+
+def exists(journal: Path) -> bool:
+    """Whether there is a journal. One that cannot be looked at must not be taken for none.
+
+    Raises:
+        FormatError: the system does not tell.
+    """
+    try:
+        os.lstat(journal)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise FormatError(f"cannot look for a journal: {error.strerror}", path=journal) from error
+    return True
 
 
 def check_no_journal(path: str | os.PathLike[str], inode: int) -> None:
@@ -39,9 +54,10 @@ def check_no_journal(path: str | os.PathLike[str], inode: int) -> None:
 
     Raises:
         InterruptedEditError: there is a journal of this very file.
+        FormatError: it is not known whether there is one.
     """
     journal = journal_path(path)
-    if os.path.lexists(journal) and _inode(journal) in (inode, None):
+    if exists(journal) and _inode(journal) in (inode, None):
         raise InterruptedEditError(
             "an edit of this file was interrupted, and its header may be damaged; "
             "`gguf-tools edit FILE --recover` restores it",

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..errors import FormatError
+from ..errors import FormatError, reported
 from ..remote import Location
 from ..spec import DEFAULT_ALIGNMENT, ValueType, align
 from .header import fills_file
@@ -143,7 +143,8 @@ def shard_paths(file: GGUFFile) -> Sequence[Path | Location]:
     if isinstance(path, Location):
         return [path.with_name(name) for name in names]  # opening tells which are missing
     # One listing instead of a look at each: a hostile file may claim 65,535 shards.
-    present = set(os.listdir(path.parent))
+    with reported(FormatError, "cannot list the directory", path.parent):
+        present = set(os.listdir(path.parent))
     missing = [name for name in names if name not in present]
     if missing:
         shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")

@@ -227,7 +227,7 @@ def _checked(chunk: _Chunk, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _compare(file: AtomicFile, offset: int, data: NDArray[np.uint8]) -> None:
     """Compare what was written with what should have been."""
-    if os.pread(file.fd, data.nbytes, offset) != data.tobytes():
+    if file.read_at(offset, data.nbytes) != data.tobytes():
         raise OutputError("what was written reads back differently", path=file.path, offset=offset)
 
 

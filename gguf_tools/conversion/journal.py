@@ -24,8 +24,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..errors import OutputError
+from ..errors import OutputError, reported
 from ..files import hidden_sibling
+from ..transfer import append, read_at
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -82,7 +83,7 @@ class Journal:
             self._begin()
         except BaseException:
             with suppress(OSError):
-                if not os.fstat(self._fd).st_size:  # it says nothing to anybody
+                if os.fstat(self._fd).st_size < len(self._head):  # it says nothing to anybody
                     self.path.unlink(missing_ok=True)
             os.close(self._fd)
             raise
@@ -144,7 +145,7 @@ class Journal:
         outputs()
         try:
             with self._lock:
-                os.write(self._fd, b"".join(noted))
+                append(self._fd, b"".join(noted))
             os.fsync(self._fd)
         except OSError as error:
             raise self._failure("cannot write the journal", error) from error
@@ -158,25 +159,35 @@ class Journal:
             except OSError as error:
                 raise self._failure("cannot create the journal", error) from error
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+                self._lock_up(fd)
+                # its last holder may have removed it between our opening and our locking it
+                with reported(OutputError, "cannot look at the journal", self.path):
+                    is_ours = _is_at(fd, self.path)
+            except BaseException:
                 os.close(fd)
-                raise OutputError("another process is writing this output", path=self.target) from error
-            except OSError:
-                pass  # some network file systems cannot lock
-            # its last holder may have removed it between our opening and our locking it
-            if _is_at(fd, self.path):
+                raise
+            if is_ours:
                 return fd
             os.close(fd)
+
+    def _lock_up(self, fd: int) -> None:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputError("another process is writing this output", path=self.target) from error
+        except OSError:
+            pass  # some network file systems cannot lock
 
     def _begin(self) -> None:
         """Read what an earlier run has left, or start afresh."""
         try:
-            found = os.pread(self._fd, _MOST_BYTES, 0)
+            size = min(os.fstat(self._fd).st_size, _MOST_BYTES)
+            found = read_at(self._fd, size, 0)
         except OSError as error:
             raise self._failure("cannot read the journal", error) from error
         ours = found.startswith(self._head)
-        if self._resume and found and not ours:
+        # A head that was cut short by a full disk, say, is as good as none: nothing was done after it.
+        if self._resume and len(found) >= len(self._head) and not ours:
             raise OutputError(
                 "what an interrupted run left cannot be continued: its source, its options or this program "
                 "have changed since; without --resume it is started afresh",
@@ -199,7 +210,7 @@ class Journal:
         try:
             os.ftruncate(self._fd, length)
             if not length:
-                os.write(self._fd, self._head)
+                append(self._fd, self._head)
         except OSError as error:
             raise self._failure("cannot write the journal", error) from error
 
@@ -214,7 +225,7 @@ def _is_at(fd: int, path: Path) -> bool:
         return False
 
 
-def _records(data: bytes) -> list[tuple[int, int, int, int]]:
+def _records(data: bytes | bytearray) -> list[tuple[int, int, int, int]]:
     """All records up to the first that is cut short or garbled."""
     size = _RECORD.size + _CHECK.size
     found = []

@@ -17,7 +17,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import OutputError
+from ..errors import OutputError, reported
 from ..files import AtomicDirectory, AtomicFile, check_target, hidden_sibling, require_space
 from ..source import row_count
 from .journal import Journal, Run
@@ -184,7 +184,9 @@ class Output:
         rows = file.missing
         for index in range(len(planned.tensors)):
             file.missing -= sum(stop - start for start, stop in self._journal.runs(number, index))
-        file.is_final = self._journal.resumed and not self._plan.is_directory and file.was_completed()
+        if self._journal.resumed and not self._plan.is_directory:
+            with reported(OutputError, "cannot look at what an earlier run left", path):
+                file.is_final = file.was_completed()
         if begun and not file.is_final and not file.was_begun():
             self._journal.forget(number)
             file.missing = rows
@@ -265,8 +267,11 @@ class Output:
             AtomicDirectory(self._target, force=self._force, partial=partial, keep=self._resume)
         )
         for name, contents in self._plan.sidecars.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            with AtomicFile(folder / name, size=len(contents), force=True) as sidecar:
+            path = folder / name
+            with reported(OutputError, "cannot create the directory", path.parent):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            # Under its own name, as the weights: else a killed run would leave another for ever.
+            with AtomicFile(path, size=len(contents), force=True, partial=path) as sidecar:
                 sidecar.write_at(0, contents)
         return folder
 
@@ -275,11 +280,11 @@ class Output:
         names = [file.name for file in self._plan.files if self._is_split]
         for path in (self._target, *(self._target.parent / name for name in names)):
             partial = hidden_sibling(path, _PARTIAL)
-            if partial.is_dir() and not partial.is_symlink():
-                shutil.rmtree(partial, ignore_errors=True)
-                continue
             try:
-                partial.unlink(missing_ok=True)
+                if partial.is_dir() and not partial.is_symlink():
+                    shutil.rmtree(partial, ignore_errors=True)
+                else:
+                    partial.unlink(missing_ok=True)
             except OSError as error:  # in /tmp and its like, where nobody removes what is somebody else's
                 raise OutputError(
                     f"cannot remove what lies under the hidden name of the output: {error.strerror}",

@@ -26,7 +26,7 @@ from ..container.metadata import Metadata
 from ..container.reader import GGUFFile, is_split, open_one
 from ..container.shards import shard_paths
 from ..container.sizes import alignment_of
-from ..errors import GGUFToolsError, OutputError, UnsupportedError
+from ..errors import GGUFToolsError, OutputError, UnsupportedError, reported
 from ..remote import require_local
 from ..spec import GGUF_MAGIC, GGMLType, ValueType, align
 from .changes import Changes, Difference, apply
@@ -199,6 +199,8 @@ def _plan(
         raise GGUFToolsError("an edit in place writes no other file and reserves no room")
     real = Path(os.path.realpath(file.path))
     identity = _identity(real)
+    with reported(OutputError, "cannot look at the file", real):
+        names = os.stat(real).st_nlink
     metadata, differences = apply(changes, file.metadata)
     start, moved = _data_start(file, metadata)
     old = bytes(file.header.wire.buffer[:start])
@@ -209,7 +211,7 @@ def _plan(
         why_not = "written to another file"
     elif fitting is None:
         why_not = "the metadata does not end in the same place"
-    elif os.stat(real).st_nlink > 1:
+    elif names > 1:
         why_not = "the file has several names (hard links), and only one is meant"
     target = real if output is None else Path(output)
     if output is None and not differences:
@@ -367,7 +369,8 @@ class _Stretch:
 
 
 def _identity(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
+    with reported(OutputError, "cannot look at the file", path):
+        status = path.stat()
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 

@@ -20,13 +20,14 @@ import json
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from ..container.journal import journal_path
-from ..errors import FormatError, OutputError
+from ..container.journal import exists, journal_path
+from ..errors import FormatError, OutputError, reported
 from ..files import AtomicFile, sync_directory
+from ..transfer import read_at, write_at
 
 __all__ = ["SECTOR", "NotAloneError", "changed_range", "overwrite", "recover"]
 
@@ -52,22 +53,22 @@ def overwrite(path: str | os.PathLike[str], old: bytes, new: bytes) -> None:
         return
     real = Path(os.path.realpath(path))
     with _leased(real) as fd:
-        if os.pread(fd, len(old), 0) != old:
+        if _read(fd, len(old), real) != old:
             raise OutputError("the file was changed by somebody else meanwhile", path=path)
-        if start // SECTOR == (stop - 1) // SECTOR:
-            _write(fd, start, new[start:stop], real)
-            os.fsync(fd)
-            return
+        in_one_sector = start // SECTOR == (stop - 1) // SECTOR
         try:
-            _write_journal(real, start, old[start:stop])
+            if not in_one_sector:
+                _write_journal(fd, real, start, old[start:stop])
             _write(fd, start, new[start:stop], real)
-            os.fsync(fd)
+            if not in_one_sector:
+                _remove_journal(real)
         except BaseException:
+            # Also where the journal alone stays: an edit that failed has changed nothing. Should this fail
+            # as well, the journal is still there, and tells whoever opens the file.
             _write(fd, start, old[start:stop], real)
-            os.fsync(fd)
-            _remove_journal(real)
+            if not in_one_sector:
+                _remove_journal(real)
             raise
-        _remove_journal(real)
 
 
 def recover(path: str | os.PathLike[str]) -> bool:
@@ -82,12 +83,11 @@ def recover(path: str | os.PathLike[str]) -> bool:
     """
     real = Path(os.path.realpath(path))
     journal = journal_path(real)
-    if not os.path.lexists(journal):
+    if not exists(journal):
         return False
     offset, old = _read_journal(journal, real)
     with _leased(real) as fd:
         _write(fd, offset, old, real)
-        os.fsync(fd)
         _remove_journal(real)
     return True
 
@@ -122,7 +122,7 @@ def _leased(path: Path) -> Iterator[int]:
     except OSError as error:
         raise OutputError(f"cannot open the file for writing: {error.strerror}", path=path) from error
     try:
-        os.fsync(fd)  # beforehand, so that nobody waits for gigabytes of somebody's unwritten data
+        _sync(fd, path)  # beforehand, so that nobody waits for gigabytes of somebody's unwritten data
         try:
             # A process that opens the file makes the kernel notify us. Default is SIGIO, which would kill;
             # SIGURG is ignored unless somebody wants it.
@@ -135,25 +135,36 @@ def _leased(path: Path) -> Iterator[int]:
         try:
             yield fd
         finally:
-            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+            with suppress(OSError):  # closing the file gives it back, too
+                fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     finally:
         os.close(fd)
 
 
+def _read(fd: int, count: int, path: Path) -> bytearray:
+    with reported(OutputError, "cannot read", path):
+        data = read_at(fd, count, 0)
+    return data
+
+
 def _write(fd: int, offset: int, data: bytes, path: Path) -> None:
-    view = memoryview(data)
+    """Write bytes and make them durable."""
     try:
-        while view.nbytes:
-            written = os.pwrite(fd, view, offset)
-            view = view[written:]
-            offset += written
+        write_at(fd, data, offset)
     except OSError as error:
         raise OutputError(f"cannot write: {error.strerror}", path=path, offset=offset) from error
+    _sync(fd, path)
 
 
-def _write_journal(path: Path, offset: int, old: bytes) -> None:
+def _sync(fd: int, path: Path) -> None:
+    with reported(OutputError, "cannot write", path):
+        os.fsync(fd)
+
+
+def _write_journal(fd: int, path: Path, offset: int, old: bytes) -> None:
     """A line of JSON, then the old bytes."""
-    status = path.stat()
+    with reported(OutputError, "cannot look at the file", path):
+        status = os.fstat(fd)
     facts = {
         "magic": _MAGIC,
         "offset": offset,
@@ -171,7 +182,8 @@ def _write_journal(path: Path, offset: int, old: bytes) -> None:
 
 def _read_journal(journal: Path, path: Path) -> tuple[int, bytes]:
     """Offset and old bytes, checked to be whole and of this very file."""
-    head, _, old = journal.read_bytes().partition(b"\n")
+    with reported(OutputError, "cannot read the journal of the edit", journal):
+        head, _, old = journal.read_bytes().partition(b"\n")
     try:
         facts: Any = json.loads(head)
         sound = facts["magic"] == _MAGIC and hashlib.sha256(old).hexdigest() == facts["sha256"]
@@ -180,7 +192,8 @@ def _read_journal(journal: Path, path: Path) -> tuple[int, bytes]:
         sound = False
     if not sound or type(offset) is not int or offset < 0:
         raise FormatError("the journal of the interrupted edit is damaged", path=journal)
-    status = path.stat()
+    with reported(OutputError, "cannot look at the file", path):
+        status = path.stat()
     if (status.st_ino, status.st_size) != (inode, size):
         raise FormatError(
             "the journal is not of this file, which has been replaced since; remove the journal", path=journal
@@ -189,5 +202,7 @@ def _read_journal(journal: Path, path: Path) -> tuple[int, bytes]:
 
 
 def _remove_journal(path: Path) -> None:
-    journal_path(path).unlink(missing_ok=True)
+    journal = journal_path(path)
+    with reported(OutputError, "cannot remove the journal of the edit", journal):
+        journal.unlink(missing_ok=True)
     sync_directory(path.parent)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ..checkpoint.documents import parse_json, read_bytes
-from ..errors import CheckpointError, TokenizerError
+from ..errors import CheckpointError, TokenizerError, reported
 from ..looks import looks_like
 from ..remote import Location, Place
 
@@ -37,7 +37,9 @@ class TokenizerFiles:
 
     def exists(self, name: str) -> bool:
         """Whether there is such a file."""
-        return (self.directory / name).is_file()
+        with reported(CheckpointError, "cannot look at the file", self.path(name)):
+            found = (self.directory / name).is_file()
+        return found
 
     def matching(self, folder: str, suffix: str) -> list[str]:
         """Names of files in a folder of the checkpoint, in order; none of a remote one: it has no listing."""

@@ -32,6 +32,7 @@ def main() -> int:
         "scale": lambda: [
             *show("Memory within 1 GiB of addresses", scale.memory()),
             *show("Many tensors and files, 64 descriptors", scale.many()),
+            *show("Many tensors of experts", scale.experts()),
             *show("Long names", scale.names()),
             *show("One large tensor", scale.giant()),
             *show("DeepSeek-V3, planned", scale.planned()),

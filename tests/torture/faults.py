@@ -1,4 +1,4 @@
-"""Every call on the disk of every job that writes, failing in turn."""
+"""Every call on the disk of every job that writes, going wrong in turn in every way."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conversion.test_faults import JOBS, RESUMABLE, sources, swept
+from tests.faults.calls import FAULTS
+from tests.faults.jobs import JOBS, RESUMABLE, sources
+from tests.faults.sweep import swept
 from tests.torture.report import Row
 
 __all__ = ["rows"]
@@ -24,6 +26,7 @@ def rows(most: int = 1 << 30) -> Iterator[Row]:
                 source = place.parent / "source"
                 source.mkdir()
                 sources(source)
-                faults, problems = swept(name, source, place, patching, resume=resume, most=most)
-            title = f"{name}, then continued" if resume else name
-            yield Row(title, {"faults": f"{faults:,}", "problems": str(len(problems))}, problems)
+                found = swept(name, source, place, patching, resume=resume, most=most)
+            cells = {kind: f"{found.runs[kind]:,}" for kind in FAULTS}
+            cells["problems"] = str(len(found.problems))
+            yield Row(f"{name}, then continued" if resume else name, cells, found.problems)

@@ -1,8 +1,10 @@
-"""Checkpoints of any size in the layout of a Llama, written quickly: random numbers repeated, or holes."""
+"""Checkpoints of any size in the layout of a Llama or Mixtral, written quickly: random numbers repeated, or
+holes. The numbers of a tensor depend on its name only, not on the files."""
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
@@ -24,7 +26,11 @@ Entry = tuple[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Shape:
-    """How large a model is, in how many files; ``holes``: its weights are zeros that take no disk."""
+    """How large a model is, in how many files.
+
+    ``experts``: where there are some, each has its feed-forward weights in tensors of their own, as in a
+    Mixtral. ``holes``: its weights are zeros that take no disk.
+    """
 
     layers: int
     width: int = 2048
@@ -33,10 +39,18 @@ class Shape:
     keys: int = 8
     tokens: int = 544
     shards: int = 1
+    experts: int = 0
     holes: bool = False
 
     @property
     def config(self) -> dict[str, Any]:
+        mixtral = {
+            "architectures": ["MixtralForCausalLM"],
+            "model_type": "mixtral",
+            "mlp_bias": None,
+            "num_experts_per_tok": 2,
+            "num_local_experts": self.experts,
+        }
         return llama_config(
             hidden_size=self.width,
             intermediate_size=self.inner,
@@ -46,6 +60,7 @@ class Shape:
             num_hidden_layers=self.layers,
             vocab_size=self.tokens,
             tie_word_embeddings=True,
+            **(mixtral if self.experts else {}),
         )
 
     def entries(self) -> Iterator[Entry]:
@@ -55,15 +70,25 @@ class Shape:
         for layer in range(self.layers):
             at = f"model.layers.{layer}."
             yield at + "input_layernorm.weight", (self.width,)
-            yield at + "mlp.down_proj.weight", (self.width, self.inner)
-            yield at + "mlp.gate_proj.weight", (self.inner, self.width)
-            yield at + "mlp.up_proj.weight", (self.inner, self.width)
+            yield from self._feed_forward(at)
             yield at + "post_attention_layernorm.weight", (self.width,)
             yield at + "self_attn.k_proj.weight", (self.keys * head, self.width)
             yield at + "self_attn.o_proj.weight", (self.width, self.heads * head)
             yield at + "self_attn.q_proj.weight", (self.heads * head, self.width)
             yield at + "self_attn.v_proj.weight", (self.keys * head, self.width)
         yield "model.norm.weight", (self.width,)
+
+    def _feed_forward(self, at: str) -> Iterator[Entry]:
+        down, up = (self.width, self.inner), (self.inner, self.width)
+        if not self.experts:
+            yield at + "mlp.down_proj.weight", down
+            yield at + "mlp.gate_proj.weight", up
+            yield at + "mlp.up_proj.weight", up
+            return
+        yield at + "block_sparse_moe.gate.weight", (self.experts, self.width)
+        for expert in range(self.experts):
+            for name, shape in (("w1", up), ("w2", down), ("w3", up)):
+                yield f"{at}block_sparse_moe.experts.{expert}.{name}.weight", shape
 
     @property
     def nbytes(self) -> int:
@@ -102,8 +127,8 @@ def _write(file: BinaryIO, entries: list[Entry], block: np.ndarray[Any, Any] | N
     if block is None:
         file.truncate(8 + len(text) + end)
         return
-    for number, (_, shape) in enumerate(entries):
-        left, at = prod(shape), 7919 * (number + len(text)) % BLOCK
+    for name, shape in entries:
+        left, at = prod(shape), zlib.crc32(name.encode()) % BLOCK
         while left:
             piece = block[at : at + left]
             file.write(piece.data)

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from tests import deepseek
 from tests.torture.models import Shape, build
 from tests.torture.report import Row
 
-__all__ = ["giant", "limited", "many", "memory", "names", "planned"]
+__all__ = ["experts", "giant", "limited", "many", "memory", "names", "planned"]
 
 ADDRESSES = 1 << 30
 """Bytes of address space for all that a conversion is: interpreter, numpy, numba, threads, buffers."""
@@ -129,6 +129,22 @@ def many(layers: int = 512, shards: int = 1000) -> Iterator[Row]:
             ran = limited("merge", made[0], again)
             same = again.exists() and again.read_bytes() == one.read_bytes()
             yield _files("those joined", ran, 1, [] if same else ["differs from the one"])
+
+
+def experts(layers: int = 64, count: int = 128, shards: int = 1000) -> Iterator[Row]:
+    """Very many tensors of a checkpoint in very many files; those of all experts of a layer become one."""
+    shape = Shape(layers, width=64, inner=32, heads=2, keys=1, experts=count)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        one = build(folder / "one" / "model", shape)  # a model's name is that of its directory
+        many = build(folder / "many" / "model", replace(shape, shards=shards))
+        expected, target = folder / "one.gguf", folder / "many.gguf"
+        for source, made in ((one, expected), (many, target)):
+            ran = limited("convert", source, made, "--type", "Q8_0")
+            files = len(list(source.glob("*.safetensors")))
+            title = f"{len(list(shape.entries())):,} tensors in {files:,} files into one"
+            differs = made.exists() and made.read_bytes() != expected.read_bytes()
+            yield _files(title, ran, 1, [f"{title}: other bytes than from one file"] if differs else [])
 
 
 def names(tensors: int = 20_000) -> Iterator[Row]:

@@ -114,8 +114,13 @@ def test_killed_and_continued() -> None:
 
 
 def test_size_in_brief() -> None:
-    rows = [*scale.many(8, 70), *scale.names(500), *scale.giant(1 << 10, 1 << 9)]
-    assert len(rows) == 6
+    rows = [
+        *scale.many(8, 70),
+        *scale.experts(2, 40, 70),
+        *scale.names(500),
+        *scale.giant(1 << 10, 1 << 9),
+    ]
+    assert len(rows) == 8
     assert [problem for row in rows for problem in row.problems] == []
 
 
