@@ -16,7 +16,7 @@ from ..spec import QUANTIZATION_VERSION, ValueType
 from .assemble import assemble_gguf, ggml_shape, model_facts
 from .engine import Progress, execute
 from .merging import MergeLora, Merger
-from .packed import kept, packed_file_type, packed_notes, packed_type
+from .packed import kept, packed_file_type, packed_notes, packed_type, weight_only_keys
 from .plan import Plan
 from .sharding import split_plan
 
@@ -155,7 +155,9 @@ class CheckpointDraft:
         tensors, choices = self.choose(recipe, weighted=matrix is not None, overrides=overrides)
         file_type = packed_file_type(recipe, tensors, choices)
         return assemble_gguf(
-            self._metadata(recipe, file_type),
+            self._metadata(
+                recipe, file_type, weight_only_keys(tensors, choices, self.side.weight_only)
+            ),
             tensors,
             choices,
             recipe,
@@ -168,8 +170,10 @@ class CheckpointDraft:
             settings=self.settings,
         )
 
-    def _metadata(self, recipe: recipes.Recipe, file_type: FileType) -> Metadata:
-        """All keys, in llama.cpp's order, so that whole files are equal.
+    def _metadata(
+        self, recipe: recipes.Recipe, file_type: FileType, kept_keys: list[tuple[str, ValueType, Any]]
+    ) -> Metadata:
+        """All keys, with those about tensors that keep their blocks, in llama.cpp's order, so that whole files are equal.
 
         Its converter writes F32, F16 and BF16 files, its quantizer all others, which puts the general keys
         last and sorts the tensors.
@@ -185,6 +189,7 @@ class CheckpointDraft:
         metadata.extend(side.metadata[shared:])
         if not recipe.quantizes:
             metadata.set("general.quantization_version", QUANTIZATION_VERSION, ValueType.UINT32)
+        metadata.extend(kept_keys)
         metadata.extend(self.vocabulary.entries())
         return metadata
 
