@@ -155,9 +155,7 @@ class CheckpointDraft:
         tensors, choices = self.choose(recipe, weighted=matrix is not None, overrides=overrides)
         file_type = packed_file_type(recipe, tensors, choices)
         return assemble_gguf(
-            self._metadata(
-                recipe, file_type, weight_only_keys(tensors, choices, self.side.weight_only)
-            ),
+            self._metadata(recipe, file_type, weight_only_keys(tensors, choices, self.side.weight_only)),
             tensors,
             choices,
             recipe,
@@ -171,10 +169,11 @@ class CheckpointDraft:
         )
 
     def _metadata(
-        self, recipe: recipes.Recipe, file_type: FileType, kept_keys: list[tuple[str, ValueType, Any]]
+        self, recipe: recipes.Recipe, file_type: FileType, extra: Sequence[tuple[str, ValueType, Any]]
     ) -> Metadata:
-        """All keys, with those about tensors that keep their blocks, in llama.cpp's order, so that whole files are equal.
+        """All keys, in llama.cpp's order, so that whole files are equal.
 
+        ``extra`` is said of single tensors.
         Its converter writes F32, F16 and BF16 files, its quantizer all others, which puts the general keys
         last and sorts the tensors.
         """
@@ -189,7 +188,7 @@ class CheckpointDraft:
         metadata.extend(side.metadata[shared:])
         if not recipe.quantizes:
             metadata.set("general.quantization_version", QUANTIZATION_VERSION, ValueType.UINT32)
-        metadata.extend(kept_keys)
+        metadata.extend(extra)
         metadata.extend(self.vocabulary.entries())
         return metadata
 

@@ -66,9 +66,8 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
 def _algorithm(settings: Mapping[str, Any], layer: str) -> Any:
     """What a layer is packed with: what is said of it or of the nearest module it is in, or of all."""
     layers = settings.get("quantized_layers")
-    module = layer if isinstance(layers, Mapping) else ""
-    while module:
-        if isinstance(said := layers.get(module), Mapping):
+    while layer and isinstance(layers, Mapping):
+        if isinstance(said := layers.get(layer), Mapping):
             return said.get("quant_algo")
-        module = module.rpartition(".")[0]
+        layer = layer.rpartition(".")[0]
     return settings.get("quant_algo")
