@@ -204,14 +204,16 @@ def draft_conversion(
     checkpoint = open_checkpoint(src, allow_pickle=allow_pickle)
     config = checkpoint.config
     assumed = []
+    kinds = None
     if checkpoint.is_mistral:
         assumed = architectures.mistral_notes(config)
         config = architectures.mistral_config(config)
+        kinds = architectures.MISTRAL_TOKENIZERS
     architecture = architectures.find(config)
     vocabulary = tokenizers.load(
         checkpoint.path,
         config,
-        kinds=architecture.tokenizer_kinds,
+        kinds=kinds or architecture.tokenizer_kinds,
         architecture=architecture.name,
         pre=pre,
     )
