@@ -53,7 +53,8 @@ def convert(
         dst: the GGUF file to write; it appears complete or not at all.
         type: a recipe's name, such as ``"Q4_K_M"`` or ``"BF16"``.
         pre: pre-tokenizer name, instead of recognising it.
-        allow_pickle: where there are no safetensors, let torch load pickled weights, with ``weights_only``.
+        allow_pickle: where there are no safetensors, let torch load pickled weights, with ``weights_only``;
+            those of adapters, too.
         merge_lora: LoRA adapters to merge into the weights, in this order: directories as PEFT saves them, or
             such a directory and a factor for all it adds.
         imatrix: a file with an importance matrix, see `gguf_tools.importance`.
@@ -220,7 +221,7 @@ def draft_conversion(
     tokens = vocabulary.get("tokenizer.ggml.tokens")
     plain = unpack(config, checkpoint.tensors, checkpoint.read_json("hf_quant_config.json"))
     rows = architectures.mistral_tensors(config, plain.tensors) if checkpoint.is_mistral else plain.tensors
-    merger = Merger(architecture, config)
+    merger = Merger(architecture, config, allow_pickle=allow_pickle)
     for adapter in merge_lora:
         rows = merger.merge(rows, adapter)
     try:
