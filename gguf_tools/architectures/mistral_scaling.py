@@ -29,7 +29,7 @@ _SCALED_ANYHOW: Final = (
 def _marked(config: HFConfig) -> Mapping[str, Any]:
     """``rope_scaling`` of a model in Mistral's own format with YaRN; empty for all others."""
     scaling = config.find("rope_parameters", "rope_scaling")
-    return scaling if isinstance(scaling, Mapping) and _MARK in scaling else {}
+    return scaling if isinstance(scaling, Mapping) and {_MARK, "mscale_all_dim"} <= scaling.keys() else {}
 
 
 class YarnMultiplier:
@@ -61,7 +61,7 @@ class Cooling:
         scaling = _marked(config)
         if scaling:
             original = "original_max_position_embeddings"
-            length = whole(scaling[original], f"rope_scaling.{original}")
+            length = whole(scaling.get(original), f"rope_scaling.{original}")
             yield "attention.temperature_length", ValueType.UINT32, length
         if scaling.get("llama_4_scaling_beta") is not None:
             beta = real(scaling["llama_4_scaling_beta"], "rope_scaling.llama_4_scaling_beta", least=0)
