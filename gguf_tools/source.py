@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["ArraySource", "Factors", "Source", "factors_beside", "row_count", "row_length"]
+__all__ = [
+    "ArraySource",
+    "Factors",
+    "Source",
+    "factors_beside",
+    "is_weight_only",
+    "row_count",
+    "row_length",
+]
 
 Factors = Mapping[str, tuple[float, ...]]
 """What a tensor's stored form is to be multiplied with, and GGUF has in tensors of their own beside it: by
@@ -36,6 +44,11 @@ def factors_beside(source: Source) -> Factors:
     """
     found: Factors = getattr(source, "factors", _NO_FACTORS)
     return found
+
+
+def is_weight_only(source: Source) -> bool:
+    """Whether a source was made for inputs of more bits than its own 4: its attribute ``weight_only``."""
+    return bool(getattr(source, "weight_only", False))
 
 
 @runtime_checkable

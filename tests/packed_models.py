@@ -44,17 +44,16 @@ def build(
 
 def build_nvfp4(model: str, folder: Path, kind: str) -> Path:
     """One in ``modelopt nvfp4`` or ``nvfp4`` (compressed-tensors): scales of inputs for two layers of three,
-    and the second layer's scale is 1."""
+    and the second layer's scale is 1. In the kinds that pack weights only there are no scales of inputs."""
     settings, packer = PACKINGS[kind]
-    names = ("weight_scale_2", "input_scale") if kind == "modelopt nvfp4" else _COMPRESSED
+    names = ("weight_scale_2", "input_scale") if kind.startswith("modelopt") else _COMPRESSED
     count = 0
 
     def packed(rng: Generator, rows: int, columns: int) -> tuple[Parts, Any]:
         nonlocal count
         count += 1
         parts, values = packer(rng, rows, columns)
-        del parts["input_scale"]
-        if count % 3:
+        if parts.pop("input_scale", None) is not None and count % 3:
             parts[names[1]] = part(np.array([0.25 * count], "<f4"))
         if count == 2:
             parts[names[0]] = part(np.ones(1, "<f4"))

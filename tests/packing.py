@@ -296,6 +296,13 @@ def nvfp4(rng: Generator, rows: int, columns: int, *, divide: bool) -> tuple[Par
     return parts | {"input_scale": part(np.array(whole))}, values
 
 
+def nvfp4_weights(rng: Generator, rows: int, columns: int, *, divide: bool) -> tuple[Parts, Values]:
+    """Weights only: nothing is said of inputs."""
+    parts, values = nvfp4(rng, rows, columns, divide=divide)
+    del parts["input_scale"]
+    return parts, values
+
+
 def bitnet(rng: Generator, rows: int, columns: int) -> tuple[Parts, Values]:
     codes = rng.integers(0, 3, (rows, columns))
     scale = np.array([rng.uniform(1, 90)], "<f4")
@@ -431,6 +438,14 @@ PACKINGS: Final[dict[str, tuple[dict[str, Any], Packer]]] = {
     "modelopt nvfp4": (
         {"quant_method": "modelopt", "quant_algo": "NVFP4"},
         lambda rng, rows, columns: nvfp4(rng, rows, columns, divide=False),
+    ),
+    "nvfp4, weights only": (
+        _compressed("nvfp4-pack-quantized", 4, type="float", group_size=16),
+        lambda rng, rows, columns: nvfp4_weights(rng, rows, columns, divide=True),
+    ),
+    "modelopt nvfp4, weights only": (
+        {"quant_method": "modelopt", "quant_algo": "W4A16_NVFP4"},
+        lambda rng, rows, columns: nvfp4_weights(rng, rows, columns, divide=False),
     ),
     "modelopt fp8": ({"quant_algo": "FP8"}, fp8_tensor),
     "bitnet": ({"quant_method": "bitnet"}, bitnet),

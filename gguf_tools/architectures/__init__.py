@@ -74,11 +74,12 @@ from .adapters import AdapterTable
 from .config import GGUFFacts
 from .general import ParameterCounts, count_parameters, general_metadata
 from .low_rank import LowRank, transposed
-from .mistral_format import mistral_config, mistral_notes, mistral_tensors
+from .mistral_format import MISTRAL_TOKENIZERS, mistral_config, mistral_notes, mistral_tensors
 from .table import Architecture, GGUFSide, HFSide, class_name
 
 __all__ = [
     "ARCHITECTURES",
+    "MISTRAL_TOKENIZERS",
     "AdapterTable",
     "Architecture",
     "GGUFSide",

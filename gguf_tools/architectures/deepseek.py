@@ -12,6 +12,7 @@ from ..spec import ValueType
 from .config import GGUFFacts, HFConfig, real, shortest
 from .decoder import BLOCK, OUTPUT, PRE_NORMS, TIED, norms
 from .keys import CAUSAL, RMS_EPS, SIZES, Assumed, Computed, Entry, Key, KeyRule, RowsOf, experts_keys
+from .mistral_scaling import Cooling
 from .rope import Rope
 from .routing import GATING, Gating, dense_then_routed, is_mixed
 from .table import Architecture, HFClass
@@ -157,6 +158,7 @@ _OWN: Final[tuple[KeyRule, ...]] = (
     Computed("expert_weights_norm", ValueType.BOOL, lambda config: config.flag("norm_topk_prob") or None),
     Computed("rope.dimension_count", ValueType.UINT32, lambda config: config.integer("qk_rope_head_dim")),
     _LogMultiplier(),
+    Cooling(),
 )
 
 

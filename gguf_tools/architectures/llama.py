@@ -21,6 +21,7 @@ from .keys import (
     RowsOf,
     head_size,
 )
+from .mistral_scaling import YarnMultiplier
 from .rope import Llama3Factors, Rope
 from .table import Architecture, HFClass
 from .tensors import Rule, only
@@ -88,6 +89,7 @@ ARCHITECTURE: Final = Architecture(
         Key("vocab_size", "vocab_size", optional=True),
         RowsOf("vocab_size", "token_embd.weight"),
         Computed("rope.dimension_count", ValueType.UINT32, head_size),
+        YarnMultiplier(),
         Present("attention_bias", "blk.0.attn_q.bias"),
         Present("mlp_bias", "blk.0.ffn_gate.bias"),
         TIED,

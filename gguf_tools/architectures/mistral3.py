@@ -11,10 +11,9 @@ from . import llama
 from .config import GGUFFacts, HFConfig, real
 from .decoder import head_count
 from .keys import Entry
+from .mistral_scaling import LOG_MULTIPLIER, TEMPERATURE_SCALE, YarnMultiplier
 from .table import Architecture, HFClass
 
-_TEMPERATURE: Final = "attention.temperature_scale"
-_MULTIPLIER: Final = "rope.scaling.yarn_log_multiplier"
 _DEFAULTS: Final[dict[str, Any]] = {
     "max_position_embeddings": 131072,
     "num_key_value_heads": 8,
@@ -33,15 +32,15 @@ class _Ministral:
         if config.find("model_type") != "ministral3":
             return
         rope = config.find("rope_parameters", "rope_scaling") or {}
-        multiplier = real(rope.get("mscale_all_dim"), "rope_parameters.mscale_all_dim")
-        yield _MULTIPLIER, ValueType.FLOAT32, multiplier
-        beta = real(rope.get("llama_4_scaling_beta"), "rope_parameters.llama_4_scaling_beta")
-        yield _TEMPERATURE, ValueType.FLOAT32, beta
+        multiplier = real(rope.get("mscale_all_dim"), "rope_parameters.mscale_all_dim", least=0)
+        yield LOG_MULTIPLIER, ValueType.FLOAT32, multiplier
+        beta = real(rope.get("llama_4_scaling_beta"), "rope_parameters.llama_4_scaling_beta", least=0)
+        yield TEMPERATURE_SCALE, ValueType.FLOAT32, beta
 
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
-        beta = facts.number(_TEMPERATURE)
+        beta = facts.number(TEMPERATURE_SCALE)
         if beta is not None:
-            scale = facts.number(_MULTIPLIER)
+            scale = facts.number(LOG_MULTIPLIER)
             config["rope_scaling"] = (config["rope_scaling"] or {}) | {
                 "llama_4_scaling_beta": beta,
                 "mscale": scale,
@@ -50,7 +49,7 @@ class _Ministral:
 
 
 def _choose(facts: GGUFFacts) -> str:
-    return "MistralForCausalLM" if facts.find(_TEMPERATURE) is None else "Ministral3ForCausalLM"
+    return "MistralForCausalLM" if facts.find(TEMPERATURE_SCALE) is None else "Ministral3ForCausalLM"
 
 
 ARCHITECTURE: Final[Architecture] = replace(
@@ -63,7 +62,7 @@ ARCHITECTURE: Final[Architecture] = replace(
     ),
     choose=_choose,
     own_keys=(
-        *llama.ARCHITECTURE.own_keys,
+        *(rule for rule in llama.ARCHITECTURE.own_keys if not isinstance(rule, YarnMultiplier)),
         _Ministral(),
     ),
 )

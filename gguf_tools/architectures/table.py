@@ -11,7 +11,7 @@ import numpy as np
 
 from ..container.metadata import Array
 from ..errors import ArchitectureError, FormatError
-from ..source import Source
+from ..source import Source, is_weight_only
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig
 from .factors import INPUT_SCALE, applied, factor_tensors
@@ -77,6 +77,7 @@ class GGUFSide:
         notes: what GGUF or llama.cpp will not honour of the config, one sentence each.
         factors: names of tensors that only go with the stored form of another one, and that one's name; they
             follow it in ``tensors``.
+        weight_only: names of tensors made of such that `is_weight_only`.
     """
 
     metadata: list[tuple[str, ValueType, Any]]
@@ -86,6 +87,7 @@ class GGUFSide:
     dropped: list[tuple[str, str]]
     notes: list[str]
     factors: Mapping[str, str] = field(default_factory=dict)
+    weight_only: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -235,8 +237,16 @@ class Architecture:
             beside = factor_tensors(name, source)
             factors |= dict.fromkeys((ending for ending, _ in beside), name)
             made += [(name, source), *beside]
+        weight_only = frozenset(
+            name
+            for instance in instances
+            if any(hf in sources and is_weight_only(sources[hf]) for hf in instance.hf)
+            for name in instance.gguf
+        )
         first, shared, _ = map(len, entries)
-        return GGUFSide(metadata, len(scalars) + first, shared, made, left_out, facts.notes, factors)
+        return GGUFSide(
+            metadata, len(scalars) + first, shared, made, left_out, facts.notes, factors, weight_only
+        )
 
     def to_hf(
         self,

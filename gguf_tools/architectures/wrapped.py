@@ -25,7 +25,7 @@ _PARTS: Final = (
     ),
     (
         r"(?:model\.)?(?:multi_modal_projector|mm_projector|embed_vision|embed_audio|connector|vision_language_adapter|"
-        r"patch_merger|image_newline)\b",
+        r"patch_merger|pre_mm_projector_norm|image_newline)\b",
         "leads from what is seen or heard into the text model; that alone is converted",
     ),
 )

@@ -1,5 +1,7 @@
 """LoRA adapters as PEFT saves them: a directory with adapter_config.json and adapter_model.safetensors.
 
+Older releases saved adapter_model.bin, a pickle, which is read by those who ask for it, see `PickledFile`.
+
 For a matrix W of a base model an adapter has A (rank, inputs) and B (outputs, rank), and what it adds to W
 is ``alpha / rank · B · A``, or ``alpha / √rank · B · A`` for a rank-stabilized one:
 
@@ -23,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import CheckpointError, UnsupportedError
 from .documents import parse_object, read_bytes
+from .pickled import PickledFile
 from .reader import SafetensorsFile, SafetensorsTensor
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ __all__ = ["Adapter", "LoraPair", "open_adapter"]
 
 CONFIG_NAME: Final = "adapter_config.json"
 WEIGHTS_NAME: Final = "adapter_model.safetensors"
+PICKLED_NAME: Final = "adapter_model.bin"
 
 _PREFIX: Final = "base_model.model."
 _FACTOR: Final = re.compile(r"(?P<module>.+)\.lora_(?P<embedding>embedding_)?(?P<factor>[AB])(?:\.weight)?")
@@ -97,13 +101,13 @@ class Adapter:
         path: the directory.
         config: adapter_config.json as parsed.
         pairs: by the HF name of the matrix they are for, in the order of their data in the file,
-            which llama.cpp's converter keeps for adapters.
+            which llama.cpp's converter keeps for adapters; in the order of names where it is a pickle.
         whole: tensors that replace those of the base model, by HF name.
         copies: names of tensors that only repeat the base model's.
         input: the file with the weights, open.
     """
 
-    def __init__(self, path: Path, config: dict[str, Any], file: SafetensorsFile) -> None:
+    def __init__(self, path: Path, config: dict[str, Any], file: SafetensorsFile | PickledFile) -> None:
         self.path, self.config, self.input = path, config, file.input
         self._file = file
         self.whole: dict[str, SafetensorsTensor] = {}
@@ -115,7 +119,7 @@ class Adapter:
         """All open files."""
         return (self.input,)
 
-    def _paired(self, file: SafetensorsFile) -> dict[str, LoraPair]:
+    def _paired(self, file: SafetensorsFile | PickledFile) -> dict[str, LoraPair]:
         settings = _Settings(self.config, os.fspath(self.path / CONFIG_NAME))
         factors: dict[str, dict[str, SafetensorsTensor]] = {}
         embeddings = set()
@@ -166,12 +170,16 @@ class Adapter:
         self.close()
 
 
-def open_adapter(path: str | os.PathLike[str]) -> Adapter:
+def open_adapter(path: str | os.PathLike[str], *, allow_pickle: bool = False) -> Adapter:
     """Open an adapter's directory; only headers are read.
+
+    Args:
+        path: the directory.
+        allow_pickle: where there are no safetensors, let torch load pickled weights, with ``weights_only``.
 
     Raises:
         CheckpointError: something is missing, malformed or contradictory.
-        UnsupportedError: it is no LoRA adapter, or of a kind that is not supported.
+        UnsupportedError: it is no LoRA adapter, or of a kind that is not supported; or torch is missing.
     """
     directory = Path(path)
     data = read_bytes(directory / CONFIG_NAME)
@@ -179,19 +187,27 @@ def open_adapter(path: str | os.PathLike[str]) -> Adapter:
         raise CheckpointError(f"is not an adapter's directory: {CONFIG_NAME} is missing", path=directory)
     config = parse_object(data, os.fspath(directory / CONFIG_NAME), strict=False)
     _require_supported(config, directory / CONFIG_NAME)
-    if not os.path.lexists(directory / WEIGHTS_NAME):
-        pickled = os.path.lexists(directory / "adapter_model.bin")
-        raise CheckpointError(
-            f"{WEIGHTS_NAME} is missing"
-            + (", and adapter_model.bin is a pickle: loading one can run code; save it again" * pickled),
-            path=directory,
-        )
-    file = SafetensorsFile(directory / WEIGHTS_NAME)
+    file = _weights(directory, allow_pickle)
     try:
         return Adapter(directory, config, file)
     except BaseException:
         file.close()
         raise
+
+
+def _weights(directory: Path, allow_pickle: bool) -> SafetensorsFile | PickledFile:
+    if os.path.lexists(directory / WEIGHTS_NAME):
+        return SafetensorsFile(directory / WEIGHTS_NAME)
+    if not os.path.lexists(directory / PICKLED_NAME):
+        raise CheckpointError(f"{WEIGHTS_NAME} is missing", path=directory)
+    if not allow_pickle:
+        raise CheckpointError(
+            f"{WEIGHTS_NAME} is missing, and {PICKLED_NAME} is a pickle: loading one can run code; save it "
+            "again; or, if you trust where it comes from and have torch, --allow-pickle loads it with "
+            "weights_only",
+            path=directory,
+        )
+    return PickledFile(directory / PICKLED_NAME)
 
 
 def _require_supported(config: Mapping[str, Any], path: Path) -> None:

@@ -28,7 +28,8 @@ from .report import run_draft
 @click.option(
     "--allow-pickle",
     is_flag=True,
-    help="Where there are only PyTorch pickles (*.bin, *.pth), load them with your torch, weights only. "
+    help="Where there are only PyTorch pickles (*.bin, *.pth; of adapters, too), load them with your torch, "
+    "weights only. "
     "Without it they are refused: loading a pickle can run code.",
 )
 @click.option(

@@ -33,6 +33,12 @@ from .report import run
     show_default=True,
     help="What to store the factors as.",
 )
+@click.option(
+    "--allow-pickle",
+    is_flag=True,
+    help="Where there is only adapter_model.bin, a PyTorch pickle, load it with your torch, weights only. "
+    "Without it such is refused: loading a pickle can run code.",
+)
 @click.option("--dry-run", is_flag=True, help="Show the plan, with the exact output size; write nothing.")
 @execution_options
 def command(
@@ -40,18 +46,20 @@ def command(
     dst: str,
     base: str | None,
     kind: str,
+    allow_pickle: bool,
     dry_run: bool,
     how: Execution,
 ) -> None:
     """Convert the LoRA adapter in directory ADAPTER to the GGUF adapter DST.
 
-    Reads adapter_config.json and adapter_model.safetensors, as PEFT saves them. llama.cpp applies the result
-    to a GGUF file of the base model when it loads it. To have both in one file, use convert --merge-lora.
+    Reads adapter_config.json and adapter_model.safetensors (or .bin), as PEFT saves them. llama.cpp applies
+    the result to a GGUF file of the base model when it loads it. To have both in one file, use convert
+    --merge-lora.
     """
     from ..conversion.lora import plan_lora
 
     run(
-        lambda: plan_lora(src, base=base, type=kind),
+        lambda: plan_lora(src, base=base, type=kind, allow_pickle=allow_pickle),
         dst,
         action="converting",
         dry_run=dry_run,

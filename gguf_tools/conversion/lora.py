@@ -33,6 +33,7 @@ def convert_lora(
     *,
     base: str | os.PathLike[str] | None = None,
     type: str = "f32",  # noqa: A002 - the field's word
+    allow_pickle: bool = False,
     threads: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
@@ -40,11 +41,12 @@ def convert_lora(
     """Convert a LoRA adapter as PEFT saves it to a GGUF adapter.
 
     Args:
-        src: directory with adapter_config.json and adapter_model.safetensors.
+        src: directory with adapter_config.json and adapter_model.safetensors (or .bin, see ``allow_pickle``).
         dst: the GGUF file to write; it appears complete or not at all.
         base: directory with the base model's config.json; no weights are needed. What the adapter says is
             its base model is not followed, but named in the error where this is missing.
         type: f32, f16, bf16 or q8_0. Rows that do not divide into blocks of q8_0 are stored as f16.
+        allow_pickle: where there are no safetensors, let torch load adapter_model.bin, with ``weights_only``.
         threads: workers; default all available cores.
         force: replace an existing file.
         progress: called with bytes done, bytes in all, and a tensor's name.
@@ -59,7 +61,7 @@ def convert_lora(
             one of them that cannot be done to its factors.
         OutputError: the output exists or cannot be written.
     """
-    plan = plan_lora(src, base=base, type=type)
+    plan = plan_lora(src, base=base, type=type, allow_pickle=allow_pickle)
     execute(plan, dst, threads=threads, force=force, progress=progress)
     return plan
 
@@ -69,6 +71,7 @@ def plan_lora(
     *,
     base: str | os.PathLike[str] | None = None,
     type: str = "f32",  # noqa: A002
+    allow_pickle: bool = False,
 ) -> Plan:
     """Plan the conversion without reading any weight; see ``convert_lora`` for arguments and errors."""
     if type.lower() not in LORA_TYPES:
@@ -76,7 +79,7 @@ def plan_lora(
             "adapters are not stored in this type", found=type, expected=", ".join(LORA_TYPES)
         )
     kind = GGMLType[type.upper()]
-    adapter = open_adapter(src)
+    adapter = open_adapter(src, allow_pickle=allow_pickle)
     _require_pairs_only(adapter)
     config = read_config(_base_directory(adapter, base))
     architecture = architectures.find(config)

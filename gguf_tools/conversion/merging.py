@@ -37,6 +37,11 @@ _SHOWN: Final = 20
 class Merger:
     """Adapters that are to be merged into one checkpoint, opened and checked one by one.
 
+    Args:
+        architecture: the checkpoint's.
+        config: its config.json.
+        allow_pickle: see `open_adapter`.
+
     Attributes:
         changed: names of the base's tensors that were changed.
         inputs: the adapters' open files.
@@ -44,8 +49,10 @@ class Merger:
         settings: what else decides the bytes, see `Plan`.
     """
 
-    def __init__(self, architecture: Architecture, config: Mapping[str, Any]) -> None:
-        self._architecture, self._config = architecture, config
+    def __init__(
+        self, architecture: Architecture, config: Mapping[str, Any], *, allow_pickle: bool = False
+    ) -> None:
+        self._architecture, self._config, self._allow_pickle = architecture, config, allow_pickle
         self.changed: set[str] = set()
         self.inputs: list[InputFile] = []
         self.notes: list[str] = []
@@ -64,7 +71,7 @@ class Merger:
         path, factor = wanted if isinstance(wanted, tuple) else (wanted, 1.0)
         if not math.isfinite(factor):
             raise CheckpointError("the scale of an adapter must be finite", path=path, found=factor)
-        adapter = open_adapter(path)
+        adapter = open_adapter(path, allow_pickle=self._allow_pickle)
         if adapter.config.get("alora_invocation_tokens") or adapter.config.get("invocation_string"):
             raise UnsupportedError("only acts after certain tokens, and so cannot be merged", path=path)
         table = AdapterTable(self._architecture, self._config, tensors)

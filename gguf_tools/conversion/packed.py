@@ -9,15 +9,16 @@ quantized again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from ..container.metadata import Array
 from ..recipes import Choice, Recipe
 from ..source import Source
-from ..spec import BLOCK_SIZES, FileType, GGMLType
+from ..spec import BLOCK_SIZES, FileType, GGMLType, ValueType
 
-__all__ = ["Kept", "kept", "packed_file_type", "packed_notes", "packed_type"]
+__all__ = ["Kept", "kept", "packed_file_type", "packed_notes", "packed_type", "weight_only_keys"]
 
 _FILE_TYPES: Final = {GGMLType.MXFP4: FileType.MXFP4_MOE, GGMLType.NVFP4: FileType.NVFP4}
 """Types that checkpoints are published in, and what a file of such is called."""
@@ -75,6 +76,28 @@ def kept(
         found.tensors.append((name, source))
         found.choices.append(replace(choice, rule=said))
     return found
+
+
+def weight_only_keys(
+    tensors: Sequence[tuple[str, Source]], choices: Sequence[Choice], weight_only: Set[str]
+) -> list[tuple[str, ValueType, Any]]:
+    """The keys that say which of the tensors that are kept llama.cpp must not round the inputs of to 4 bits.
+
+    Args:
+        tensors, choices: as for `kept`.
+        weight_only: see `GGUFSide`.
+    """
+    names = sorted(
+        name
+        for (name, source), choice in zip(tensors, choices, strict=True)
+        if name in weight_only and packed_type(source) is choice.type
+    )
+    if not names:
+        return []
+    return [
+        ("general.tensor_extra.name", ValueType.ARRAY, Array(ValueType.STRING, names)),
+        ("general.tensor_extra.prec_a4", ValueType.ARRAY, Array(ValueType.BOOL, [False] * len(names))),
+    ]
 
 
 def packed_notes(tensors: Sequence[tuple[str, Source]], choices: Sequence[Choice]) -> list[str]:

@@ -16,7 +16,7 @@ from ..spec import QUANTIZATION_VERSION, ValueType
 from .assemble import assemble_gguf, ggml_shape, model_facts
 from .engine import Progress, execute
 from .merging import MergeLora, Merger
-from .packed import kept, packed_file_type, packed_notes, packed_type
+from .packed import kept, packed_file_type, packed_notes, packed_type, weight_only_keys
 from .plan import Plan
 from .sharding import split_plan
 
@@ -53,7 +53,8 @@ def convert(
         dst: the GGUF file to write; it appears complete or not at all.
         type: a recipe's name, such as ``"Q4_K_M"`` or ``"BF16"``.
         pre: pre-tokenizer name, instead of recognising it.
-        allow_pickle: where there are no safetensors, let torch load pickled weights, with ``weights_only``.
+        allow_pickle: where there are no safetensors, let torch load pickled weights, with ``weights_only``;
+            those of adapters, too.
         merge_lora: LoRA adapters to merge into the weights, in this order: directories as PEFT saves them, or
             such a directory and a factor for all it adds.
         imatrix: a file with an importance matrix, see `gguf_tools.importance`.
@@ -155,7 +156,7 @@ class CheckpointDraft:
         tensors, choices = self.choose(recipe, weighted=matrix is not None, overrides=overrides)
         file_type = packed_file_type(recipe, tensors, choices)
         return assemble_gguf(
-            self._metadata(recipe, file_type),
+            self._metadata(recipe, file_type, weight_only_keys(tensors, choices, self.side.weight_only)),
             tensors,
             choices,
             recipe,
@@ -168,9 +169,12 @@ class CheckpointDraft:
             settings=self.settings,
         )
 
-    def _metadata(self, recipe: recipes.Recipe, file_type: FileType) -> Metadata:
+    def _metadata(
+        self, recipe: recipes.Recipe, file_type: FileType, extra: Sequence[tuple[str, ValueType, Any]]
+    ) -> Metadata:
         """All keys, in llama.cpp's order, so that whole files are equal.
 
+        ``extra`` is said of single tensors.
         Its converter writes F32, F16 and BF16 files, its quantizer all others, which puts the general keys
         last and sorts the tensors.
         """
@@ -185,6 +189,7 @@ class CheckpointDraft:
         metadata.extend(side.metadata[shared:])
         if not recipe.quantizes:
             metadata.set("general.quantization_version", QUANTIZATION_VERSION, ValueType.UINT32)
+        metadata.extend(extra)
         metadata.extend(self.vocabulary.entries())
         return metadata
 
@@ -200,21 +205,23 @@ def draft_conversion(
     checkpoint = open_checkpoint(src, allow_pickle=allow_pickle)
     config = checkpoint.config
     assumed = []
+    kinds = None
     if checkpoint.is_mistral:
         assumed = architectures.mistral_notes(config)
         config = architectures.mistral_config(config)
+        kinds = architectures.MISTRAL_TOKENIZERS
     architecture = architectures.find(config)
     vocabulary = tokenizers.load(
         checkpoint.path,
         config,
-        kinds=architecture.tokenizer_kinds,
+        kinds=kinds or architecture.tokenizer_kinds,
         architecture=architecture.name,
         pre=pre,
     )
     tokens = vocabulary.get("tokenizer.ggml.tokens")
     plain = unpack(config, checkpoint.tensors, checkpoint.read_json("hf_quant_config.json"))
     rows = architectures.mistral_tensors(config, plain.tensors) if checkpoint.is_mistral else plain.tensors
-    merger = Merger(architecture, config)
+    merger = Merger(architecture, config, allow_pickle=allow_pickle)
     for adapter in merge_lora:
         rows = merger.merge(rows, adapter)
     try:

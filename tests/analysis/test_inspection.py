@@ -185,7 +185,7 @@ def test_places(name: str, place: tuple[str, int | None, str]) -> None:
     assert place_of(name) == place
 
 
-@pytest.mark.parametrize("moe", [{}, {"vision_encoder": {"hidden_size": 8}}], ids=["plain", "unsupported"])
+@pytest.mark.parametrize("moe", [{}, {"kv_lora_rank": 8}], ids=["plain", "unsupported"])
 def test_mistrals_own_format(moe: dict[str, object], tmp_path: Path) -> None:
     sizes = {"dim": 64, "n_layers": 3, "n_heads": 4, "n_kv_heads": 2, "head_dim": 16, "hidden_dim": 96}
     params = {**sizes, "vocab_size": 7, "norm_eps": 1e-5, "rope_theta": 10000.0, **moe}

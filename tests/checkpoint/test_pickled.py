@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gguf_tools.checkpoint import open_checkpoint
+from gguf_tools.checkpoint import open_adapter, open_checkpoint
 from gguf_tools.errors import CheckpointError, UnsupportedError
+from tests.adapters import write_adapter
 
 
 def test_pickles_take_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,3 +21,16 @@ def test_pickles_take_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         open_checkpoint(tmp_path, allow_pickle=True)
     with pytest.raises(CheckpointError, match=r"loading a pickle can run code.*--allow-pickle"):
         open_checkpoint(tmp_path)
+
+
+def test_adapters_take_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    adapter = write_adapter(tmp_path / "lora", {})
+    (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
+    with pytest.raises(UnsupportedError, match="takes torch, which is not installed"):
+        open_adapter(adapter, allow_pickle=True)
+    with pytest.raises(CheckpointError, match=r"is a pickle: loading one can run code.*--allow-pickle"):
+        open_adapter(adapter)
+    (adapter / "adapter_model.bin").unlink()
+    with pytest.raises(CheckpointError, match=r"adapter_model\.safetensors is missing$"):
+        open_adapter(adapter, allow_pickle=True)

@@ -13,7 +13,7 @@ import pytest
 
 import gguf_tools
 from gguf_tools.errors import ArchitectureError, CheckpointError, UnsupportedError
-from tests import tiny
+from tests import newer_llama, tiny
 from tests.goldens.describe import describe
 from tests.tiny.base import Tensors
 
@@ -28,12 +28,31 @@ PARAMS = {
     "rope_theta": "rope_theta",
     "vocab_size": "vocab_size",
     "max_position_embeddings": "max_seq_len",
+    **{size: size for size in ("q_lora_rank", "kv_lora_rank", "v_head_dim")},
+    **{size: size for size in ("qk_nope_head_dim", "qk_rope_head_dim")},
+}
+MOE = {
+    "num_local_experts": "num_experts",
+    "n_routed_experts": "num_experts",
+    "num_experts_per_tok": "num_experts_per_tok",
+    "first_k_dense_replace": "first_k_dense_replace",
+    "moe_intermediate_size": "expert_hidden_dim",
+    "n_shared_experts": "num_shared_experts",
+    "routed_scaling_factor": "routed_scale",
+    "n_group": "num_expert_groups",
+    "topk_group": "num_expert_groups_per_tok",
 }
 NAMES = (
     (r"model\.embed_tokens", "tok_embeddings"),
     (r"lm_head", "output"),
     (r"model\.norm", "norm"),
     (r"self_attn\.([qkvo])_proj", r"attention.w\1"),
+    (r"self_attn\.(q|kv)_([ab])_proj(_with_mqa)?", r"attention.w\1_\2\3"),
+    (r"self_attn\.(q|kv)_a_layernorm", r"attention.\1_a_norm"),
+    (r"mlp\.(experts\.\d+|shared_experts)\.gate_proj", r"\1.w1"),
+    (r"mlp\.(experts\.\d+|shared_experts)\.up_proj", r"\1.w3"),
+    (r"mlp\.(experts\.\d+|shared_experts)\.down_proj", r"\1.w2"),
+    (r"mlp\.gate\.", "gate."),
     (r"input_layernorm", "attention_norm"),
     (r"post_attention_layernorm", "ffn_norm"),
     (r"mlp\.gate_proj", "feed_forward.w1"),
@@ -44,16 +63,33 @@ NAMES = (
 )
 
 
+SCALED = ("ministral3", "deepseek-v2")
+ORIGINAL = "original_max_position_embeddings"
+
+
+def scaling(original: int, *, apply_scale: bool = False, beta: float = 0.125) -> dict[str, Any]:
+    """YaRN, and attention that cools with length, as params.json has them."""
+    return {
+        "yarn": {
+            "factor": 4.0,
+            "original_max_position_embeddings": original,
+            "beta": 32.0,
+            "alpha": 1.0,
+            "apply_scale": apply_scale,
+        },
+        "llama_4_scaling": {"beta": beta, "original_max_position_embeddings": original},
+    }
+
+
 def as_mistral(name: str, target: Path) -> tuple[dict[str, Any], Tensors]:
     """params.json and tensors of a tiny model; its tokenizer is written to ``target``."""
     model = tiny.MODELS[name]
     config = model.config
     params = {theirs: config[ours] for ours, theirs in PARAMS.items() if ours in config}
-    if "num_local_experts" in config:
-        params["moe"] = {
-            "num_experts": config["num_local_experts"],
-            "num_experts_per_tok": config["num_experts_per_tok"],
-        }
+    if "num_experts_per_tok" in config:
+        params["moe"] = {theirs: config[ours] for ours, theirs in MOE.items() if ours in config}
+    if name in SCALED:
+        params |= scaling(config["max_position_embeddings"] // 4)
     tensors = {}
     for given, values in model.tensors(config).items():
         heads = {"q": "num_attention_heads", "k": "num_key_value_heads"}
@@ -90,7 +126,7 @@ def write(target: Path, tensors: Tensors, shards: int, *, index: bool) -> None:
 
 
 @pytest.mark.parametrize(("shards", "index"), [(1, False), (3, False), (3, True)])
-@pytest.mark.parametrize("name", ["mistral", "mixtral"])
+@pytest.mark.parametrize("name", ["mistral", "mixtral", "ministral3"])
 def test_it_is_the_file_of_the_hugging_face_form(
     name: str, shards: int, index: bool, tiny_checkpoints: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -153,18 +189,147 @@ def test_a_context_that_is_assumed_is_said(tmp_path: Path) -> None:
         assert file.metadata["llama.context_length"] == 128_000
 
 
+def changed(params: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """The settings with another one of this dotted name; None takes it out."""
+    section, _, rest = key.rpartition(".")
+    found: dict[str, Any] = json.loads(json.dumps(params))
+    place = found[section] if section else found
+    place |= {rest: value}
+    if value is None:
+        del place[rest]
+    return found
+
+
 @pytest.mark.parametrize(
-    "changes",
+    ("name", "key", "value", "message", "at"),
     [
-        {"yarn": {"factor": 4}},
-        {"vision_encoder": {"hidden_size": 1}},
-        {"quantization": {"qformat_weight": "nvfp4"}},
+        ("mistral", "quantization", {"qformat_weight": "nvfp4"}, "packing", "quantization.qformat_weight"),
+        ("mistral", "q_lora_rank", 8, "latent attention without experts", "kv_lora_rank"),
+        ("mistral", "yarn", 4, "not an object", "yarn"),
+        ("ministral3", "yarn", None, "missing, and llama_4_scaling takes it", "yarn"),
+        ("ministral3", "yarn.beta", None, "settings are missing", "yarn.beta"),
+        ("ministral3", "yarn.factor", "4", "not a usable number", "rope_scaling.factor"),
+        ("ministral3", "llama_4_scaling.beta", None, "settings are missing", "llama_4_scaling.beta"),
+        (
+            "ministral3",
+            f"llama_4_scaling.{ORIGINAL}",
+            1,
+            "from another length",
+            f"llama_4_scaling.{ORIGINAL}",
+        ),
+        ("ministral3", "moe", {"num_experts": 4}, "experts and attention that", "moe, llama_4_scaling"),
+        ("deepseek-v2", "kv_lora_rank", None, "sizes are missing", "kv_lora_rank"),
+        ("deepseek-v2", "qk_rope_head_dim", None, "sizes are missing", "qk_rope_head_dim"),
+        ("deepseek-v2", "moe.expert_hidden_dim", None, "settings are missing", "moe.expert_hidden_dim"),
+        ("deepseek-v2", "moe.num_experts", "4", "not a usable size", "n_routed_experts"),
+        ("deepseek-v2", "moe.route_every_n", 2, "experts in some layers only", "moe.route_every_n"),
     ],
 )
-def test_what_is_not_supported_is_said(changes: dict[str, Any], tmp_path: Path) -> None:
+def test_settings_that_are_unusable(
+    name: str, key: str, value: Any, message: str, at: str, tmp_path: Path
+) -> None:
+    target = tmp_path / "mistral"
+    params, tensors = as_mistral(name, target)
+    write(target, tensors, 1, index=False)
+    (target / "params.json").write_text(json.dumps(changed(params, key, value)))
+    with pytest.raises((ArchitectureError, UnsupportedError), match=message) as caught:
+        gguf_tools.convert(target, tmp_path / "out.gguf")
+    assert caught.value.key == at
+
+
+def test_latent_attention_without_yarn(tmp_path: Path) -> None:
+    target = tmp_path / "mistral"
+    params, tensors = as_mistral("deepseek-v2", target)
+    write(target, tensors, 1, index=False)
+    for key in ("yarn", "llama_4_scaling"):
+        del params[key]
+    (target / "params.json").write_text(json.dumps(params))
+    with pytest.raises(UnsupportedError, match="latent attention without YaRN") as caught:
+        gguf_tools.convert(target, tmp_path / "out.gguf")
+    assert caught.value.key == "yarn"
+
+
+def test_latent_attention_and_experts_are_those_of_a_deepseek(
+    tiny_checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    """The tensors; and the keys but for what the router does, YaRN and how attention cools."""
+    target = tmp_path / tiny_checkpoints["deepseek-v2"].name
+    _, tensors = as_mistral("deepseek-v2", target)
+    write(target, tensors, 1, index=False)
+    gguf_tools.convert(target, tmp_path / "ours.gguf", type="BF16")
+    gguf_tools.convert(tiny_checkpoints["deepseek-v2"], tmp_path / "theirs.gguf", type="BF16")
+    found, expected = describe(tmp_path / "ours.gguf"), describe(tmp_path / "theirs.gguf")
+    assert found.tensors == expected.tensors
+    differing = {
+        key.removeprefix("deepseek2.")
+        for key in found.metadata.keys() | expected.metadata.keys()
+        if found.metadata.get(key) != expected.metadata.get(key)
+    }
+    assert {key for key in differing if not key.startswith(("rope.scaling.", "tokenizer."))} == {
+        "attention.temperature_length",
+        "attention.temperature_scale",
+        "expert_weights_norm",
+    }
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_llama_cpp_computes_with_them(name: str, tmp_path: Path) -> None:
+    """And says something else where attention does not cool, beyond the length it does from."""
+    prompts = [list(np.arange(40) % 90 + 1)]
+    found = []
+    for beta in (0.0, 0.125, 2.0):
+        target = tmp_path / f"tiny-{beta}"
+        params, tensors = as_mistral(name, target)
+        write(target, tensors, 1, index=False)
+        params |= scaling(16, beta=beta)
+        (target / "params.json").write_text(json.dumps(params))
+        gguf_tools.convert(target, tmp_path / f"{beta}.gguf", type="F32")
+        found.append(newer_llama.next_log_probabilities(tmp_path / f"{beta}.gguf", prompts))
+    flat, cooling, cold = found
+    assert np.all(np.isfinite(flat))
+    assert 0 < np.abs(cooling - flat).max() < np.abs(cold - flat).max()
+
+
+def test_what_leads_from_images_is_left_out(tmp_path: Path) -> None:
+    target = tmp_path / "mistral"
+    params, tensors = as_mistral("ministral3", target)
+    write(target, tensors, 1, index=False)
+    gguf_tools.convert(target, tmp_path / "text.gguf", type="BF16")
+    seeing = {
+        f"{name}.weight": np.ones((4, 4), np.float32)
+        for name in (
+            "vision_encoder.patch_conv",
+            "vision_encoder.transformer.layers.0.attention.wq",
+            "vision_language_adapter.w_in",
+            "pre_mm_projector_norm",
+            "patch_merger.merging_layer",
+        )
+    }
+    write(target, tensors | seeing, 1, index=False)
+    (target / "params.json").write_text(json.dumps(params | {"vision_encoder": {"hidden_size": 4}}))
+    plan = gguf_tools.convert(target, tmp_path / "seeing.gguf", type="BF16")
+    assert {name for name, _ in plan.dropped} == set(seeing)
+    assert (tmp_path / "seeing.gguf").read_bytes() == (tmp_path / "text.gguf").read_bytes()
+
+
+@pytest.mark.parametrize("apply_scale", [False, True])
+def test_yarn_alone_goes_into_a_llama(apply_scale: bool, tmp_path: Path) -> None:
+    """Which llama.cpp always scales attention in; and back into a config that says what was said."""
     target = tmp_path / "mistral"
     params, tensors = as_mistral("mistral", target)
     write(target, tensors, 1, index=False)
-    (target / "params.json").write_text(json.dumps(params | changes))
-    with pytest.raises(UnsupportedError, match=r"not supported|unsupported packing"):
-        gguf_tools.convert(target, tmp_path / "out.gguf")
+    yarn = scaling(64, apply_scale=apply_scale)["yarn"]
+    (target / "params.json").write_text(json.dumps(params | {"yarn": yarn}))
+    plan = gguf_tools.convert(target, tmp_path / "a.gguf", type="BF16")
+    assert any("YaRN without a scale of attention" in note for note in plan.notes) is not apply_scale
+    with gguf_tools.open(tmp_path / "a.gguf") as file:
+        assert file.metadata["llama.rope.scaling.yarn_log_multiplier"] == (0.0 if apply_scale else 1.0)
+    gguf_tools.export(tmp_path / "a.gguf", tmp_path / "back")
+    scaled = json.loads((tmp_path / "back" / "config.json").read_text())["rope_scaling"]
+    assert scaled["apply_yarn_scaling"] is apply_scale
+    assert (scaled["factor"], scaled["beta_fast"], scaled["beta_slow"]) == (4.0, 32.0, 1.0)
+    gguf_tools.convert(tmp_path / "back", tmp_path / "again.gguf", type="BF16")
+    found, expected = describe(tmp_path / "again.gguf"), describe(tmp_path / "a.gguf")
+    rope = {key: value for key, value in expected.metadata.items() if ".rope." in key}
+    assert rope == {key: value for key, value in found.metadata.items() if ".rope." in key}
+    assert found.tensors == expected.tensors

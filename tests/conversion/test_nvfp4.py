@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -109,6 +110,56 @@ def test_exported_it_has_the_values(model: str, tmp_path: Path) -> None:
         for name, tensor in b.tensors.items():
             found = a.tensors[name].dequantize()
             np.testing.assert_allclose(found, tensor.dequantize(), rtol=2.0**-22, atol=0, err_msg=name)
+
+
+def tagged(path: Path) -> list[str]:
+    """Names of the tensors whose inputs llama.cpp must not round to 4 bits."""
+    with gguf_tools.open(path) as file:
+        names = file.metadata.get("general.tensor_extra.name", ())
+        values = file.metadata.get("general.tensor_extra.prec_a4", ())
+        assert len(values) == len(names)
+        assert not any(values)
+        return list(names)
+
+
+def test_inputs_of_packed_weights_only_stay_as_they_are(tmp_path: Path) -> None:
+    """The file says so of the tensors that keep their blocks, and of no others."""
+    checkpoint = build_nvfp4("qwen3-moe", tmp_path, "modelopt nvfp4, weights only")
+    gguf_tools.convert(checkpoint, tmp_path / "kept.gguf", type="F16")
+    kept = [name for name, facts in describe(tmp_path / "kept.gguf").tensors.items() if facts.type == "NVFP4"]
+    assert len(kept) == 14
+    assert tagged(tmp_path / "kept.gguf") == sorted(kept)
+    assert not verify(tmp_path / "kept.gguf")
+    some = Overrides(tensor_types=((re.compile("attn_q"), GGMLType.NVFP4),))
+    gguf_tools.convert(checkpoint, tmp_path / "some.gguf", type="Q8_0", overrides=some)
+    assert tagged(tmp_path / "some.gguf") == ["blk.0.attn_q.weight", "blk.1.attn_q.weight"]
+    gguf_tools.convert(checkpoint, tmp_path / "none.gguf", type="Q8_0")
+    gguf_tools.convert(checkpoint, tmp_path / "plain.gguf", type="F16", overrides=UNPACKED)
+    assert tagged(tmp_path / "none.gguf") == tagged(tmp_path / "plain.gguf") == []
+
+
+def test_layers_that_are_said_apart(tmp_path: Path) -> None:
+    """The nearest module counts that is spoken of; an expert's word is that of all of them."""
+    checkpoint = build_nvfp4("qwen3-moe", tmp_path, "modelopt nvfp4, weights only")
+    config = json.loads((checkpoint / "config.json").read_text())
+    weights, inputs = {"quant_algo": "W4A16_NVFP4"}, {"quant_algo": "NVFP4"}
+    config["quantization_config"]["quant_algo"] = "MIXED_PRECISION"
+    config["quantization_config"]["quantized_layers"] = {
+        "model.layers.0": weights,
+        "model.layers.0.self_attn": inputs,
+        "model.layers.0.self_attn.o_proj": weights,
+        "model.layers.1.mlp.experts.3.up_proj": weights,
+        "model.layers.1.self_attn.k_proj": "of another shape",
+    }
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    gguf_tools.convert(checkpoint, tmp_path / "out.gguf", type="BF16")
+    assert tagged(tmp_path / "out.gguf") == [
+        "blk.0.attn_output.weight",
+        "blk.0.ffn_down_exps.weight",
+        "blk.0.ffn_gate_exps.weight",
+        "blk.0.ffn_up_exps.weight",
+        "blk.1.ffn_up_exps.weight",
+    ]
 
 
 def test_a_scale_with_a_sign(tmp_path: Path) -> None:

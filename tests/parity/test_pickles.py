@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import gguf_tools
+from gguf_tools.cli import main
 from gguf_tools.errors import CheckpointError, UnsupportedError
+from tests.adapters import adapt, write_adapter
+from tests.goldens.describe import describe
+from tests.goldens.lora_converter import LoraJob, convert_lora
 
 pytestmark = pytest.mark.parity
 
@@ -145,3 +150,95 @@ def test_a_dtype_without_a_counterpart(tiny_checkpoints: dict[str, Path], tmp_pa
     with pytest.raises(UnsupportedError, match="no counterpart") as caught:
         gguf_tools.convert(target, tmp_path / "out.gguf", allow_pickle=True)
     assert caught.value.tensor == "a"
+
+
+# Adapters
+
+
+@pytest.fixture
+def base(tiny_checkpoints: dict[str, Path]) -> Path:
+    return tiny_checkpoints["llama"]
+
+
+@pytest.fixture
+def adapters(base: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """An adapter as safetensors, and as PEFT saves the same in a pickle."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    adapter = adapt(base, tmp_path / "lora", r".*[qv]_proj\.weight", target_modules=["q_proj", "v_proj"])
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    PeftModel.from_pretrained(model, adapter).save_pretrained(tmp_path / "old", safe_serialization=False)
+    assert not list((tmp_path / "old").glob("*.safetensors"))
+    (tmp_path / "old" / "README.md").unlink()  # a model card, which goes into a file's keys
+    (tmp_path / "pickled").mkdir()
+    pickled = Path(shutil.move(tmp_path / "old", tmp_path / "pickled" / "lora"))
+    return adapter, pickled
+
+
+def test_an_adapters_file_is_that_of_the_safetensors(
+    adapters: tuple[Path, Path], base: Path, tmp_path: Path
+) -> None:
+    adapter, pickled = adapters
+    gguf_tools.convert_lora(pickled, tmp_path / "a.gguf", base=base, allow_pickle=True)
+    gguf_tools.convert_lora(adapter, tmp_path / "b.gguf", base=base)
+    assert (tmp_path / "a.gguf").read_bytes() == (tmp_path / "b.gguf").read_bytes()
+    with pytest.raises(CheckpointError, match="loading one can run code"):
+        gguf_tools.convert_lora(pickled, tmp_path / "c.gguf", base=base)
+
+
+def test_an_adapters_file_is_llama_cpps(adapters: tuple[Path, Path], base: Path, tmp_path: Path) -> None:
+    _, pickled = adapters
+    gguf_tools.convert_lora(pickled, tmp_path / "ours.gguf", base=base, allow_pickle=True)
+    assert convert_lora([LoraJob(pickled, base, tmp_path / "theirs.gguf", "f32")]) == [None]
+    found, expected = describe(tmp_path / "ours.gguf"), describe(tmp_path / "theirs.gguf")
+    assert found.metadata == expected.metadata
+    assert found.tensors == expected.tensors
+
+
+def test_an_adapter_is_merged_like_the_safetensors(
+    adapters: tuple[Path, Path], base: Path, tmp_path: Path
+) -> None:
+    adapter, pickled = adapters
+    merged = [(pickled, 0.5)]
+    gguf_tools.convert(base, tmp_path / "a.gguf", type="Q4_K_M", merge_lora=merged, allow_pickle=True)
+    gguf_tools.convert(base, tmp_path / "b.gguf", type="Q4_K_M", merge_lora=[(adapter, 0.5)])
+    assert (tmp_path / "a.gguf").read_bytes() == (tmp_path / "b.gguf").read_bytes()
+    with pytest.raises(CheckpointError, match="loading one can run code"):
+        gguf_tools.convert(base, tmp_path / "c.gguf", merge_lora=merged)
+
+
+def test_the_commands_ask_for_it(adapters: tuple[Path, Path], base: Path, tmp_path: Path) -> None:
+    _, pickled = adapters
+    commands = [
+        ["convert-lora", str(pickled), str(tmp_path / "a.gguf"), "--base", str(base)],
+        ["convert", str(base), str(tmp_path / "b.gguf"), "-t", "F16", "--merge-lora", str(pickled)],
+    ]
+    for arguments in commands:
+        refused = CliRunner().invoke(main, arguments)
+        assert refused.exit_code == 1
+        assert "--allow-pickle" in refused.stderr
+        assert refused.stderr.count("\n") == 1
+        done = CliRunner().invoke(main, [*arguments, "--allow-pickle"])
+        assert done.exit_code == 0, done.stderr
+
+
+@pytest.mark.parametrize("of", ["code", "a list", "half a pair"])
+def test_what_is_no_adapter(of: str, base: Path, tmp_path: Path) -> None:
+    import torch
+
+    adapter = write_adapter(tmp_path / "lora", {})
+    (adapter / "adapter_model.safetensors").unlink()
+    half = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
+    contents, message = {
+        "code": ({"a": Evil(tmp_path / "ran")}, "torch does not load it with weights_only"),
+        "a list": ([1, 2], "not a dictionary of tensors"),
+        "half a pair": ({half: torch.zeros(8, 256)}, "only one of lora_A and lora_B is there"),
+    }[of]
+    torch.save(contents, adapter / "adapter_model.bin")
+    with pytest.raises(CheckpointError, match=message):
+        gguf_tools.convert_lora(adapter, tmp_path / "a.gguf", base=base, allow_pickle=True)
+    with pytest.raises(CheckpointError, match=message):
+        gguf_tools.convert(base, tmp_path / "b.gguf", merge_lora=[adapter], allow_pickle=True)
+    assert not (tmp_path / "ran").exists()

@@ -4,7 +4,7 @@
     NAME.weight_scale                       F8_E4M3 (rows, columns / 16)
     NAME.weight_scale_2                     F32, what to multiply with (modelopt)
     NAME.weight_global_scale                F32, what to divide by (compressed-tensors)
-    NAME.input_scale, .input_global_scale   likewise, of the activations; may be absent
+    NAME.input_scale, .input_global_scale   likewise, of the activations; absent where only weights are packed
 
 GGUF's NVFP4 has the same numbers, four groups in a block, with their scales before them and value i of a
 group beside value i + 8. The scales of the tensor and of its inputs go into tensors of their own:
@@ -81,6 +81,7 @@ class NVFP4(Computed):
         tensor_scale: of the whole tensor.
         input_scale: of its inputs, which only goes into `factors`.
         divide: whether the two last divide.
+        weight_only: whether inputs are not to be rounded to 4 bits.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class NVFP4(Computed):
         input_scale: SafetensorsTensor | None,
         *,
         divide: bool,
+        weight_only: bool = False,
     ) -> None:
         shape = (*packed.shape[:-1], 2 * packed.shape[-1]) if packed.shape else ()
         if len(shape) < 2 or shape[-1] % _GROUP:
@@ -100,6 +102,7 @@ class NVFP4(Computed):
         require_shape(scale, [(*shape[:-1], shape[-1] // _GROUP)], ["F8_E4M3"])
         super().__init__(name, shape)
         self._packed, self._scale, self._divide = packed, scale, divide
+        self.weight_only = weight_only
         self._whole = _single(tensor_scale)
         given = {".scale": self._whole, ".input_scale": None if input_scale is None else _single(input_scale)}
         self.factors: Factors = {
