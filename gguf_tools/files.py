@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
 from .errors import OutputError, reported
+from .siblings import random_sibling
 from .transfer import read_at, write_at
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ __all__ = [
     "AtomicDirectory",
     "AtomicFile",
     "check_target",
-    "hidden_sibling",
     "require_space",
     "sync_directory",
 ]
@@ -79,7 +79,7 @@ class AtomicFile:
         self._like = like
         self._size = size
         self._force = force
-        self._partial = partial or _random_name(self.path)
+        self._partial = partial or random_sibling(self.path)
         self._may_exist = partial is not None
         self._keep = keep
         self._fd = -1
@@ -282,7 +282,7 @@ class AtomicDirectory:
     ) -> None:
         self.path = Path(path)
         self._force = force
-        self._partial = partial or _random_name(self.path)
+        self._partial = partial or random_sibling(self.path)
         self._may_exist = partial is not None
         self._keep = keep
 
@@ -363,17 +363,6 @@ def _liken(fd: int, path: Path) -> None:
                 os.fchown(fd, owner, model.st_gid)
         same_group = os.fstat(fd).st_gid == model.st_gid
         os.fchmod(fd, stat.S_IMODE(model.st_mode) & (0o7777 if same_group else 0o7707))
-
-
-def hidden_sibling(path: Path, suffix: str) -> Path:
-    """``.NAME<suffix>`` beside ``path``."""
-    # A name near the limit of 255 bytes leaves no room for the suffix: keep the start of it.
-    stem = os.fsdecode(os.fsencode(path.name)[:200])
-    return path.parent / f".{stem}{suffix}"
-
-
-def _random_name(path: Path) -> Path:
-    return hidden_sibling(path, f".{os.getpid()}-{os.urandom(4).hex()}.partial")
 
 
 def check_target(path: Path, force: bool, *, directory: bool = False) -> None:

@@ -31,8 +31,8 @@ __all__ = ["cache_directory", "inlined", "kernel"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-_SOURCES = ("quants", "checkpoint/packed")
-"""Packages with kernels, which call helpers of their own package only."""
+_SOURCES = ("jit.py", "registers.py", "quants/*.py", "checkpoint/packed/*.py")
+"""What compiled kernels are made of: they call helpers of their own package, and `registers`."""
 
 _DECORATING = Lock()
 """Codecs are imported when first used, perhaps by several threads at once, and numba's setting is global."""
@@ -97,9 +97,9 @@ def _key() -> str:
     digest = hashlib.sha256()
     for part in (numba.__version__, np.__version__, llvm.get_host_cpu_name(), _features()):
         digest.update(part.encode() + b"\0")
-    here = Path(__file__)
-    for source in (here, *(path for name in _SOURCES for path in sorted((here.parent / name).glob("*.py")))):
-        place = source.relative_to(here.parent).as_posix()
+    package = Path(__file__).parent
+    for source in (path for pattern in _SOURCES for path in sorted(package.glob(pattern))):
+        place = source.relative_to(package).as_posix()
         digest.update(place.encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 

@@ -20,9 +20,9 @@ PACKAGE = Path(gguf_tools.__file__).parent
 
 LAYERS = (
     {"errors"},
-    {"spec", "descriptors", "transfer"},
+    {"spec", "descriptors", "transfer", "siblings"},
     {"source", "files", "reading", "looks", "jit"},
-    {"remote"},
+    {"remote", "registers"},
     {"container", "checkpoint", "quants"},
     {"recipes", "tokenizers", "architectures", "importance"},
     {"conversion"},
@@ -33,8 +33,8 @@ LAYERS = (
 RANKS = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}
 
 CONFINED = {
-    "numba": {"jit"},
-    "llvmlite": {"jit"},
+    "numba": {"jit", "registers"},
+    "llvmlite": {"jit", "registers"},
     "click": {"cli"},
     "rich": {"cli"},
     "gguf": {"architectures"},

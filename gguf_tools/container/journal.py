@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import FormatError
-from ..files import hidden_sibling
+from ..siblings import hidden_sibling
 
 __all__ = ["InterruptedEditError", "check_no_journal", "exists", "journal_path"]
 

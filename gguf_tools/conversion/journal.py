@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..errors import OutputError, reported
-from ..files import hidden_sibling
+from ..siblings import hidden_sibling
 from ..transfer import append, read_at
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import OutputError, reported
-from ..files import AtomicDirectory, AtomicFile, check_target, hidden_sibling, require_space
+from ..files import AtomicDirectory, AtomicFile, check_target, require_space
+from ..siblings import hidden_sibling
 from ..source import row_count
 from .journal import Journal, Run
 from .plan import Plan, PlannedFile

@@ -20,7 +20,8 @@ from gguf_tools.conversion.to_gguf import plan_conversion
 from gguf_tools.conversion.to_hf import plan_export
 from gguf_tools.editing import in_place
 from gguf_tools.errors import OutputError
-from gguf_tools.files import AtomicDirectory, AtomicFile, hidden_sibling
+from gguf_tools.files import AtomicDirectory, AtomicFile
+from gguf_tools.siblings import hidden_sibling
 
 
 def mode(path: Path) -> int:

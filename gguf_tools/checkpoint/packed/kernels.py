@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ...jit import kernel
-from .registers import BLOCK, ordered_block, turn_block
+from ...registers import BLOCK, ordered_block, turn_block
 
 __all__ = [
     "awq",

@@ -26,7 +26,7 @@ __all__ = ["TILE", "Band", "Kept", "Turned", "tiled_words", "turned_floats", "tu
 _Value = TypeVar("_Value")
 
 TILE: Final = 16
-"""Words on a side of what is turned at once, as in `registers`."""
+"""Words on a side of what is turned at once, as in `gguf_tools.registers`."""
 
 _STRIP: Final = 1 << 20
 """Bytes read before they are turned: they are still in the cache then."""

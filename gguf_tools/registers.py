@@ -20,7 +20,7 @@ from numba import types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
-from ...jit import inlined
+from .jit import inlined
 
 __all__ = ["BLOCK", "ordered_block", "turn_block"]
 
