@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArraySource",
+    "Computed",
     "Factors",
     "Source",
     "factors_beside",
@@ -85,6 +86,17 @@ def row_length(shape: tuple[int, ...]) -> int:
 def row_count(shape: tuple[int, ...]) -> int:
     """Rows of a tensor of this shape."""
     return prod(shape[:-1])
+
+
+class Computed:
+    """What a `Source` of computed rows has in common with others: only float32 exists of them."""
+
+    @property
+    def storage(self) -> GGMLType | None:
+        return None
+
+    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
+        raise TypeError("computed rows have no stored form")
 
 
 class ArraySource:

@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from math import prod, sqrt
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ..closing import Closing
 from ..container.header import parse_header
 from ..container.metadata import Metadata
 from ..container.reader import Tensor, type_name
@@ -165,24 +165,16 @@ def diff(
 
 
 @dataclass(frozen=True)
-class _Side:
+class _Side(Closing):
     """One of the models, as a GGUF file has it."""
 
     metadata: Metadata
     tensors: Mapping[str, Source]
     converted: bool
-    close: Callable[[], None]
+    closing: Callable[[], None]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
+    def close(self) -> None:
+        self.closing()
 
 
 def _opened(path: str | os.PathLike[str]) -> _Side:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from ..closing import Closing
 from ..conversion.opening import open_decoding
 from ..remote import locate
 from ..source import Source
@@ -23,9 +24,6 @@ from .places import place_of
 from .summary import Summary, summarize
 
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
-
     from ..container.reader import GGUFFile
 
 __all__ = ["Inspected", "Inspection", "TensorDescription", "describe", "inspect", "open_inspected"]
@@ -103,7 +101,7 @@ class Inspection:
     notes: tuple[str, ...] = ()
 
 
-class Inspected:
+class Inspected(Closing):
     """An `Inspection` with its files still open. A context manager.
 
     Attributes:
@@ -116,18 +114,11 @@ class Inspected:
     ) -> None:
         self.inspection = inspection
         self.sources = sources
-        self.close = close
+        self._close = close
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
+    def close(self) -> None:
+        """Close the files."""
+        self._close()
 
 
 def inspect(path: str | os.PathLike[str]) -> Inspection:

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ..errors import FormatError
-from ..source import ArraySource, Source, factors_beside, row_count
-from ..spec import GGMLType
+from ..source import ArraySource, Computed, Source, factors_beside, row_count
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,7 +68,7 @@ def applied(tensors: Mapping[str, Source]) -> dict[str, Source]:
     return found
 
 
-class _Scaled:
+class _Scaled(Computed):
     """Rows times a factor, of the tensor or of the expert; only float32 exists of them."""
 
     def __init__(self, name: str, base: Source, scale: Source) -> None:
@@ -83,15 +82,8 @@ class _Scaled:
     def shape(self) -> tuple[int, ...]:
         return self._base.shape
 
-    @property
-    def storage(self) -> GGMLType | None:
-        return None
-
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         scales = self._scale.rows(0, 1).reshape(-1)
         expert = np.arange(start, stop) // (row_count(self.shape) // self._count)
         made: NDArray[np.float32] = self._base.rows(start, stop) * scales[expert, None]
         return made
-
-    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
-        raise TypeError("computed rows have no stored form")

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ..errors import ArchitectureError
-from ..source import Source, row_count
+from ..source import Computed, Source, row_count
 from .views import Columns, Gathered, Joined, Reshaped, Sliced, Transposed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..spec import GGMLType
 
 __all__ = ["LowRank", "factored", "transposed"]
 
@@ -25,7 +24,7 @@ _TILE: Final = 1 << 15
 """Values of a product that are added to at a time: they and their next terms stay in a core's L2."""
 
 
-class LowRank:
+class LowRank(Computed):
     """The product of two small matrices, a `Source` of shape (…, rows, columns).
 
     Attributes:
@@ -40,16 +39,9 @@ class LowRank:
     def shape(self) -> tuple[int, ...]:
         return (*self.b.shape[:-1], self.a.shape[-1])
 
-    @property
-    def storage(self) -> GGMLType | None:
-        return None
-
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         """Rows of the product, computed in float32; for two dimensions only."""
         return _product(self.b.rows(start, stop), self.a.rows(0, row_count(self.a.shape)))
-
-    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
-        raise TypeError("computed rows have no stored form")
 
 
 def _product(b: NDArray[np.float32], a: NDArray[np.float32]) -> NDArray[np.float32]:

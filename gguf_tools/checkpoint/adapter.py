@@ -23,15 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ..closing import Closing
 from ..errors import CheckpointError, UnsupportedError
 from .documents import parse_object, read_bytes
 from .pickled import PickledFile
 from .reader import SafetensorsFile, SafetensorsTensor
 
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
-
     from ..reading import InputFile
 
 __all__ = ["Adapter", "LoraPair", "open_adapter"]
@@ -94,7 +92,7 @@ class LoraPair:
         return self.alpha / self.rank
 
 
-class Adapter:
+class Adapter(Closing):
     """An open adapter. A context manager; closing ends reading of tensors.
 
     Attributes:
@@ -157,17 +155,6 @@ class Adapter:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def open_adapter(path: str | os.PathLike[str], *, allow_pickle: bool = False) -> Adapter:

@@ -31,6 +31,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ..closing import Closing
 from ..errors import CheckpointError, UnsupportedError, reported
 from ..remote import Location, Place, locate
 from .documents import parse_json, parse_object, read_bytes
@@ -38,8 +39,7 @@ from .pickled import PickledFile
 from .reader import SafetensorsFile, SafetensorsTensor
 
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
+    pass
 
 __all__ = ["INDEX_NAME", "SINGLE_NAME", "Checkpoint", "open_checkpoint", "read_config"]
 
@@ -63,7 +63,7 @@ _MOST_NAMED: Final = 200
 model has shards, and yet a hostile index cannot fill the screen for minutes."""
 
 
-class Checkpoint:
+class Checkpoint(Closing):
     """An open checkpoint. A context manager; closing ends reading of tensors.
 
     Attributes:
@@ -140,17 +140,6 @@ class Checkpoint:
         """Close all files."""
         for file in self._opened:
             file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _inside(self, name: str) -> Place:
         parts = [part for part in name.split("/") if part not in {"", "."}]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from ..closing import Closing
 from ..errors import CheckpointError, UnsupportedError
 from ..remote import locate, open_input
 from ..source import row_count, row_length
@@ -14,9 +15,6 @@ from ..spec import GGMLType
 from .header import Entry, header_length, parse_header
 
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
-
     from numpy.typing import NDArray
 
     from ..reading import InputFile
@@ -175,7 +173,7 @@ class SafetensorsTensor:
             )
 
 
-class SafetensorsFile:
+class SafetensorsFile(Closing):
     """An open safetensors file: its tensors by name, in the order of names, and its metadata.
 
     That is the order in which the safetensors package and llama.cpp's converter see them, whatever the
@@ -209,14 +207,3 @@ class SafetensorsFile:
     def close(self) -> None:
         """Close the file; reading tensors fails afterwards."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
+from ..closing import Closing
 from ..errors import FormatError, QuantizationError, UnsupportedError
 from ..reading import LocalFile
 from ..remote import is_url, locate, open_input
@@ -30,8 +31,6 @@ from .wire import ShortWindowError
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
-    from typing import Self
 
     import numpy as np
     from numpy.typing import NDArray
@@ -270,7 +269,7 @@ class Tensor:
         return self.type
 
 
-class GGUFFile:
+class GGUFFile(Closing):
     """An open GGUF file, or all files of a split model as one.
 
     A context manager. Closing ends reading of tensors; metadata stays usable.
@@ -339,17 +338,6 @@ class GGUFFile:
             self._file.close()
         for shard in self.shards:
             shard.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def open_gguf(

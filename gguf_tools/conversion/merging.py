@@ -13,7 +13,7 @@ import numpy as np
 from ..architectures import AdapterTable, Architecture, LowRank, transposed
 from ..checkpoint import Adapter, LoraPair, SafetensorsTensor, open_adapter
 from ..errors import CheckpointError, UnsupportedError
-from ..source import Source, row_count
+from ..source import Computed, Source, row_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,7 +132,7 @@ def _spread(values: Sequence[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-class Merged:
+class Merged(Computed):
     """W + scale · B · A in float32: a `Source` of W's shape."""
 
     def __init__(self, base: Source, delta: LowRank, scale: float) -> None:
@@ -142,18 +142,11 @@ class Merged:
     def shape(self) -> tuple[int, ...]:
         return self._base.shape
 
-    @property
-    def storage(self) -> GGMLType | None:
-        return None
-
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         added = self._delta.rows(start, stop)
         added *= self._scale
         added += self._base.rows(start, stop)
         return added
-
-    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
-        raise TypeError("computed rows have no stored form")
 
 
 class _Held:

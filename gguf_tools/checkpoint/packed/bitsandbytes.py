@@ -25,7 +25,7 @@ from ...errors import CheckpointError
 from ..documents import parse_object
 from ..reader import SafetensorsTensor
 from .integers import pairs
-from .parts import Computed, Parts, checked_scales, require_shape, some_floats, whole, whole_floats
+from .parts import Parts, Unpacked, checked_scales, require_shape, some_floats, whole, whole_floats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,7 +62,7 @@ def _state(tensor: SafetensorsTensor) -> dict[str, Any]:
     return parse_object(whole(tensor, "u1").tobytes(), tensor.name, strict=False)
 
 
-class _FourBits(Computed):
+class _FourBits(Unpacked):
     def __init__(
         self,
         weight: SafetensorsTensor,
@@ -142,7 +142,7 @@ class _FourBits(Computed):
         return checked_scales(scales, self._scales.name, zero=True)
 
 
-class _EightBits(Computed):
+class _EightBits(Unpacked):
     def __init__(self, weight: SafetensorsTensor, scales: SafetensorsTensor) -> None:
         if len(weight.shape) != 2:
             raise CheckpointError("not a matrix", tensor=weight.name, found=weight.shape)

@@ -33,7 +33,7 @@ from ..reader import SafetensorsTensor
 from .exact import exact_type, repacked
 from .integers import dense, fields, scaled, words
 from .nvfp4 import NVFP4
-from .parts import Computed, Parts, checked_scales, group_order, require_shape, whole
+from .parts import Parts, Unpacked, checked_scales, group_order, require_shape, whole
 from .scaled import Scaled, grid
 from .turned import Kept
 
@@ -189,7 +189,7 @@ class _Groups:
         return False
 
 
-class _Linear(Computed):
+class _Linear(Unpacked):
     def __init__(
         self,
         name: str,

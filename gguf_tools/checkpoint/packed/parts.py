@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from ...errors import CheckpointError, UnsupportedError
-from ...source import Source
+from ...source import Computed, Source
 from ..reader import SafetensorsTensor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ...spec import GGMLType
 
 __all__ = [
-    "Computed",
     "Packing",
     "Parts",
+    "Unpacked",
     "Unpacker",
     "checked_scales",
     "group_order",
@@ -36,8 +35,8 @@ MAX_AUXILIARY: Final = 1 << 31
 """Bytes of a part that is read whole (scales, zero points): larger than any published."""
 
 
-class Computed:
-    """A source whose rows only exist as float32. Subclasses give ``rows``.
+class Unpacked(Computed):
+    """A source of what packed tensors stand for. Subclasses give ``rows``.
 
     Attributes:
         name: of the tensor, for errors.
@@ -50,13 +49,6 @@ class Computed:
     @property
     def shape(self) -> tuple[int, ...]:
         return self._shape
-
-    @property
-    def storage(self) -> GGMLType | None:
-        return None
-
-    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
-        raise TypeError("unpacked rows have no stored form")
 
 
 class Packing(NamedTuple):

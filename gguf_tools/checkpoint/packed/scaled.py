@@ -11,7 +11,7 @@ from ...source import Source
 from ...spec import GGMLType
 from ..reader import SafetensorsTensor
 from .exact import exact_type, repacked
-from .parts import Computed, checked_scales, whole_floats
+from .parts import Unpacked, checked_scales, whole_floats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,7 +69,7 @@ def grid(
     )
 
 
-class Scaled(Computed):
+class Scaled(Unpacked):
     """``value × scale``, or ``value ÷ scale``; with zero points ``(value − zero) × scale``.
 
     Args:

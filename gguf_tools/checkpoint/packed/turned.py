@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 import numpy as np
 
 from ..reader import SafetensorsTensor
-from .parts import Computed
+from .parts import Unpacked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -102,7 +102,7 @@ class Band(NamedTuple):
         return self.words.nbytes + self.zeros.nbytes + self.scales.nbytes
 
 
-class Turned(Computed):
+class Turned(Unpacked):
     """A matrix of which a checkpoint has the words turned. Subclasses say how a band is read and decoded.
 
     Args:
