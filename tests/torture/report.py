@@ -22,12 +22,17 @@ def show(heading: str, rows: Iterable[Row]) -> list[str]:
     """Print a table as its rows come in, then what went wrong, which is returned."""
     problems: list[str] = []
     for number, row in enumerate(rows):
+        widths = [max(14, len(title) + 2) for title in row.cells]
         if number == 0:
-            print(f"\n{heading:<46}" + "".join(f"{title:>14}" for title in row.cells), flush=True)
-        print(f"{row.title:<46}" + "".join(f"{cell:>14}" for cell in row.cells.values()), flush=True)
+            print(f"\n{heading:<46}" + _line(row.cells, widths), flush=True)
+        print(f"{row.title:<46}" + _line(row.cells.values(), widths), flush=True)
         problems += row.problems
         for note in row.notes:
             print(f"  ({note})", flush=True)
     for problem in problems:
         print(f"  ! {problem}", flush=True)
     return problems
+
+
+def _line(cells: Iterable[str], widths: Iterable[int]) -> str:
+    return "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
