@@ -9,7 +9,6 @@ import hashlib
 import json
 import random
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -191,11 +190,9 @@ class TestTemplates:
         assert fault in (template_fault(text) or "")
 
     def test_nothing_is_rendered(self) -> None:
-        """An endless loop and an attack parse in no time: nothing runs."""
-        start = time.monotonic()
+        """A loop that would take years, and an attack: nothing runs."""
         loop = "{% for i in range(10**12) %}{{ i ** i }}{% endfor %}"
         assert template_fault(loop + "{{ ''.__class__.__mro__[1].__subclasses__() }}") is None
-        assert time.monotonic() - start < 2
 
     def test_in_a_file(self, model: Path, tmp_path: Path) -> None:
         changes = Changes(
@@ -274,7 +271,7 @@ class TestHashes:
         real = GGUFFile.read
 
         def read(file: GGUFFile, start: int, stop: int) -> Any:
-            if start == tensor.offset:
+            if start <= tensor.offset < stop:
                 raise FormatError("cannot read: Input/output error", path=file.path, offset=start)
             return real(file, start, stop)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -121,9 +121,7 @@ def test_a_model_cut_anywhere_is_refused_or_shorter(name: str) -> None:
 )
 def test_real_models_are_read_and_written(name: str, count: int) -> None:
     data = (oracles.mistral_data() / name).read_bytes()
-    started = time.process_time()
     found = read_pieces(data, name)
-    assert time.process_time() - started < 2
     assert len(found) == count
     assert found[:3] == [
         Piece("<unk>", 0.0, PieceType.UNKNOWN),
@@ -211,10 +209,14 @@ def test_a_file_of_another_kind_is_named(contents: bytes, hint: str) -> None:
 
 def test_lying_lengths_cost_nothing() -> None:
     data = text(1, b"x", 1 << 40) * 100_000
-    started = time.process_time()
-    with pytest.raises(TokenizerError):
-        read_pieces(data, "m")
-    assert time.process_time() - started < 0.1
+    tracemalloc.start()
+    try:
+        with pytest.raises(TokenizerError):
+            read_pieces(data, "m")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < len(data)
 
 
 def test_a_model_of_many_empty_pieces_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
