@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ..container.reader import GGUFFile, Tensor
-from ..conversion.engine import available_cores
 from ..errors import GGUFToolsError, RemoteError
 from ..spec import BLOCK_SIZES
+from ..threads import Workers, available_cores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,7 +79,7 @@ def scan(shards: Sequence[GGUFFile], consumers: Sequence[Consumer], progress: Pr
     total, done = sum(piece.stop - piece.start for piece, _ in _wanted(shards, consumers)), 0
     with ExitStack() as stack:
         pools = [
-            stack.enter_context(ThreadPoolExecutor(1 if consumer.ordered else available_cores()))
+            stack.enter_context(Workers(1 if consumer.ordered else available_cores()))
             for consumer in consumers
         ]
         pending: deque[list[Future[None]]] = deque()

@@ -18,7 +18,6 @@ result. Another chunk size changes the rounding of mean, σ and RMS only, by les
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from math import prod, sqrt
@@ -26,9 +25,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ..conversion.engine import available_cores
 from ..errors import UnsupportedError
 from ..source import Source, row_count, row_length
+from ..threads import Workers, available_cores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -196,9 +195,9 @@ def measure_model(
 
 
 @contextmanager
-def _pool(threads: int | None) -> Iterator[ThreadPoolExecutor]:
+def _pool(threads: int | None) -> Iterator[Workers]:
     """Threads that, on an error or Ctrl-C, end after the chunk at hand."""
-    pool = ThreadPoolExecutor(threads or available_cores(), thread_name_prefix="gguf-tools")
+    pool = Workers(threads or available_cores())
     try:
         yield pool
     finally:
@@ -206,7 +205,7 @@ def _pool(threads: int | None) -> Iterator[ThreadPoolExecutor]:
 
 
 def _statistics(
-    source: Source, pool: ThreadPoolExecutor, chunk_values: int, advance: Callable[[int], None]
+    source: Source, pool: Workers, chunk_values: int, advance: Callable[[int], None]
 ) -> Statistics:
     chunks = _chunks(source.shape, chunk_values)
     total = _Moments()

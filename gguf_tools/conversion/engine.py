@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
@@ -22,6 +22,7 @@ import numpy as np
 
 from ..errors import GGUFToolsError, OutputError
 from ..source import row_count, row_length
+from ..threads import Workers, available_cores
 from .output import Finishing, Output
 from .plan import Plan, PlannedTensor
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from ..files import AtomicFile
 
-__all__ = ["Progress", "available_cores", "execute", "fitting"]
+__all__ = ["Progress", "execute", "fitting"]
 
 Progress = Callable[[int, int, str], None]
 """Called after every chunk, from the workers, with output bytes done, bytes in all, and a tensor's name.
@@ -141,13 +142,6 @@ def fitting(budget: int, workers: int, elements: int) -> tuple[int, int]:
     return workers, elements
 
 
-def available_cores() -> int:
-    """Cores this process may run on: its affinity where the system tells, else all."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _chunks(plan: Plan, output: Output, elements: int) -> Iterator[_Chunk]:
     """All that is still to be written, in pieces."""
     for file, index, (first, last) in output.runs():
@@ -183,7 +177,7 @@ def _run(chunks: Iterator[_Chunk], output: Output, workers: int, meter: _Meter, 
                 stop.set()
                 raise
 
-    with ThreadPoolExecutor(workers, thread_name_prefix="gguf-tools") as pool:
+    with Workers(workers) as pool:
         futures: list[Future[None]] = []
         try:
             for _ in range(workers):

@@ -7,9 +7,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -17,6 +15,7 @@ import numpy as np
 from ..errors import NonFiniteError, QuantizationError, UnsupportedError
 from ..source import row_count, row_length
 from ..spec import BLOCK_SIZES, GGMLType
+from ..threads import Workers, available_cores
 from .codec import Codec
 from .table import DECODED_ONLY, MODULES, codec, tensor_type
 
@@ -241,20 +240,14 @@ def _in_chunks(work: Any, rows: int, length: int, threads: int | None) -> None:
     """Call ``work(start, stop)`` over all rows, on a pool where there is more than one chunk."""
     step = max(1, CHUNK_ELEMENTS // max(1, length))
     starts = range(0, rows, step)
-    workers = min(len(starts), threads or _available_cores())
+    workers = min(len(starts), threads or available_cores())
     if workers <= 1:
         for start in starts:
             work(start, min(start + step, rows))
         return
-    with ThreadPoolExecutor(workers) as pool:
+    with Workers(workers) as pool:
         for _ in pool.map(lambda start: work(start, min(start + step, rows)), starts):
             pass
-
-
-def _available_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _row_bytes(length: int, type_: GGMLType, name: str | None) -> int:

@@ -252,14 +252,14 @@ def test_a_run_that_is_ended_leaves_no_output(tmp_path: Path, number: int, left:
 def test_an_interruption_while_workers_start_ends_the_run_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin = engine.ThreadPoolExecutor.submit
+    begin = engine.Workers.submit
 
-    def submit(pool: engine.ThreadPoolExecutor, work: Callable[[], None]) -> Future[None]:
+    def submit(pool: engine.Workers, work: Callable[[], None]) -> Future[None]:
         if pool._threads:
             raise KeyboardInterrupt
         return begin(pool, work)
 
-    monkeypatch.setattr(engine.ThreadPoolExecutor, "submit", submit)
+    monkeypatch.setattr(engine.Workers, "submit", submit)
     done: list[int] = []
     with pytest.raises(KeyboardInterrupt):
         engine.execute(
@@ -382,13 +382,13 @@ def test_threads_are_gone_afterwards(tmp_path: Path) -> None:
 
 def test_all_cores_are_used_unless_told_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
-    pool = engine.ThreadPoolExecutor
+    pool = engine.Workers
 
-    def counted(workers: int, **options: str) -> object:
+    def counted(workers: int) -> object:
         made.append(workers)
-        return pool(workers, **options)
+        return pool(workers)
 
-    monkeypatch.setattr(engine, "ThreadPoolExecutor", counted)
+    monkeypatch.setattr(engine, "Workers", counted)
     engine.execute(plan_of(some_tensors()), tmp_path / "a.gguf")
     assert made == [engine.available_cores()]
     assert engine.available_cores() == len(os.sched_getaffinity(0))
