@@ -42,7 +42,7 @@ _WIDEST: Final = 16384
 class Kept:
     """The last things made, up to so many bytes. What two threads want at the same time is made once."""
 
-    SIZE: Final = 48 << 20
+    SIZE: Final = 24 << 20
 
     def __init__(self) -> None:
         self._places: OrderedDict[tuple[str, object], _Place] = OrderedDict()
