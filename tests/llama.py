@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 import cyllama.llama.llama_cpp as llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
+from gguf_tools.closing import Closing
 from gguf_tools.spec import FileType
 
 THREADS = 2
@@ -36,7 +36,7 @@ class _Model(llama_cpp.LlamaModel):
     n_vocab = property(lambda self: self.get_vocab().n_vocab)
 
 
-class Llama:
+class Llama(Closing):
     """One loaded GGUF file. Deterministic: two threads, no GPU, greedy generation.
 
     ``Llama(path, vocab_only=True)`` loads no weights and can only ``tokenize`` and ``detokenize``.
@@ -53,17 +53,6 @@ class Llama:
             raise LlamaError(f"llama.cpp does not load {path}: {error}") from error
         self._vocabulary = self._model.get_vocab()
         self._context: llama_cpp.LlamaContext | None = None
-
-    def __enter__(self) -> Llama:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Free the model now rather than some time later."""

@@ -29,7 +29,7 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ..closing import Closing
 from ..errors import CheckpointError, UnsupportedError, reported
@@ -37,9 +37,6 @@ from ..remote import Location, Place, locate
 from .documents import parse_json, parse_object, read_bytes
 from .pickled import PickledFile
 from .reader import SafetensorsFile, SafetensorsTensor
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["INDEX_NAME", "SINGLE_NAME", "Checkpoint", "open_checkpoint", "read_config"]
 

@@ -75,8 +75,9 @@ class _Stored:
         self, offset: int, count: int, step: int, times: int, tensor: str | None = None
     ) -> NDArray[np.uint8]:
         """``times`` runs of ``count`` bytes, ``step`` apart: uint8 (times, count)."""
-        runs = (self._bytes()[offset + i * step : offset + i * step + count] for i in range(times))
-        return np.concatenate(list(runs) or [np.empty(0, np.uint8)]).reshape(times, count)
+        data = self._bytes()
+        runs = [data[start : start + count] for start in range(offset, offset + times * step, step)]
+        return np.array(runs, np.uint8).reshape(times, count)
 
     def _bytes(self) -> NDArray[np.uint8]:
         import torch

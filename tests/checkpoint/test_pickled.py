@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from gguf_tools.checkpoint import open_adapter, open_checkpoint
+from gguf_tools.checkpoint import open_adapter, open_checkpoint, pickled
 from gguf_tools.errors import CheckpointError, UnsupportedError
 from tests.adapters import write_adapter
 
@@ -34,3 +35,10 @@ def test_adapters_take_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (adapter / "adapter_model.bin").unlink()
     with pytest.raises(CheckpointError, match=r"adapter_model\.safetensors is missing$"):
         open_adapter(adapter, allow_pickle=True)
+
+
+def test_runs_of_bytes_that_lie_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = pickled._Stored(Path("a.bin"), None)
+    monkeypatch.setattr(stored, "_bytes", lambda: np.arange(60, dtype=np.uint8))
+    assert stored.read_strided(23, 2, 10, 3).tolist() == [[23, 24], [33, 34], [43, 44]]
+    assert stored.read_strided(23, 2, 10, 0).shape == (0, 2)

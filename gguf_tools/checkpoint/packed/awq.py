@@ -88,18 +88,16 @@ class _Linear(Turned):
         zeros = _integers(turned_words(self._zeros, first, last))
         return Band(turned_words(self._weight, first, last), zeros, scales)
 
+    def _together(self) -> int:
+        return 8
+
     def _decode(self, band: Band, start: int, stop: int, out: NDArray[np.float32]) -> None:
         from . import kernels
 
-        first, last = start // 8, -(-stop // 8)
-        whole = (start, stop) == (8 * first, 8 * last)
-        made = out if whole else np.empty((8 * (last - first), out.shape[1]), np.float32)
         groups = band.scales.shape[1]
-        words = band.words[first:last].reshape(last - first, groups, self._group)
-        rows = slice(8 * first, 8 * last)
-        kernels.awq(words, band.zeros[rows], band.scales[rows], made.reshape(-1, groups, self._group))
-        if not whole:
-            out[:] = made[start - 8 * first : stop - 8 * first]
+        words = band.words[start // 8 : stop // 8].reshape(-1, groups, self._group)
+        rows = slice(start, stop)
+        kernels.awq(words, band.zeros[rows], band.scales[rows], out.reshape(-1, groups, self._group))
 
 
 def _integers(words: NDArray[np.uint32]) -> NDArray[np.float32]:

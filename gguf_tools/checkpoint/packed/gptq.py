@@ -116,10 +116,16 @@ class _Linear(Turned):
             return Band(tiled_words(self._weight, start, stop), _tiles(zeros.T), _tiles(scales))
         return Band(turned_words(self._weight, start, stop), np.ascontiguousarray(zeros.T), scales)
 
+    def _together(self) -> int:
+        return TILE if self._tiled() else 1
+
     def _decode(self, band: Band, start: int, stop: int, out: NDArray[np.float32]) -> None:
+        from . import kernels
+
         places = self._places()
         if places is not None and self._tiled():
-            _decode_tiles(band, places, start, stop, out)
+            tiles = slice(start // TILE, stop // TILE)
+            kernels.ordered(band.words[tiles], band.zeros[tiles], band.scales[tiles], places, out)
         else:
             data = band.words[start:stop].view(np.uint8)
             scaled(data, self._bits, band.zeros[start:stop], band.scales[start:stop], places, out)
@@ -172,16 +178,3 @@ def _tiles(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """(rows, groups) as (rows / 16, groups, 16)."""
     rows, groups = values.shape
     return np.ascontiguousarray(values.reshape(rows // TILE, TILE, groups).transpose(0, 2, 1))
-
-
-def _decode_tiles(
-    band: Band, places: NDArray[np.uint32], start: int, stop: int, out: NDArray[np.float32]
-) -> None:
-    from . import kernels
-
-    tiles = slice(start // TILE, -(-stop // TILE))
-    first, count = tiles.start * TILE, (tiles.stop - tiles.start) * TILE
-    made = out if (first, count) == (start, stop - start) else np.empty((count, out.shape[1]), np.float32)
-    kernels.ordered(band.words[tiles], band.zeros[tiles], band.scales[tiles], places, made)
-    if made is not out:
-        out[:] = made[start - first : stop - first]

@@ -7,7 +7,7 @@ is in the cache of the processor, and kept for the chunks that follow.
 from __future__ import annotations
 
 import threading
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -102,7 +102,7 @@ class Band(NamedTuple):
         return self.words.nbytes + self.zeros.nbytes + self.scales.nbytes
 
 
-class Turned(Unpacked):
+class Turned(Unpacked, ABC):
     """A matrix of which a checkpoint has the words turned. Subclasses say how a band is read and decoded.
 
     Args:
@@ -121,9 +121,19 @@ class Turned(Unpacked):
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         out = np.empty((stop - start, self._shape[1]), np.float32)
+        together = self._together()
         for band, rows, place in self._banded(start, stop):
-            self._decode(band, rows.start, rows.stop, out[place])
+            first, last = rows.start // together * together, -(-rows.stop // together) * together
+            is_whole = (first, last) == (rows.start, rows.stop)
+            made = out[place] if is_whole else np.empty((last - first, out.shape[1]), np.float32)
+            self._decode(band, first, last, made)
+            if not is_whole:
+                out[place] = made[rows.start - first : rows.stop - first]
         return out
+
+    def _together(self) -> int:
+        """How many rows are decoded together; a band has whole multiples of it."""
+        return 1
 
     @abstractmethod
     def _read(self, start: int, stop: int) -> Band:
@@ -131,7 +141,7 @@ class Turned(Unpacked):
 
     @abstractmethod
     def _decode(self, band: Band, start: int, stop: int, out: NDArray[np.float32]) -> None:
-        """Rows of a band, counted from its first one."""
+        """Rows of a band, counted from its first one; both are multiples of what is decoded together."""
 
     def _banded(self, start: int, stop: int) -> Iterator[tuple[Band, slice, slice]]:
         """The bands that have these rows: each, which of its rows, and where they are among those wanted."""
