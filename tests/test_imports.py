@@ -42,6 +42,7 @@ CONFINED = {
     "blake3": {"analysis"},
     "torch": {"checkpoint"},
     "fsspec": {"remote"},
+    "huggingface_hub": {"remote"},
     "urllib3": {"remote"},
     "transformers": set(),
 }

@@ -22,7 +22,7 @@ from ..checkpoint import (
 )
 from ..conversion.shares import type_shares
 from ..errors import CheckpointError, GGUFToolsError
-from ..remote import Place
+from ..remote import PathOrLocation, exists
 from .config_facts import brief, config_facts, tokenizer_facts
 from .inspection import Inspected, Inspection, TensorDescription
 from .model_facts import ModelFacts
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["open_described"]
 
 
-def open_described(path: Place) -> Inspected:
+def open_described(path: PathOrLocation) -> Inspected:
     """Open and describe a checkpoint directory, or one file whose name ends in ``.safetensors``.
 
     Raises:
@@ -44,7 +44,7 @@ def open_described(path: Place) -> Inspected:
     return _directory(path) if path.is_dir() else _single(path)
 
 
-def _directory(path: Place) -> Inspected:
+def _directory(path: PathOrLocation) -> Inspected:
     checkpoint = open_checkpoint(path)
     try:
         config = checkpoint.config
@@ -69,7 +69,7 @@ def _directory(path: Place) -> Inspected:
     return Inspected(inspection, plain.tensors, checkpoint.close)
 
 
-def _single(path: Place) -> Inspected:
+def _single(path: PathOrLocation) -> Inspected:
     file = SafetensorsFile(path)
     try:
         config, notes = _config_beside(path)
@@ -95,7 +95,7 @@ def _single(path: Place) -> Inspected:
 
 def _inspection(
     kind: Kind,
-    path: Place,
+    path: PathOrLocation,
     files: dict[str, int],
     tensors: tuple[TensorDescription, ...],
     metadata: Mapping[str, Any],
@@ -162,12 +162,12 @@ def _unpacked(
         return Unpacked(dict(tensors), [], [], {}), [why]
 
 
-def _config_beside(path: Place) -> tuple[dict[str, Any], list[str]]:
+def _config_beside(path: PathOrLocation) -> tuple[dict[str, Any], list[str]]:
     """config.json beside a file, or nothing: a file by itself can be looked into too."""
     try:
         return read_config(path.parent), []
     except CheckpointError as error:
-        beside = (path.parent / "config.json").is_file()
+        beside = exists(path.parent / "config.json")
         return {}, [f"config.json beside the file cannot be used: {error.message}"] if beside else []
 
 

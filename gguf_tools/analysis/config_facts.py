@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .. import architectures
 from ..architectures.config import HFConfig
 from ..errors import GGUFToolsError
-from ..remote import size_of
+from ..remote import exists, size_of
 from .model_facts import ModelFacts, model_facts
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def config_facts(
 
 def tokenizer_facts(checkpoint: Checkpoint) -> dict[str, Any]:
     """Fields of `ModelFacts` about the tokenizer: by which file there is, without reading a vocabulary."""
-    file = next((name for name in _TOKENIZERS if (checkpoint.path / name).is_file()), None)
+    file = next((name for name in _TOKENIZERS if exists(checkpoint.path / name)), None)
     template = _template(checkpoint)
     return {
         "tokenizer": file,

@@ -51,7 +51,7 @@ from .vocabulary import tokenizer_findings, vocabulary_findings
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..remote import Place
+    from ..remote import PathOrLocation
     from .hashing import Hashing
 
 __all__ = ["Finding", "known_architecture", "verify"]
@@ -304,8 +304,8 @@ class _Finite:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._bad: dict[tuple[Place, str], tuple[int, int]] = {}
-        self._faults: dict[tuple[Place, str], GGUFToolsError] = {}
+        self._bad: dict[tuple[PathOrLocation, str], tuple[int, int]] = {}
+        self._faults: dict[tuple[PathOrLocation, str], GGUFToolsError] = {}
 
     def wants(self, piece: Piece) -> bool:
         return piece.tensor is not None and piece.stop > piece.start and _has_floats(piece.tensor)

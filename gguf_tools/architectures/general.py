@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..container.metadata import Array
 from ..errors import CheckpointError, RemoteError
-from ..remote import Place
-from ..remote.copies import local_directory
+from ..remote import PathOrLocation
+from ..remote.local_copies import local_directory
 from ..source import Source
 from ..spec import ValueType
 
@@ -65,7 +65,7 @@ def count_parameters(tensors: Iterable[tuple[str, tuple[int, ...]]]) -> Paramete
 
 
 def general_metadata(
-    checkpoint_path: Place,
+    checkpoint_path: PathOrLocation,
     config: Mapping[str, Any],
     *,
     architecture: Architecture,

@@ -18,7 +18,8 @@ Policies:
   a user who asks for it, and has torch; see ``pickled``.
 - Without any of these, Mistral's own format is looked for: ``consolidated*.safetensors``, in shards or not,
   with ``params.json`` in place of config.json.
-- Of a URL nothing can be listed: there must be an index, or a single file of the usual name.
+- Behind a URL, an index or a single file of the usual name is asked for first, and a listing only without
+  them: the Hub and most of fsspec's file systems have one, a web server has none.
 - Code that config.json refers to (``auto_map``) is never run.
 """
 
@@ -33,7 +34,7 @@ from typing import Any, Final
 
 from ..closing import Closing
 from ..errors import CheckpointError, UnsupportedError, reported
-from ..remote import Location, Place, locate
+from ..remote import Location, PathOrLocation, exists, list_names, locate
 from .documents import parse_json, parse_object, read_bytes
 from .pickled import PickledFile
 from .reader import SafetensorsFile, SafetensorsTensor
@@ -74,7 +75,7 @@ class Checkpoint(Closing):
 
     def __init__(
         self,
-        path: Place,
+        path: PathOrLocation,
         config: dict[str, Any],
         files: Sequence[SafetensorsFile | PickledFile],
         *,
@@ -138,7 +139,7 @@ class Checkpoint(Closing):
         for file in self._opened:
             file.close()
 
-    def _inside(self, name: str) -> Place:
+    def _inside(self, name: str) -> PathOrLocation:
         parts = [part for part in name.split("/") if part not in {"", "."}]
         if not parts or name.startswith("/") or ".." in parts or "\0" in name or "\\" in name:
             raise CheckpointError(
@@ -168,7 +169,7 @@ def open_checkpoint(path: str | os.PathLike[str], *, allow_pickle: bool = False)
         CheckpointError: something is missing, malformed or contradictory; all missing files are listed.
     """
     given = locate(path)
-    directory: Place
+    directory: PathOrLocation
     names: dict[str, None] | None
     with reported(CheckpointError, "cannot look at the checkpoint", str(given)):
         is_directory = given.is_dir()
@@ -204,7 +205,7 @@ def open_checkpoint(path: str | os.PathLike[str], *, allow_pickle: bool = False)
     return Checkpoint(directory, config, files, is_mistral=is_mistral)
 
 
-def _files_of(directory: Place, allow_pickle: bool) -> dict[str, set[str] | None]:
+def _files_of(directory: PathOrLocation, allow_pickle: bool) -> dict[str, set[str] | None]:
     """Names of the files with tensors, and for each the tensors an index puts there (None: no index)."""
     present = _probed(directory) if isinstance(directory, Location) else _names_in(directory)
     for index, single, stem in (
@@ -237,19 +238,21 @@ def _names_in(directory: Path) -> list[str]:
 
 
 def _probed(directory: Location) -> list[str]:
-    """Of the files that say where the tensors are, the first that is there.
+    """Of the files that say where the tensors are, the first that is there; without them all that are listed.
 
     Raises:
-        CheckpointError: none is.
+        CheckpointError: there is nothing, as far as can be known.
     """
     names = (INDEX_NAME, SINGLE_NAME, _CONSOLIDATED_INDEX, _CONSOLIDATED)
     for name in names:
-        if (directory / name).is_file():
+        if exists(directory / name):
             return [name]
+    if listed := list_names(directory):
+        return listed
     raise CheckpointError("no checkpoint is there", path=directory, expected=f"one of {', '.join(names)}")
 
 
-def read_config(directory: Place, name: str = CONFIG_NAME) -> dict[str, Any]:
+def read_config(directory: PathOrLocation, name: str = CONFIG_NAME) -> dict[str, Any]:
     """The config of a model in a directory, as parsed; no weights need be there.
 
     Raises:
@@ -262,7 +265,7 @@ def read_config(directory: Place, name: str = CONFIG_NAME) -> dict[str, Any]:
 
 
 def _weight_map(
-    directory: Place, name: str, present: Sequence[str], ending: str = ".safetensors"
+    directory: PathOrLocation, name: str, present: Sequence[str], ending: str = ".safetensors"
 ) -> dict[str, set[str]]:
     """The index turned around: file name → tensors. All files it names exist, and end so.
 
@@ -309,7 +312,7 @@ def _plain(name: str, ending: str) -> bool:
 
 
 def _check_complete(
-    directory: Place,
+    directory: PathOrLocation,
     shards: list[str],
     stem: str,
     pattern: re.Pattern[str] = _SHARD,
@@ -367,7 +370,7 @@ def _check_against_index(file: SafetensorsFile | PickledFile, expected: dict[str
         )
 
 
-def _nothing_to_read(directory: Place, present: list[str]) -> CheckpointError:
+def _nothing_to_read(directory: PathOrLocation, present: list[str]) -> CheckpointError:
     """The most helpful words for a directory without model*.safetensors."""
     if not present:
         return CheckpointError("the directory is empty", path=directory)

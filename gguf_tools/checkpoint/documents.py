@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 
 from ..errors import CheckpointError, RemoteError
 from ..reading import open_regular
-from ..remote import Location, Place, is_missing, open_input
+from ..remote import Location, PathOrLocation, is_missing, open_input
 
 __all__ = ["MAX_JSON_BYTES", "parse_json", "parse_object", "read_bytes"]
 
@@ -58,7 +58,7 @@ def parse_object(data: bytes, path: str, *, strict: bool) -> dict[str, Any]:
     return value
 
 
-def read_bytes(path: Place) -> bytes | None:
+def read_bytes(path: PathOrLocation) -> bytes | None:
     """Contents of a small file, or None where there is none.
 
     Raises:
@@ -92,7 +92,7 @@ def _read_remote(path: Location) -> bytes | None:
     return file.read(0, file.size).tobytes()
 
 
-def _check_size(path: Place, size: int) -> None:
+def _check_size(path: PathOrLocation, size: int) -> None:
     if size > MAX_JSON_BYTES:
         raise CheckpointError(
             "is too large for a file of its kind",

@@ -10,16 +10,27 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import UnsupportedError
+from ..errors import RemoteError, UnsupportedError
 from ..reading import InputFile, LocalFile
 from .location import Location, is_url
 
 if TYPE_CHECKING:
     from ..errors import GGUFToolsError
 
-__all__ = ["Location", "Place", "is_missing", "is_url", "locate", "open_input", "require_local", "size_of"]
+__all__ = [
+    "Location",
+    "PathOrLocation",
+    "exists",
+    "is_missing",
+    "is_url",
+    "list_names",
+    "locate",
+    "open_input",
+    "require_local",
+    "size_of",
+]
 
-Place = Path | Location
+PathOrLocation = Path | Location
 """A path of this machine, or where a URL leads; both have names, parents and ``/``."""
 
 
@@ -37,14 +48,14 @@ def open_input(path: str | os.PathLike[str], error: type[GGUFToolsError]) -> Inp
     """
     if not is_url(path):
         return LocalFile(path, error)
-    from .file import RemoteFile
+    from .remote_bytes import RemoteFile
     from .session import current_session
 
     location = path if isinstance(path, Location) else Location(os.fspath(path))
-    return RemoteFile(current_session().source(location), error)
+    return RemoteFile(current_session().read(location), error)
 
 
-def locate(path: str | os.PathLike[str]) -> Place:
+def locate(path: str | os.PathLike[str]) -> PathOrLocation:
     """A path of this machine, or where a URL leads."""
     if isinstance(path, Location):
         return path
@@ -66,7 +77,12 @@ def require_local(path: str | os.PathLike[str]) -> None:
         raise UnsupportedError("is a URL, which can only be read: download the file first", path=locate(path))
 
 
-def size_of(place: Place) -> int | None:
+def exists(place: PathOrLocation) -> bool:
+    """Whether there is such a file. Of a URL, the first bytes are read. Raises as `size_of`."""
+    return place.is_file() if isinstance(place, Path) else size_of(place) is not None
+
+
+def size_of(place: PathOrLocation) -> int | None:
     """Bytes of a file, or None where there is none. Of a URL, the first bytes are read.
 
     Raises:
@@ -75,8 +91,23 @@ def size_of(place: Place) -> int | None:
     """
     if isinstance(place, Path):
         return place.stat().st_size if place.is_file() else None
-    if not place.is_file():
-        return None
-    file = open_input(place, UnsupportedError)
-    file.close()
-    return file.size
+    from .session import current_session
+
+    try:
+        return current_session().read(place).size
+    except RemoteError as error:
+        if is_missing(error):
+            return None
+        raise
+
+
+def list_names(directory: Location) -> list[str] | None:
+    """Names of the files in a remote directory, in order; None where it cannot be listed, as over ``http``.
+
+    Raises:
+        As `size_of`.
+    """
+    from .session import current_session
+
+    names = current_session().names(directory)
+    return None if names is None else sorted(names)

@@ -1,63 +1,83 @@
-"""``hf://`` URLs: files of the Hugging Face Hub, at the address they are downloaded from.
+"""``hf://`` URLs: where the Hugging Face Hub has a file, and which files it has.
 
-As huggingface_hub's ``HfFileSystem`` spells them: ``hf://[datasets/|spaces/]ORG/NAME[@REVISION]/PATH``, a
-slash in a revision written ``%2F``. That package is not needed: the address is a rule, and what its file
-system adds (listing, caching, uploading) is not wanted here. Its environment variables are obeyed:
-``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_TOKEN_PATH``, ``HF_HOME``, ``HF_HUB_OFFLINE``.
+huggingface_hub knows: endpoint, token, offline mode, the addresses of files and the listing of repositories.
+The bytes themselves are ranges over HTTP, of which it only reads whole files.
 """
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
-from urllib.parse import quote, unquote
+from typing import TYPE_CHECKING
+
+from huggingface_hub import HfApi, constants, hf_hub_url
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.utils import build_hf_headers
 
 from ..errors import RemoteError
 
 if TYPE_CHECKING:
-    from .location import Location
+    from .location import HubPath, Location
 
-__all__ = ["resolve"]
-
-_ENDPOINT: Final = "https://huggingface.co"
-_KINDS: Final = ("datasets", "spaces")
-_TRUE: Final = frozenset({"1", "ON", "YES", "TRUE"})
-_MOST_TOKEN: Final = 4096
+__all__ = ["list_files", "resolve"]
 
 
 def resolve(location: Location) -> tuple[str, dict[str, str]]:
     """The ``https`` URL of an ``hf`` one, and the headers that its host wants.
 
     Raises:
-        RemoteError: no file is named, or the environment says to stay offline.
+        RemoteError: no file is named, the name is unusable, or the environment says to stay offline.
     """
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE:
-        raise RemoteError("HF_HUB_OFFLINE is set", path=str(location))
-    parts = [part for part in location.url.partition("://")[2].split("/") if part]
-    kind = parts.pop(0) if parts and parts[0] in _KINDS else None
-    if len(parts) < 3 or ".." in parts:
+    parts = _parts(location)
+    if not parts.file:
         raise RemoteError("names no file: expected hf://ORG/NAME/FILE", path=str(location))
-    name, _, revision = parts[1].partition("@")
-    repository = "/".join([*([kind] if kind else []), parts[0], name])
-    file = "/".join(quote(part) for part in parts[2:])
-    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or _ENDPOINT
-    url = f"{endpoint}/{repository}/resolve/{quote(unquote(revision) or 'main', safe='')}/{file}"
-    token = _token()
-    return url, {"Authorization": f"Bearer {token}"} if token else {}
-
-
-def _token() -> str | None:
-    """The user's token, from where huggingface_hub has it."""
-    if token := os.environ.get("HF_TOKEN", "").strip():
-        return token
-    home = os.environ.get("HF_HOME") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface"
-    )
-    path = Path(os.environ.get("HF_TOKEN_PATH") or os.path.join(home, "token")).expanduser()
     try:
-        with path.open(encoding="utf-8") as file:
-            token = file.read(_MOST_TOKEN).strip()
-    except (OSError, UnicodeDecodeError):
-        return None
-    return token if token.isprintable() else None
+        url = hf_hub_url(
+            parts.repository, parts.file, repo_type=parts.kind, revision=parts.revision, endpoint=_endpoint()
+        )
+        token = build_hf_headers(library_name="gguf-tools").get("authorization")
+    except Exception as cause:  # of its checks, or from fetching a token
+        raise RemoteError(
+            f"cannot be asked of the Hub: {location.describe(cause)}", path=str(location)
+        ) from cause
+    return url, {"Authorization": token} if token else {}
+
+
+def list_files(location: Location, timeout: float) -> list[str]:
+    """Paths of all files of a repository; none where there is no such repository, or it is private.
+
+    Raises:
+        RemoteError: the Hub does not say.
+    """
+    parts = _parts(location)
+    api = HfApi(endpoint=_endpoint(), library_name="gguf-tools")
+    try:
+        info = api.repo_info(
+            parts.repository,
+            repo_type=parts.kind,
+            revision=parts.revision,
+            timeout=timeout,
+            files_metadata=False,
+        )
+    except (RepositoryNotFoundError, RevisionNotFoundError):
+        return []
+    except Exception as cause:  # of httpx or requests, depending on its version
+        status = cause.response.status_code if isinstance(cause, HfHubHTTPError) else None
+        if status == 404:
+            return []
+        message = f"the Hub does not list the files: {location.describe(cause)}"
+        raise RemoteError(message, path=str(location), status=status) from cause
+    return [file.rfilename for file in info.siblings or ()]
+
+
+def _parts(location: Location) -> HubPath:
+    if constants.HF_HUB_OFFLINE:
+        raise RemoteError("HF_HUB_OFFLINE is set", path=str(location))
+    parts = location.hub
+    if parts is None:
+        raise RemoteError("names no file of the Hub: expected hf://ORG/NAME/FILE", path=str(location))
+    return parts
+
+
+def _endpoint() -> str:
+    """Where the Hub is; the package reads the variable only when it is imported."""
+    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or constants.ENDPOINT

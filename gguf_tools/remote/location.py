@@ -1,32 +1,38 @@
-"""URLs as places with a name and neighbours, the way `pathlib.Path` is one."""
+"""URLs as data: names, parents and neighbours, as `pathlib.PurePath` has them. Nothing is opened here."""
 
 from __future__ import annotations
 
 import os
 import re
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from ..errors import RemoteError
 
-__all__ = ["Location", "fault_of", "is_url"]
+__all__ = ["HubPath", "Location", "is_url"]
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _WEB: Final = frozenset({"http", "https"})
+_HUB: Final = re.compile(
+    r"(?:(models|datasets|spaces)/)?([^/@]+/[^/@]+)(?:@(refs/(?:pr|convert)/[^/]+|[^/]+))?(?:/(.*))?",
+    re.DOTALL,
+)
+_USER: Final = re.compile(r"(?<=://)[^/]*:[^/]*@")
+_LONGEST: Final = 300
+"""Characters of a foreign message that are shown."""
 
 
-def is_url(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is a URL rather than the name of a file here: it starts with a scheme and ``://``."""
-    return isinstance(path, Location) or _SCHEME.match(os.fspath(path)) is not None
+class HubPath(NamedTuple):
+    """The parts of ``hf://[models/|datasets/|spaces/]ORG/NAME[@REVISION][/FILE]``.
 
+    As huggingface_hub spells them: a slash in a revision is written ``%2F``, except in ``refs/pr/N`` and
+    ``refs/convert/NAME``. File names are taken as they are, without percent-encoding.
+    """
 
-def fault_of(url: str) -> str | None:
-    """What makes an ``http`` URL unusable, in words."""
-    try:
-        parts = urlsplit(url)
-        return None if parts.hostname and parts.port != 0 else "it names no host"
-    except ValueError as cause:
-        return str(cause)
+    kind: str
+    repository: str
+    revision: str | None
+    file: str
 
 
 class Location(os.PathLike[str]):
@@ -51,17 +57,14 @@ class Location(os.PathLike[str]):
             raise ValueError(f"not a URL: {url!r}")
         self.url = url
         self.scheme = match[1].lower()
-        if self.is_web and (why := fault_of(url)):
+        if self.is_web and (why := _fault_of(url)):
             raise RemoteError(f"not a usable URL: {why}", path=f"{self.scheme}://…")
         # Of a chain such as zip://inside.gguf::https://host/outside.zip, the file is in the first link.
         self._path = urlsplit(url).path if self.is_web else url.split("::")[0][match.end() :]
 
     def __str__(self) -> str:
-        if not self.is_web:
-            return re.sub(r"://[^/@:]*:[^/@]*@", "://", self.url)
-        parts = urlsplit(self.url)
-        host = parts.netloc.rpartition("@")[2]
-        return urlunsplit((parts.scheme, host, parts.path, "…" if parts.query else "", ""))
+        # The "::" of an IPv6 address is no link of a chain.
+        return _shown(self.url) if self.is_web else "::".join(map(_shown, self.url.split("::")))
 
     def __repr__(self) -> str:
         return f"Location({str(self)!r})"
@@ -86,27 +89,30 @@ class Location(os.PathLike[str]):
         last = self._path.rstrip("/").rpartition("/")[2]
         return unquote(last) if self.is_web else last
 
-    def is_file(self) -> bool:
-        """Whether there is such a file; its first bytes are read.
-
-        Raises:
-            RemoteError: that cannot be found out.
-            UnsupportedError: a package is missing that the URL needs.
-        """
-        from .session import current_session
-
-        try:
-            current_session().source(self)
-        except RemoteError as error:
-            if isinstance(error.__cause__, FileNotFoundError):
-                return False
-            raise
-        return True
+    @property
+    def hub(self) -> HubPath | None:
+        """The parts of an ``hf`` URL; None where it names no repository, or leads out of one."""
+        match = _HUB.fullmatch(self._path) if self.scheme == "hf" else None
+        if match is None or ".." in self._path.split("/"):
+            return None
+        kind, repository, revision, file = match.groups()
+        file = (file or "").strip("/")
+        return HubPath((kind or "models")[:-1], repository, revision and unquote(revision), file)
 
     def is_dir(self) -> bool:
-        """Whether it is to be taken for a directory: it ends in a slash, or is a repository of the Hub."""
-        parts = [part for part in self._path.split("/") if part]
-        return self._path.endswith("/") or (self.scheme == "hf" and len(parts) == 2)
+        """Whether it is spelled as a directory: it ends in a slash, or is a whole repository of the Hub."""
+        return self._path.endswith("/") or (self.hub is not None and not self.hub.file)
+
+    def describe(self, cause: BaseException) -> str:
+        """What an error of a package says about it, as one line that keeps its secrets."""
+        text = (str(cause) or type(cause).__name__).replace(self.url, str(self))
+        for link in self.url.split("::"):
+            user, query = _USER.search(link), link.partition("?")[2]
+            secrets = [query, *(user[0].rstrip("@").split(":", 1) if user else ())]
+            for secret in filter(None, secrets):
+                text = text.replace(secret, "…")
+        line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+        return line if len(line) <= _LONGEST else line[:_LONGEST] + "…"
 
     @property
     def parent(self) -> Location:
@@ -119,10 +125,38 @@ class Location(os.PathLike[str]):
 
     def __truediv__(self, name: str) -> Location:
         """What is in it under a relative path."""
-        return self._at(f"{self._path.rstrip('/')}/{quote(name) if self.is_web else name}")
+        return self._at(
+            f"{self._path.rstrip('/')}/{quote(name, errors='surrogatepass') if self.is_web else name}"
+        )
 
     def _at(self, path: str) -> Location:
         if self.is_web:
             return Location(urlunsplit(urlsplit(self.url)._replace(path=path, fragment="")))
         first, *outer = self.url.split("::")
         return Location("::".join([first[: len(first) - len(self._path)] + path, *outer]))
+
+
+def is_url(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a URL rather than the name of a file here: it starts with a scheme and ``://``."""
+    return isinstance(path, Location) or _SCHEME.match(os.fspath(path)) is not None
+
+
+def _shown(url: str) -> str:
+    """A URL without what may be secret."""
+    if url.partition("://")[0].lower() not in _WEB:
+        return _USER.sub("", url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "…"
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "…" if parts.query else "", ""))
+
+
+def _fault_of(url: str) -> str | None:
+    """What makes an ``http`` URL unusable, in words."""
+    try:
+        parts = urlsplit(url)
+        return None if parts.hostname and parts.port != 0 else "it names no host"
+    except ValueError as cause:
+        return str(cause)

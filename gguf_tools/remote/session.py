@@ -1,4 +1,4 @@
-"""What remote files share: settings, connections, and the count of what was transferred.
+"""What remote files share: patience, connections, and the count of what was transferred.
 
 >>> from gguf_tools.remote.session import session                            # doctest: +SKIP
 >>> with session(timeout=5) as opened:                                       # doctest: +SKIP
@@ -8,77 +8,21 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 from weakref import WeakValueDictionary
 
 from ..errors import RemoteError, UnsupportedError
 from .location import Location
+from .remote_bytes import RemoteBytes, Transport
+from .transfers import Patience, Transfer, TransferCounter
 
-if TYPE_CHECKING:
-    from .source import Source
+__all__ = ["Patience", "Session", "Transfer", "current_session", "session"]
 
-__all__ = ["Session", "Settings", "Transfer", "current_session", "session"]
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How long to wait and how often to try.
-
-    Attributes:
-        timeout: seconds without an answer, or without the next bytes, that are too long.
-        retries: how often what may pass by itself is tried again: timeouts, broken connections, and the
-            statuses that mean "later".
-        backoff: seconds before the first retry; twice as many before each further one.
-    """
-
-    timeout: float = 30.0
-    retries: int = 3
-    backoff: float = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Transfer:
-    """What was read of remote files.
-
-    Attributes:
-        files: how many there were.
-        requests: all that were sent, redirects and retries included.
-        bytes: of file contents that came.
-        size: of the files, in bytes.
-    """
-
-    files: int
-    requests: int
-    bytes: int
-    size: int
-
-    def to_dict(self) -> dict[str, int]:
-        """Plain values for JSON; the key names are stable."""
-        return asdict(self)
-
-
-class Counter:
-    """Requests and bytes of one file, counted from any thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.requests = 0
-        self.bytes = 0
-
-    def request(self) -> None:
-        """One more was sent."""
-        with self._lock:
-            self.requests += 1
-
-    def received(self, count: int) -> None:
-        """So many bytes of the file came."""
-        with self._lock:
-            self.bytes += count
+_MOST_NAMES: Final = 100_000
+"""Of files in a remote directory; the Hub advises against more."""
 
 
 class Session:
@@ -89,13 +33,15 @@ class Session:
     `session` does not ask for what is missing again either.
     """
 
-    def __init__(self, settings: Settings, *, keep: bool) -> None:
-        self.settings = settings
-        self._sources: WeakValueDictionary[Location, Source] = WeakValueDictionary()
-        self._kept: list[Source] | None = [] if keep else None
+    def __init__(self, patience: Patience, *, keep: bool) -> None:
+        self.patience = patience
+        self._files: WeakValueDictionary[Location, RemoteBytes] = WeakValueDictionary()
+        self._kept: list[RemoteBytes] | None = [] if keep else None
         self._missing: dict[Location, str] = {}
+        self._names: dict[Location, list[str]] = {}
+        self._listings = TransferCounter()
 
-    def source(self, location: Location) -> Source:
+    def read(self, location: Location) -> RemoteBytes:
         """The bytes behind a URL.
 
         Raises:
@@ -104,11 +50,12 @@ class Session:
         """
         if location in self._missing:
             raise RemoteError(self._missing[location], path=str(location)) from FileNotFoundError()
-        found = self._sources.get(location)
+        found = self._files.get(location)
         if found is not None:
             return found
+        counter = TransferCounter()
         try:
-            found = self._sources[location] = _connected(location, self.settings)
+            found = self._files[location] = RemoteBytes(location, self._transport(location, counter), counter)
         except RemoteError as error:
             if self._kept is not None and isinstance(error.__cause__, FileNotFoundError):
                 self._missing[location] = error.message
@@ -117,20 +64,68 @@ class Session:
             self._kept.append(found)
         return found
 
+    def names(self, directory: Location) -> list[str] | None:
+        """Names of the files in a directory; none where it is not there, None where it cannot be listed.
+
+        Raises:
+            As `read`.
+        """
+        if directory.is_web:
+            return None
+        if directory not in self._names:
+            self._listings.count_request()
+            names = self._listed(directory)
+            if self._kept is None:
+                return names
+            self._names[directory] = names
+        return self._names[directory]
+
+    def _listed(self, directory: Location) -> list[str]:
+        try:
+            if directory.scheme == "hf":
+                from .hub import list_files
+
+                files = list_files(directory, self.patience.timeout)
+                folder = f"{directory.hub.file}/" if directory.hub and directory.hub.file else ""
+                inside = (file[len(folder) :] for file in files if file.startswith(folder))
+                return [name for name in inside if "/" not in name]
+            from .fsspec_transport import list_names
+
+            return list_names(directory, _MOST_NAMES)
+        except ModuleNotFoundError as cause:
+            raise _missing_package(directory, cause) from cause
+
+    def _transport(self, location: Location, counter: TransferCounter) -> Transport:
+        try:
+            if location.is_web or location.scheme == "hf":
+                from .http_transport import HttpTransport
+
+                url, headers = location.url, dict[str, str]()
+                if location.scheme == "hf":
+                    from .hub import resolve
+
+                    url, headers = resolve(location)
+                return HttpTransport(location, url, headers, self.patience, counter)
+            from .fsspec_transport import FsspecTransport
+
+            return FsspecTransport(location, counter)
+        except ModuleNotFoundError as cause:
+            raise _missing_package(location, cause) from cause
+
     def transfer(self) -> Transfer | None:
         """What was read until now; None where nothing remote was opened."""
-        sources = self._kept if self._kept is not None else list(self._sources.values())
-        if not sources:
+        files = self._kept if self._kept is not None else list(self._files.values())
+        if not files:
             return None
         return Transfer(
-            len(sources),
-            sum(source.counter.requests for source in sources),
-            sum(source.counter.bytes for source in sources),
-            sum(source.size for source in sources),
+            len(files),
+            self._listings.requests + sum(file.counter.requests for file in files),
+            sum(file.counter.bytes for file in files),
+            sum(file.size for file in files),
         )
 
 
-_DEFAULT: Final = Session(Settings(), keep=False)
+_DEFAULT: Final = Session(Patience(), keep=False)
 _CURRENT: Final[ContextVar[Session]] = ContextVar("session", default=_DEFAULT)
 
 
@@ -140,9 +135,9 @@ def current_session() -> Session:
 
 
 @contextmanager
-def session(**settings: Any) -> Iterator[Session]:
-    """Open remote files with other settings (those of `Settings`), and count what is read of them."""
-    opened = Session(Settings(**settings), keep=True)
+def session(*, timeout: float = 30.0, retries: int = 3, backoff: float = 0.5) -> Iterator[Session]:
+    """Open remote files with a `Patience` of these values, and count what is read of them."""
+    opened = Session(Patience(timeout, retries, backoff), keep=True)
     token = _CURRENT.set(opened)
     try:
         yield opened
@@ -150,27 +145,7 @@ def session(**settings: Any) -> Iterator[Session]:
         _CURRENT.reset(token)
 
 
-def _connected(location: Location, settings: Settings) -> Source:
-    from .source import Source
-
-    counter = Counter()
-    if location.is_web or location.scheme == "hf":
-        try:
-            import urllib3  # noqa: F401
-        except ImportError as cause:
-            raise missing("urllib3", location) from cause
-        from .http import HttpTransport
-        from .hub import resolve
-
-        url, headers = (location.url, {}) if location.is_web else resolve(location)
-        return Source(location, HttpTransport(location, url, headers, settings, counter), counter)
-    from .generic import GenericTransport
-
-    return Source(location, GenericTransport(location, counter), counter)
-
-
-def missing(package: str, location: Location) -> UnsupportedError:
-    """The error about a package that is not installed."""
-    return UnsupportedError(
-        f"{location.scheme}:// needs the package {package}: pip install 'gguf-tools[remote]'", path=location
-    )
+def _missing_package(location: Location, cause: ModuleNotFoundError) -> UnsupportedError:
+    package = (cause.name or "").partition(".")[0]
+    message = f"{location.scheme}:// needs the package {package}: pip install 'gguf-tools[remote]'"
+    return UnsupportedError(message, path=location)

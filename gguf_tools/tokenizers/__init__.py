@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ..container.metadata import Metadata
 from ..errors import TokenizerError
-from ..remote import Place
+from ..remote import PathOrLocation
 from ..spec import ValueType
 from .export import export
 from .fast import load_bpe, load_llama_hf, load_unscored, load_wordpiece
@@ -71,7 +71,7 @@ _NO_SPACE_IN_JSON: Final = frozenset({"jamba"})
 
 
 def load(
-    directory: Place,
+    directory: PathOrLocation,
     config: Mapping[str, Any],
     *,
     kinds: Sequence[str],

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ..checkpoint.documents import parse_json, read_bytes
 from ..errors import CheckpointError, TokenizerError, reported
 from ..looks import looks_like
-from ..remote import Location, Place
+from ..remote import Location, PathOrLocation, exists, list_names
 
 __all__ = ["TokenizerFiles", "id_of_key", "items", "mapping", "text_of"]
 
@@ -27,7 +27,7 @@ class TokenizerFiles:
         directory: the same.
     """
 
-    def __init__(self, directory: Place) -> None:
+    def __init__(self, directory: PathOrLocation) -> None:
         self.directory = directory
         self._documents: dict[str, Any] = {}
 
@@ -38,13 +38,13 @@ class TokenizerFiles:
     def exists(self, name: str) -> bool:
         """Whether there is such a file."""
         with reported(CheckpointError, "cannot look at the file", self.path(name)):
-            found = (self.directory / name).is_file()
+            found = exists(self.directory / name)
         return found
 
     def matching(self, folder: str, suffix: str) -> list[str]:
-        """Names of files in a folder of the checkpoint, in order; none of a remote one: it has no listing."""
+        """Names of files in a folder of the checkpoint, in order; none where a remote one has no listing."""
         if isinstance(self.directory, Location):
-            return []
+            return [name for name in list_names(self.directory / folder) or () if name.endswith(suffix)]
         return sorted(path.name for path in (self.directory / folder).glob(f"*{suffix}"))
 
     def bytes(self, name: str) -> bytes | None:

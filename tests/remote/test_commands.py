@@ -188,7 +188,7 @@ def test_a_local_file_imports_nothing_for_it(demo: Path) -> None:
         "import sys; from gguf_tools.cli import main\n"
         f"try: main(['inspect', {str(demo)!r}, '--json'])\n"
         "except SystemExit: pass\n"
-        "names = {'fsspec', 'urllib3', 'requests', 'gguf_tools.remote.http', 'gguf_tools.remote.file'}\n"
+        "names = {'fsspec', 'urllib3', 'requests', 'huggingface_hub', 'gguf_tools.remote.http_transport'}\n"
         "print(sorted(names & set(sys.modules)), file=sys.stderr)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

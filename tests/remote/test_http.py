@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 import gguf_tools
 from gguf_tools.container import open_gguf
 from gguf_tools.errors import FormatError, RemoteError
-from gguf_tools.remote import http as http_module
+from gguf_tools.remote import http_transport as http_module
 from gguf_tools.remote.session import Session, session
 from tests import builders
 from tests.remote.files import model
@@ -386,7 +387,7 @@ class TestTrouble:
         self, server: Server, opened: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         waited: list[float] = []
-        monkeypatch.setattr(http_module.time, "sleep", waited.append)
+        monkeypatch.setattr(time, "sleep", waited.append)
         server.files["m.gguf"] = model()
         answers = ["7", "86400"]
         server.meddle = lambda request, reply: (
@@ -503,5 +504,5 @@ def test_patience_can_be_set(server: Server) -> None:
     server.meddle = lambda request, reply: Reply(200, {}, b"", delay=60)
     with session(timeout=0.1, retries=0) as opened, pytest.raises(RemoteError, match=r"within 0.1 s \("):
         open_gguf(server.url("m.gguf"))
-    assert opened.settings.retries == 0
+    assert opened.patience.retries == 0
     assert len(server.requests) == 1

@@ -71,7 +71,7 @@ def test_the_token_goes_to_the_hub_and_no_further(
         monkeypatch.setenv("HF_TOKEN", "hf_secret")
     else:
         (tmp_path / "token").write_text("hf_secret\n")
-        monkeypatch.setenv("HF_HOME", str(tmp_path))
+        monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
     open_gguf("hf://org/name/m.gguf").close()
     assert hub.requests[0].headers["Authorization"] == "Bearer hf_secret"
     assert storage.requests
@@ -93,7 +93,7 @@ def test_urls_that_name_no_file(opened: Session, url: str) -> None:
 
 
 def test_offline_means_offline(hub: Server, opened: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(RemoteError, match="HF_HUB_OFFLINE"):
         open_gguf("hf://org/name/m.gguf")
     assert hub.requests == []

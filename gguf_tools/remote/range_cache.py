@@ -20,7 +20,7 @@ from typing import Final
 
 from ..errors import RemoteError
 
-__all__ = ["FIRST_BLOCK", "MAX_HEADER", "Pages"]
+__all__ = ["FIRST_BLOCK", "MAX_HEADER", "RangeCache"]
 
 FIRST_BLOCK: Final = 1 << 16
 """Read at once. All metadata of most models that comes before the vocabulary, and small headers whole."""
@@ -38,14 +38,17 @@ _GAP: Final = 1 << 15
 """Up to so many bytes are read through instead of asking again behind them."""
 
 
-class Pages:
-    """As `gguf_tools.reading.Pages`, for a file's first `MAX_HEADER` bytes.
+class RangeCache:
+    """The `gguf_tools.reading.Pages` of a file's first `MAX_HEADER` bytes.
 
     Args:
         size: of the file.
         fetch: called with first byte and last plus one, returns these bytes.
         path: the file's name, for errors.
         sequential: nothing may be jumped over; `fetch` only goes forwards.
+
+    Raises:
+        RemoteError: there are no addresses for so much memory.
     """
 
     def __init__(
@@ -60,8 +63,11 @@ class Pages:
         self._fetch = fetch
         self._path = path
         self._sequential = sequential
-        # Untouched pages of anonymous memory take none.
-        self._memory = mmap.mmap(-1, max(1, min(size, MAX_HEADER)), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+        try:  # untouched pages of anonymous memory take none
+            self._memory = mmap.mmap(-1, max(1, min(size, MAX_HEADER)), **private)
+        except OSError as cause:
+            raise RemoteError(f"no memory for the header: {cause.strerror}", path=path) from cause
         self.buffer = memoryview(self._memory).toreadonly()[: min(size, MAX_HEADER)]
         self._starts: list[int] = []
         self._ends: list[int] = []
@@ -91,7 +97,7 @@ class Pages:
         return max(position, self._ends[i]) if i >= 0 else position
 
     def ensure(self, start: int, stop: int, likely: int = 0) -> int:
-        """As the protocol says.
+        """As `gguf_tools.reading.Pages.ensure`.
 
         Raises:
             RemoteError: the bytes cannot be had, or lie beyond `MAX_HEADER`.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import RemoteError
-from . import Location, Place, is_missing, open_input
+from . import Location, PathOrLocation, is_missing, open_input
 
 __all__ = ["local_directory"]
 
@@ -18,7 +18,7 @@ _MOST: Final = 1 << 24
 
 
 @contextmanager
-def local_directory(directory: Place, names: Sequence[str]) -> Iterator[Path]:
+def local_directory(directory: PathOrLocation, names: Sequence[str]) -> Iterator[Path]:
     """A directory as a path; of a remote one, a temporary copy of the same name with these files of it.
 
     Args:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gguf_tools.errors import RemoteError
-from gguf_tools.remote import pages as pages_module
-from gguf_tools.remote.pages import Pages
+from gguf_tools.remote import range_cache as cache_module
+from gguf_tools.remote.range_cache import RangeCache
 
 SIZE = 3 << 20
 DATA = bytes(i * i * 31 >> 7 & 0xFF for i in range(1 << 12)) * (SIZE >> 12)
@@ -34,12 +34,12 @@ class Fetched:
 @given(st.lists(ranges, max_size=12), st.booleans())
 def test_any_order_of_questions(questions: list[tuple[int, int, int]], sequential: bool) -> None:
     fetched = Fetched()
-    pages = Pages(SIZE, fetched, "x", sequential=sequential)
+    cache = RangeCache(SIZE, fetched, "x", sequential=sequential)
     for start, count, likely in questions:
         stop = min(start + count, SIZE)
-        end = pages.ensure(start, stop, likely)
+        end = cache.ensure(start, stop, likely)
         assert stop <= end <= SIZE
-        assert pages.buffer[start:end] == DATA[start:end]
+        assert cache.buffer[start:end] == DATA[start:end]
         assert all(fetched.seen[start:end])
     if sequential:
         assert [start for start, _ in fetched.spans[1:]] == [stop for _, stop in fetched.spans[:-1]]
@@ -47,31 +47,31 @@ def test_any_order_of_questions(questions: list[tuple[int, int, int]], sequentia
 
 def test_reading_on_takes_ever_larger_blocks() -> None:
     fetched = Fetched()
-    pages = Pages(SIZE, fetched, "x")
+    cache = RangeCache(SIZE, fetched, "x")
     for position in range(0, SIZE, 1000):
-        pages.ensure(position, min(position + 1000, SIZE))
+        cache.ensure(position, min(position + 1000, SIZE))
     assert len(fetched.spans) < 8
     assert all(fetched.seen)
 
 
 def test_what_is_jumped_over_is_not_read() -> None:
     fetched = Fetched()
-    pages = Pages(SIZE, fetched, "x")
-    pages.ensure(0, 10)
-    pages.ensure(2_000_000, 2_000_010)
+    cache = RangeCache(SIZE, fetched, "x")
+    cache.ensure(0, 10)
+    cache.ensure(2_000_000, 2_000_010)
     assert sum(fetched.seen) < 200_000
 
 
 def test_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages_module, "MAX_HEADER", 1 << 20)
-    pages = Pages(SIZE, Fetched(), "x")
-    pages.ensure(1 << 19, 1 << 20)
+    monkeypatch.setattr(cache_module, "MAX_HEADER", 1 << 20)
+    cache = RangeCache(SIZE, Fetched(), "x")
+    cache.ensure(1 << 19, 1 << 20)
     with pytest.raises(RemoteError, match="beyond 1 MiB"):
-        pages.ensure(1 << 19, (1 << 20) + 1)
+        cache.ensure(1 << 19, (1 << 20) + 1)
 
 
 def test_nobody_writes_into_it() -> None:
-    pages = Pages(10, lambda start, stop: bytes(stop - start), "x")
-    pages.ensure(0, 10)
+    cache = RangeCache(10, lambda start, stop: bytes(stop - start), "x")
+    cache.ensure(0, 10)
     with pytest.raises(TypeError):
-        pages.buffer[0] = 1
+        cache.buffer[0] = 1

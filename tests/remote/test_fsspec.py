@@ -128,13 +128,21 @@ def test_any_error_of_a_file_system_is_one_of_ours(
 
 
 @pytest.mark.parametrize(
-    ("url", "package"), [("memory://x", "fsspec"), ("http://h/x", "urllib3"), ("hf://a/b/c", "urllib3")]
+    ("url", "package"),
+    [
+        ("memory://x", "fsspec"),
+        ("http://h/x", "urllib3"),
+        ("hf://a/b/c", "urllib3"),
+        ("hf://a/b/c", "huggingface_hub"),
+    ],
 )
 def test_a_missing_package_is_named_with_the_extra(
     opened: Session, monkeypatch: pytest.MonkeyPatch, url: str, package: str
 ) -> None:
-    for name in [name for name in sys.modules if name.split(".")[0] == package]:
-        monkeypatch.delitem(sys.modules, name)
+    ours = ("http_transport", "http_connections", "fsspec_transport", "hub")
+    for name in list(sys.modules):
+        if name.split(".")[0] == package or name in {f"gguf_tools.remote.{module}" for module in ours}:
+            monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UnsupportedError, match=rf"needs the package {package}: .*gguf-tools\[remote\]"):
         open_gguf(url)

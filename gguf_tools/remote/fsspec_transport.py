@@ -1,0 +1,125 @@
+"""Ranges of a file through fsspec: ``s3://``, ``gs://``, ``memory://`` and whatever else it knows.
+
+A request is counted per call of the file system; how many it makes of it, only it knows. Timeouts and
+retries are the file system's own.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from fsspec.core import url_to_fs
+
+from ..errors import RemoteError, UnsupportedError
+
+if TYPE_CHECKING:
+    from .location import Location
+    from .transfers import TransferCounter
+
+__all__ = ["FsspecTransport", "list_names"]
+
+_VERSIONS: Final = ("ETag", "etag", "md5Hash", "sha256", "LastModified", "mtime", "modified", "created")
+"""What file systems call that which changes with a file, the best first."""
+
+
+class FsspecTransport:
+    """A `gguf_tools.remote.remote_bytes.Transport` for any file system of fsspec.
+
+    Args:
+        location: the file.
+        counter: told about every call and byte.
+
+    Raises:
+        UnsupportedError: the package that fsspec needs for the scheme is missing, or the scheme is unknown.
+        RemoteError: the file system cannot be set up.
+    """
+
+    sequential = False
+
+    def __init__(self, location: Location, counter: TransferCounter) -> None:
+        self.size = 0
+        self.version = ""
+        self._location = location
+        self._counter = counter
+        self._files, self._name = _file_system(location)
+
+    def first(self, count: int) -> bytes:
+        self.size, self.version = self._state()
+        return self.read(0, min(count, self.size)) if self.size else b""
+
+    def read(self, start: int, stop: int) -> bytes:
+        self._counter.count_request()
+        try:
+            data = bytes(self._files.cat_file(self._name, start=start, end=stop))
+        except Exception as cause:
+            raise _fault(self._location, cause, (start, stop)) from cause
+        self._counter.count_bytes(len(data))
+        if len(data) != stop - start:
+            raise RemoteError(
+                f"{len(data)} bytes came; the file changed, or its length was a lie",
+                path=str(self._location),
+                span=(start, stop),
+            )
+        return data
+
+    def require_unchanged(self) -> None:
+        self._files.invalidate_cache()
+        if self._state() != (self.size, self.version):
+            raise RemoteError("the file changed while it was being read", path=str(self._location))
+
+    def _state(self) -> tuple[int, str]:
+        """Size, and what changes with the file."""
+        self._counter.count_request()
+        try:
+            facts: dict[str, Any] = self._files.info(self._name)
+        except Exception as cause:
+            raise _fault(self._location, cause) from cause
+        size = facts.get("size")
+        if facts.get("type") == "directory":
+            raise RemoteError("is a directory, expected a file", path=str(self._location))
+        if not isinstance(size, int) or size < 0:
+            raise RemoteError("the file system does not say how large the file is", path=str(self._location))
+        return size, next((str(facts[key]) for key in _VERSIONS if facts.get(key)), "")
+
+
+def list_names(location: Location, most: int) -> list[str]:
+    """Names of the first ``most`` files in a directory, none where it is not there.
+
+    Raises:
+        As `FsspecTransport`.
+    """
+    files, name = _file_system(location)
+    try:
+        found = files.ls(name.rstrip("/"), detail=True)
+        return [entry["name"].rpartition("/")[2] for entry in islice(found, most) if entry["type"] == "file"]
+    except FileNotFoundError:
+        return []
+    except Exception as cause:
+        raise _fault(location, cause) from cause
+
+
+def _file_system(location: Location) -> tuple[Any, str]:
+    """The file system of a URL, and the file's name in it."""
+    try:
+        files, name = url_to_fs(location.url)
+    except Exception as cause:  # file systems raise what they like
+        why = location.describe(cause)
+        if isinstance(cause, ImportError):  # fsspec's words name the package
+            why = f"needs another package: {why} (pip install 'gguf-tools[remote]' has that of s3://)"
+            raise UnsupportedError(f"{location.scheme}:// {why}", path=location) from cause
+        if isinstance(cause, ValueError):
+            raise UnsupportedError(f"cannot open such a URL: {why}", path=location) from cause
+        raise RemoteError(f"cannot connect: {why}", path=str(location)) from cause
+    return files, name
+
+
+def _fault(location: Location, cause: Exception, span: tuple[int, int] | None = None) -> RemoteError:
+    """An error of a file system in our words. It has no common base and hides as what it likes."""
+    if isinstance(cause, FileNotFoundError):
+        message = "there is no such file"
+    elif isinstance(cause, PermissionError):
+        message = f"access is refused: {location.describe(cause)}"
+    else:
+        message = f"cannot read: {location.describe(cause)}"
+    return RemoteError(message, path=str(location), span=span)
