@@ -6,7 +6,6 @@ retries are the file system's own.
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from fsspec.core import url_to_fs
@@ -83,16 +82,19 @@ class FsspecTransport:
         return size, next((str(facts[key]) for key in _VERSIONS if facts.get(key)), "")
 
 
-def list_names(location: Location, most: int) -> list[str]:
-    """Names of the first ``most`` files in a directory, none where it is not there.
+def list_names(location: Location) -> list[str]:
+    """Names of the files in a directory; none where it is not there.
 
     Raises:
         As `FsspecTransport`.
     """
     files, name = _file_system(location)
     try:
-        found = files.ls(name.rstrip("/"), detail=True)
-        return [entry["name"].rpartition("/")[2] for entry in islice(found, most) if entry["type"] == "file"]
+        return [
+            entry["name"].rpartition("/")[2]
+            for entry in files.ls(name.rstrip("/"), detail=True)
+            if entry["type"] == "file"
+        ]
     except FileNotFoundError:
         return []
     except Exception as cause:

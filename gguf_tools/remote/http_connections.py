@@ -14,7 +14,6 @@ import io
 import socket
 from functools import cache
 from time import monotonic
-from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -34,7 +33,6 @@ from urllib3.util import parse_url
 from .transfers import Patience, TransferCounter
 
 __all__ = [
-    "MOST_REDIRECTS",
     "Attempts",
     "RefusedError",
     "TooSlowError",
@@ -43,7 +41,7 @@ __all__ = [
     "manager_for",
 ]
 
-MOST_REDIRECTS: Final = 10
+_MOST_REDIRECTS: Final = 10
 
 SLOWEST: Final = 1 << 10
 """Bytes a second. An answer may take its timeout and then as long as this rate allows for what has come."""
@@ -69,7 +67,7 @@ class TooSlowError(TimeoutError):
 
 
 class Attempts(Retry):
-    """urllib3's retries: ``patience.retries`` of all kinds together, besides `MOST_REDIRECTS` redirects.
+    """urllib3's retries: ``patience.retries`` of all kinds together, besides `_MOST_REDIRECTS` redirects.
 
     Args:
         patience: how often, and how long to wait before.
@@ -82,7 +80,7 @@ class Attempts(Retry):
         self._counter = counter
         rules = {
             "total": None,
-            "redirect": MOST_REDIRECTS,
+            "redirect": _MOST_REDIRECTS,
             "status_forcelist": _LATER,
             "raise_on_status": False,
             "backoff_factor": patience.backoff,
@@ -93,14 +91,13 @@ class Attempts(Retry):
     def new(self, **kept: Any) -> Self:
         return super().new(patience=self._patience, counter=self._counter, **kept)
 
-    def increment(
+    def increment(  # type: ignore[override]
         self,
-        method: str | None = None,
-        url: str | None = None,
+        method: str = "GET",
+        url: str = "",
         response: BaseHTTPResponse | None = None,
-        error: Exception | None = None,
-        _pool: Any = None,
-        _stacktrace: TracebackType | None = None,
+        *rest: Any,
+        **named: Any,
     ) -> Self:
         """As urllib3's, after a look at where a redirect leads.
 
@@ -108,9 +105,13 @@ class Attempts(Retry):
             RefusedError: it does not lead where a request may go.
         """
         if response is not None:
-            _check_redirect(url or "", response.get_redirect_location() or "")
+            target = urlsplit(urljoin(url, response.get_redirect_location() or ""))
+            if target.scheme not in {"", "http", "https"}:
+                raise RefusedError("a redirect to what is not http, refused")
+            if target.scheme == "http" and url.startswith("https:"):
+                raise RefusedError("a redirect from https to http, refused")
             dispose(response)
-        following = super().increment(method, url, response, error, _pool, _stacktrace)
+        following = super().increment(method, url, response, *rest, **named)
         self._counter.count_request()
         return following
 
@@ -128,16 +129,6 @@ class Attempts(Retry):
         except (InvalidHeader, ValueError, OverflowError):
             return None
         return None if seconds is None else min(seconds, _LONGEST_WAIT)
-
-
-def _check_redirect(url: str, place: str) -> None:
-    if not place:
-        return
-    scheme = urlsplit(urljoin(url, place)).scheme
-    if scheme not in {"http", "https"}:
-        raise RefusedError("a redirect to what is not http, refused")
-    if scheme == "http" and urlsplit(url).scheme == "https":
-        raise RefusedError("a redirect from https to http, refused")
 
 
 def dispose(response: BaseHTTPResponse) -> None:

@@ -9,16 +9,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from huggingface_hub import HfApi, constants, hf_hub_url
-from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
-from huggingface_hub.utils import build_hf_headers
+from huggingface_hub import HfApi, constants, get_token, hf_hub_url
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 from ..errors import RemoteError
 
 if TYPE_CHECKING:
     from .location import HubPath, Location
 
-__all__ = ["list_files", "resolve"]
+__all__ = ["list_names", "resolve"]
 
 
 def resolve(location: Location) -> tuple[str, dict[str, str]]:
@@ -34,39 +33,37 @@ def resolve(location: Location) -> tuple[str, dict[str, str]]:
         url = hf_hub_url(
             parts.repository, parts.file, repo_type=parts.kind, revision=parts.revision, endpoint=_endpoint()
         )
-        token = build_hf_headers(library_name="gguf-tools").get("authorization")
+        token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
     except Exception as cause:  # of its checks, or from fetching a token
         raise RemoteError(
             f"cannot be asked of the Hub: {location.describe(cause)}", path=str(location)
         ) from cause
-    return url, {"Authorization": token} if token else {}
+    return url, {"Authorization": f"Bearer {token}"} if token else {}
 
 
-def list_files(location: Location, timeout: float) -> list[str]:
-    """Paths of all files of a repository; none where there is no such repository, or it is private.
+def list_names(directory: Location, timeout: float) -> list[str]:
+    """Names of the files in a directory of a repository; none where it is not there, or private.
 
     Raises:
         RemoteError: the Hub does not say.
     """
-    parts = _parts(location)
+    parts = _parts(directory)
     api = HfApi(endpoint=_endpoint(), library_name="gguf-tools")
     try:
-        info = api.repo_info(
-            parts.repository,
-            repo_type=parts.kind,
-            revision=parts.revision,
-            timeout=timeout,
-            files_metadata=False,
-        )
-    except (RepositoryNotFoundError, RevisionNotFoundError):
-        return []
-    except Exception as cause:  # of httpx or requests, depending on its version
+        info = api.repo_info(parts.repository, repo_type=parts.kind, revision=parts.revision, timeout=timeout)
+    except Exception as cause:  # of httpx or requests, depending on the package's version
         status = cause.response.status_code if isinstance(cause, HfHubHTTPError) else None
-        if status == 404:
+        if status == 404 or isinstance(cause, RepositoryNotFoundError):
             return []
-        message = f"the Hub does not list the files: {location.describe(cause)}"
-        raise RemoteError(message, path=str(location), status=status) from cause
-    return [file.rfilename for file in info.siblings or ()]
+        message = f"the Hub does not list the files: {directory.describe(cause)}"
+        raise RemoteError(message, path=str(directory), status=status) from cause
+    folder = f"{parts.file}/" if parts.file else ""
+    names = (
+        file.rfilename.removeprefix(folder)
+        for file in info.siblings or ()
+        if file.rfilename.startswith(folder)
+    )
+    return [name for name in names if "/" not in name]
 
 
 def _parts(location: Location) -> HubPath:

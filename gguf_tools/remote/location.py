@@ -20,6 +20,8 @@ _HUB: Final = re.compile(
 _USER: Final = re.compile(r"(?<=://)[^/]*:[^/]*@")
 _LONGEST: Final = 300
 """Characters of a foreign message that are shown."""
+_SHORTEST_SECRET: Final = 4
+"""Characters: shorter ones protect nothing, and leaving them out could make a message unreadable."""
 
 
 class HubPath(NamedTuple):
@@ -108,8 +110,8 @@ class Location(os.PathLike[str]):
         text = (str(cause) or type(cause).__name__).replace(self.url, str(self))
         for link in self.url.split("::"):
             user, query = _USER.search(link), link.partition("?")[2]
-            secrets = [query, *(user[0].rstrip("@").split(":", 1) if user else ())]
-            for secret in filter(None, secrets):
+            secrets = re.split("[&=]", query) + (user[0][:-1].split(":", 1) if user else [])
+            for secret in (secret for secret in secrets if len(secret) >= _SHORTEST_SECRET):
                 text = text.replace(secret, "…")
         line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
         return line if len(line) <= _LONGEST else line[:_LONGEST] + "…"

@@ -21,9 +21,6 @@ from .transfers import Patience, Transfer, TransferCounter
 
 __all__ = ["Patience", "Session", "Transfer", "current_session", "session"]
 
-_MOST_NAMES: Final = 100_000
-"""Of files in a remote directory; the Hub advises against more."""
-
 
 class Session:
     """The remote files opened while it is the current one.
@@ -72,31 +69,24 @@ class Session:
         """
         if directory.is_web:
             return None
-        if directory not in self._names:
+        found = self._names.get(directory)
+        if found is None:
             self._listings.count_request()
-            names = self._listed(directory)
-            if self._kept is None:
-                return names
-            self._names[directory] = names
-        return self._names[directory]
+            with _packages(directory):
+                if directory.scheme == "hf":
+                    from . import hub
 
-    def _listed(self, directory: Location) -> list[str]:
-        try:
-            if directory.scheme == "hf":
-                from .hub import list_files
+                    found = hub.list_names(directory, self.patience.timeout)
+                else:
+                    from . import fsspec_transport
 
-                files = list_files(directory, self.patience.timeout)
-                folder = f"{directory.hub.file}/" if directory.hub and directory.hub.file else ""
-                inside = (file[len(folder) :] for file in files if file.startswith(folder))
-                return [name for name in inside if "/" not in name]
-            from .fsspec_transport import list_names
-
-            return list_names(directory, _MOST_NAMES)
-        except ModuleNotFoundError as cause:
-            raise _missing_package(directory, cause) from cause
+                    found = fsspec_transport.list_names(directory)
+            if self._kept is not None:
+                self._names[directory] = found
+        return found
 
     def _transport(self, location: Location, counter: TransferCounter) -> Transport:
-        try:
+        with _packages(location):
             if location.is_web or location.scheme == "hf":
                 from .http_transport import HttpTransport
 
@@ -109,8 +99,6 @@ class Session:
             from .fsspec_transport import FsspecTransport
 
             return FsspecTransport(location, counter)
-        except ModuleNotFoundError as cause:
-            raise _missing_package(location, cause) from cause
 
     def transfer(self) -> Transfer | None:
         """What was read until now; None where nothing remote was opened."""
@@ -145,7 +133,12 @@ def session(*, timeout: float = 30.0, retries: int = 3, backoff: float = 0.5) ->
         _CURRENT.reset(token)
 
 
-def _missing_package(location: Location, cause: ModuleNotFoundError) -> UnsupportedError:
-    package = (cause.name or "").partition(".")[0]
-    message = f"{location.scheme}:// needs the package {package}: pip install 'gguf-tools[remote]'"
-    return UnsupportedError(message, path=location)
+@contextmanager
+def _packages(location: Location) -> Iterator[None]:
+    """A package that is not installed becomes an error that says how to get it."""
+    try:
+        yield
+    except ModuleNotFoundError as cause:
+        package = (cause.name or "").partition(".")[0]
+        message = f"{location.scheme}:// needs the package {package}: pip install 'gguf-tools[remote]'"
+        raise UnsupportedError(message, path=location) from cause

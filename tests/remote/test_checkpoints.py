@@ -15,11 +15,11 @@ from gguf_tools.checkpoint.directory import open_checkpoint
 from gguf_tools.checkpoint.reader import SafetensorsFile
 from gguf_tools.errors import CheckpointError, RemoteError
 from gguf_tools.remote import locate, size_of
-from gguf_tools.remote.session import Session
+from gguf_tools.remote.session import Session, session
 from gguf_tools.source import row_count
 from tests.cli.test_commands import printed_json, said
 from tests.remote.files import DEMO
-from tests.remote.server import Server
+from tests.remote.server import Reply, Server
 
 
 @pytest.fixture
@@ -31,8 +31,12 @@ def hub(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
 
 
 def serve(server: Server, directory: Path) -> None:
-    for path in directory.iterdir():
-        server.files[f"org/demo/resolve/main/{path.name}"] = path.read_bytes()
+    paths = [path for path in directory.rglob("*") if path.is_file()]
+    names = [path.relative_to(directory).as_posix() for path in paths]
+    for path, name in zip(paths, names, strict=True):
+        server.files[f"org/demo/resolve/main/{name}"] = path.read_bytes()
+    document = {"id": "org/demo", "siblings": [{"rfilename": name} for name in names]}
+    server.files["api/models/org/demo"] = json.dumps(document).encode()
 
 
 @pytest.fixture
@@ -99,6 +103,62 @@ def test_shards_by_the_index(server: Server, hub: Server, opened: Session, shard
     serve(server, sharded)
     with open_checkpoint("hf://org/demo") as there, open_checkpoint(sharded) as here:
         assert list(there.tensors) == list(here.tensors)
+
+
+def test_shards_without_an_index_are_listed(
+    server: Server, hub: Server, opened: Session, sharded: Path, tmp_path: Path
+) -> None:
+    (sharded / "model.safetensors.index.json").unlink()
+    server.files.clear()
+    serve(server, sharded)
+    gguf_tools.convert(sharded, tmp_path / "here.gguf", type="F16")
+    gguf_tools.convert("hf://org/demo", tmp_path / "there.gguf", type="F16")
+    assert (tmp_path / "here.gguf").read_bytes() == (tmp_path / "there.gguf").read_bytes()
+    assert [request.path for request in server.requests].count("/api/models/org/demo") == 1
+    transfer = opened.transfer()
+    assert transfer is not None
+    found = [request for request in server.requests if request.status != 404]
+    assert transfer.requests == len(found)
+    listing = json.loads(server.files["api/models/org/demo"])
+    listing["siblings"] = [file for file in listing["siblings"] if "00002-of" not in file["rfilename"]]
+    server.files["api/models/org/demo"] = json.dumps(listing).encode()
+    with session(), pytest.raises(CheckpointError, match="missing 1 file"):
+        open_checkpoint("hf://org/demo")
+
+
+def test_shards_without_an_index_in_a_file_system(opened: Session, sharded: Path) -> None:
+    (sharded / "model.safetensors.index.json").unlink()
+    with open_checkpoint(f"file://{sharded}/") as there, open_checkpoint(sharded) as here:
+        assert list(there.tensors) == list(here.tensors)
+
+
+def test_named_templates_are_those_of_the_directory(
+    server: Server, hub: Server, opened: Session, tmp_path: Path
+) -> None:
+    directory = tmp_path / "demo"
+    shutil.copytree(DEMO, directory)
+    settings = json.loads((directory / "tokenizer_config.json").read_text())
+    (directory / "chat_template.jinja").write_text(settings.pop("chat_template"))
+    (directory / "tokenizer_config.json").write_text(json.dumps(settings))
+    (directory / "additional_chat_templates").mkdir()
+    (directory / "additional_chat_templates" / "tools.jinja").write_text("{{ tools }}")
+    serve(server, directory)
+    gguf_tools.convert(directory, tmp_path / "here.gguf", type="Q8_0")
+    gguf_tools.convert("hf://org/demo", tmp_path / "there.gguf", type="Q8_0")
+    assert (tmp_path / "here.gguf").read_bytes() == (tmp_path / "there.gguf").read_bytes()
+    with gguf_tools.open(tmp_path / "there.gguf") as file:
+        assert "tokenizer.chat_template.tools" in file.metadata
+
+
+@pytest.mark.parametrize("status", [401, 500])
+def test_a_hub_that_does_not_list(server: Server, hub: Server, opened: Session, status: int) -> None:
+    server.files.clear()
+    server.meddle = lambda request, reply: (
+        Reply(status, {}, b"\x1b[31mno") if request.path.startswith("/api/") else None
+    )
+    with pytest.raises(RemoteError, match="the Hub does not list the files") as caught:
+        open_checkpoint("hf://org/demo")
+    assert str(caught.value).isprintable()
 
 
 def test_a_missing_shard(server: Server, hub: Server, opened: Session, sharded: Path) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +51,12 @@ def hub(server: Server, storage: Server, monkeypatch: pytest.MonkeyPatch) -> Ser
         ("hf://org/name@refs%2Fpr%2F7/a b/m.gguf", "/org/name/resolve/refs%2Fpr%2F7/a%20b/m.gguf"),
         ("hf://datasets/org/name/m.gguf", "/datasets/org/name/resolve/main/m.gguf"),
         ("hf://spaces/org/name@x/m.gguf", "/spaces/org/name/resolve/x/m.gguf"),
+        ("hf://models/org/name/m.gguf", "/org/name/resolve/main/m.gguf"),
+        ("hf://org/name@refs/pr/7/m.gguf", "/org/name/resolve/refs%2Fpr%2F7/m.gguf"),
+        ("hf://org/name@a%20%23b/m.gguf", "/org/name/resolve/a%20%23b/m.gguf"),
+        ("hf://org/name/a#b?c%20d&e+f.gguf", "/org/name/resolve/main/a%23b%3Fc%2520d%26e%2Bf.gguf"),
+        ("hf://org/name/ä/日本.gguf", "/org/name/resolve/main/%C3%A4/%E6%97%A5%E6%9C%AC.gguf"),
+        ("hf://org/name//m.gguf", "/org/name/resolve/main/m.gguf"),
     ],
 )
 def test_addresses(hub: Server, storage: Server, opened: Session, url: str, path: str) -> None:
@@ -97,3 +107,45 @@ def test_offline_means_offline(hub: Server, opened: Session, monkeypatch: pytest
     with pytest.raises(RemoteError, match="HF_HUB_OFFLINE"):
         open_gguf("hf://org/name/m.gguf")
     assert hub.requests == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "hf://org/na me/m.gguf",
+        "hf://org/na#me/m.gguf",
+        "hf://o?rg/name/m.gguf",
+        "hf://org/name%2F..%2Fx/m.gguf",
+        "hf://org/näme/m.gguf",
+        "hf://org/name/\ud800.gguf",
+        "hf://org/name@\ud800/m.gguf",
+    ],
+)
+def test_names_that_no_repository_has(hub: Server, opened: Session, url: str) -> None:
+    with pytest.raises(RemoteError, match="cannot be asked of the Hub"):
+        open_gguf(url)
+    assert hub.requests == []
+
+
+def test_another_file_under_the_name_meanwhile(hub: Server, storage: Server, opened: Session) -> None:
+    """A branch that moves between two requests: the storage has another entity tag then."""
+    first = storage.files["blob"]
+
+    def moving(request: Request, reply: Reply) -> None:
+        storage.files["blob"] = first[:-1] + b"x"
+
+    storage.meddle = moving
+    with pytest.raises(RemoteError, match="changed while it was being read"):
+        open_gguf("hf://org/name/m.gguf")
+
+
+URL = "hf://org/name/m.gguf"
+
+
+def test_the_environment_of_a_fresh_process(server: Server) -> None:
+    server.files["org/name/resolve/main/m.gguf"] = model()
+    environment = os.environ | {"HF_ENDPOINT": server.url(""), "HF_TOKEN": "hf_secret"}
+    command = [sys.executable, "-c", "from gguf_tools.cli import main; main()", "inspect", URL, "--json"]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert json.loads(result.stdout)["transfer"]["requests"] == len(server.requests) == 1
+    assert server.requests[0].headers["Authorization"] == "Bearer hf_secret"

@@ -37,12 +37,27 @@ def test_name_and_neighbour(url: str, name: str, neighbour: str) -> None:
         ("https://me:secret@host/a.gguf?X-Signature=abc", "https://host/a.gguf?…"),
         ("https://host/a.gguf#part", "https://host/a.gguf"),
         ("ftp://me:secret@host/a.gguf", "ftp://host/a.gguf"),
+        ("ftp://me:se@cret@host/a.gguf", "ftp://host/a.gguf"),
+        ("zip://in::https://me:secret@host/a.zip?sig=secret", "zip://in::https://host/a.zip?…"),
+        ("https://[::1]/a.gguf?sig=secret", "https://[::1]/a.gguf?…"),
+        ("abfs://box@account.host/a.gguf", "abfs://box@account.host/a.gguf"),
         ("hf://org/name@v1/a.gguf", "hf://org/name@v1/a.gguf"),
     ],
 )
 def test_secrets_are_not_shown(url: str, shown: str) -> None:
     assert str(Location(url)) == shown
     assert "secret" not in repr(Location(url))
+
+
+def test_foreign_words_are_a_line_without_secrets() -> None:
+    location = Location("zip://in::ftp://me:s3cret@host/a?sig=s1gned")
+    cause = OSError(f"no {location.url}:\n\x1b[31m s3cret at s1gned {'x' * 999}")
+    text = location.describe(cause)
+    assert text.startswith("no zip://in::ftp://host/a")
+    assert text.isprintable()
+    assert len(text) <= 301
+    assert "s3cret" not in text
+    assert "s1gned" not in text
 
 
 def test_what_is_a_url() -> None:
@@ -57,6 +72,9 @@ def test_what_is_a_url() -> None:
         ("hf://org/name", True),
         ("hf://org/name/", True),
         ("hf://org/name@v2", True),
+        ("hf://org/name@refs/pr/7", True),
+        ("hf://datasets/org/name", True),
+        ("hf://org", False),
         ("hf://org/name/a.gguf", False),
         ("https://host/a/", True),
         ("https://host/a", False),
