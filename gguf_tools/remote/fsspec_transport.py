@@ -6,6 +6,8 @@ retries are the file system's own.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from fsspec.core import url_to_fs
@@ -49,10 +51,8 @@ class FsspecTransport:
 
     def read(self, start: int, stop: int) -> bytes:
         self._counter.count_request()
-        try:
+        with _reported(self._location, (start, stop)):
             data = bytes(self._files.cat_file(self._name, start=start, end=stop))
-        except Exception as cause:
-            raise _fault(self._location, cause, (start, stop)) from cause
         self._counter.count_bytes(len(data))
         if len(data) != stop - start:
             raise RemoteError(
@@ -70,10 +70,8 @@ class FsspecTransport:
     def _state(self) -> tuple[int, str]:
         """Size, and what changes with the file."""
         self._counter.count_request()
-        try:
+        with _reported(self._location):
             facts: dict[str, Any] = self._files.info(self._name)
-        except Exception as cause:
-            raise _fault(self._location, cause) from cause
         size = facts.get("size")
         if facts.get("type") == "directory":
             raise RemoteError("is a directory, expected a file", path=str(self._location))
@@ -90,15 +88,13 @@ def list_names(location: Location) -> list[str]:
     """
     files, name = _file_system(location)
     try:
-        return [
-            entry["name"].rpartition("/")[2]
-            for entry in files.ls(name.rstrip("/"), detail=True)
-            if entry["type"] == "file"
-        ]
-    except FileNotFoundError:
-        return []
-    except Exception as cause:
-        raise _fault(location, cause) from cause
+        with _reported(location):
+            found = files.ls(name.rstrip("/"), detail=True)
+    except RemoteError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return []
+        raise
+    return [entry["name"].rpartition("/")[2] for entry in found if entry["type"] == "file"]
 
 
 def _file_system(location: Location) -> tuple[Any, str]:
@@ -116,12 +112,13 @@ def _file_system(location: Location) -> tuple[Any, str]:
     return files, name
 
 
-def _fault(location: Location, cause: Exception, span: tuple[int, int] | None = None) -> RemoteError:
-    """An error of a file system in our words. It has no common base and hides as what it likes."""
-    if isinstance(cause, FileNotFoundError):
-        message = "there is no such file"
-    elif isinstance(cause, PermissionError):
-        message = f"access is refused: {location.describe(cause)}"
-    else:
-        message = f"cannot read: {location.describe(cause)}"
-    return RemoteError(message, path=str(location), span=span)
+@contextmanager
+def _reported(location: Location, span: tuple[int, int] | None = None) -> Iterator[None]:
+    """An error of a file system becomes one of ours: they have no common base, and hide as what they like."""
+    try:
+        yield
+    except FileNotFoundError as cause:
+        raise RemoteError("there is no such file", path=str(location), span=span) from cause
+    except Exception as cause:
+        what = "access is refused" if isinstance(cause, PermissionError) else "cannot read"
+        raise RemoteError(f"{what}: {location.describe(cause)}", path=str(location), span=span) from cause

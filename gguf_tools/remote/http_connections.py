@@ -32,14 +32,7 @@ from urllib3.util import parse_url
 
 from .transfers import Patience, TransferCounter
 
-__all__ = [
-    "Attempts",
-    "RefusedError",
-    "TooSlowError",
-    "authorization",
-    "dispose",
-    "manager_for",
-]
+__all__ = ["Attempts", "RefusedError", "TooSlowError", "authorization", "dispose", "manager_for"]
 
 _MOST_REDIRECTS: Final = 10
 
@@ -108,7 +101,7 @@ class Attempts(Retry):
             target = urlsplit(urljoin(url, response.get_redirect_location() or ""))
             if target.scheme not in {"", "http", "https"}:
                 raise RefusedError("a redirect to what is not http, refused")
-            if target.scheme == "http" and url.startswith("https:"):
+            if target.scheme == "http" and urlsplit(url).scheme == "https":
                 raise RefusedError("a redirect from https to http, refused")
             dispose(response)
         following = super().increment(method, url, response, *rest, **named)

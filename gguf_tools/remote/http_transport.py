@@ -200,7 +200,7 @@ class HttpTransport:
         except RefusedError as cause:
             self._fail(str(cause), None, cause)
         except ValueError as cause:  # whose words may repeat headers, and with them a token
-            self._fail("it redirects to what is no usable URL", None, cause)
+            self._fail("no request can be made of its user, its token, or what it redirects to", None, cause)
         except HTTPError as cause:
             self._fail_of(cause)
         finally:

@@ -35,9 +35,8 @@ def resolve(location: Location) -> tuple[str, dict[str, str]]:
         )
         token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
     except Exception as cause:  # of its checks, or from fetching a token
-        raise RemoteError(
-            f"cannot be asked of the Hub: {location.describe(cause)}", path=str(location)
-        ) from cause
+        message = f"cannot be asked of the Hub: {location.describe(cause)}"
+        raise RemoteError(message, path=str(location)) from cause
     return url, {"Authorization": f"Bearer {token}"} if token else {}
 
 

@@ -175,13 +175,13 @@ class TestRedirects:
     @pytest.mark.parametrize(
         ("place", "message"),
         [
-            ("http://[x", "no usable URL"),
-            ("http://host:99999/", "no usable URL"),
+            ("http://[x", "no request can be made"),
+            ("http://host:99999/", "no request can be made"),
             ("file:///etc/passwd", "not http, refused"),
             ("FILE:///etc/passwd", "not http, refused"),
             ("data:,x", "not http, refused"),
             ("gopher://localhost/", "not http, refused"),
-            ("//[::1", "no usable URL"),
+            ("//[::1", "no request can be made"),
             ("http://", "too many redirects"),  # which is the same place again
             ("\x00", ""),
         ],
