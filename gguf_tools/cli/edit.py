@@ -173,7 +173,7 @@ def _changes(
         _check_template(template, given[TEMPLATE_KEY])
     if not (given or delete or rename or architecture):
         raise click.UsageError("Say what to change; see --help.")
-    return Changes(architecture, rename, delete, given, type_)
+    return Changes(architecture, rename, delete, given, type_, list(contents.values()))
 
 
 def _contents(name: str) -> bytes:

@@ -126,6 +126,7 @@ def plan_export(src: str | os.PathLike[str], *, dtype: str = "bf16") -> Plan:
         },
         notes=(*side.notes, *([] if wanted.packed else _packed_notes(architecture, file.tensors.values()))),
         inputs=file.inputs,
+        reads=(src,),
     )
 
 

@@ -7,6 +7,7 @@ renames, deletions, new values. A new value keeps the type the key has; a new ke
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -62,6 +63,7 @@ class Changes:
         set: new values by key. A text is read as the key's type demands (arrays as JSON); other Python
             values must fit the type as they are. Bytes are taken as a file's contents.
         type: what new keys are stored as; see `TYPES`.
+        files: those that values were read from, which the output must not replace.
     """
 
     architecture: str | None = None
@@ -69,6 +71,7 @@ class Changes:
     delete: Sequence[str] = ()
     set: Mapping[str, Any] = field(default_factory=dict)
     type: str | None = None
+    files: Sequence[str | os.PathLike[str]] = ()
 
 
 @dataclass(frozen=True, slots=True)

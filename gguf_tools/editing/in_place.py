@@ -27,6 +27,7 @@ from typing import Any, Final
 from ..container.journal import exists, journal_path
 from ..errors import FormatError, OutputError, reported
 from ..files import AtomicFile, sync_directory
+from ..inputs import NO_INPUTS
 from ..transfer import read_at, write_at
 
 __all__ = ["SECTOR", "NotAloneError", "changed_range", "overwrite", "recover"]
@@ -174,7 +175,7 @@ def _write_journal(fd: int, path: Path, offset: int, old: bytes) -> None:
         "inode": status.st_ino,
     }
     # One that is there already is of a file that has been replaced since: opening this one told.
-    with AtomicFile(journal_path(path), force=True, like=path) as out:
+    with AtomicFile(journal_path(path), force=True, like=path, inputs=NO_INPUTS) as out:
         head = (json.dumps(facts) + "\n").encode()
         out.write_at(0, head)
         out.write_at(len(head), old)

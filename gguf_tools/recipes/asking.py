@@ -6,6 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -75,10 +76,11 @@ def read_recipe_file(path: str | os.PathLike[str]) -> tuple[str | None, Override
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise QuantizationError(f"the recipe file is not TOML: {error}", path=shown) from error
     try:
-        return _recipe(document)
+        name, overrides = _recipe(document)
     except QuantizationError as error:
         error.path = shown
         raise
+    return name, replace(overrides, file=shown)
 
 
 def _recipe(document: Mapping[str, Any]) -> tuple[str | None, Overrides]:
@@ -122,6 +124,7 @@ def combine(
         embedding=file.embedding if embedding is None else parse_type(embedding),
         pure=pure or file.pure,
         fallback=fallback and file.fallback,
+        file=file.file,
     )
 
 
