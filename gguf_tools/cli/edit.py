@@ -189,7 +189,7 @@ def _check_template(name: str, contents: bytes) -> None:
 
     fault = template_fault(contents.decode("utf-8", "replace"))
     if fault is not None:
-        raise GGUFToolsError(f"the template does not parse: {fault}", path=name)
+        raise GGUFToolsError(f"the template {fault}", path=name)
 
 
 def _recover(file: str, *, quiet: bool, as_json: bool) -> None:
