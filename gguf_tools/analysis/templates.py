@@ -39,7 +39,7 @@ def template_faults(metadata: Metadata) -> Iterator[tuple[str, str]]:
 
 
 def template_fault(text: str, most: int = MAX_CHARACTERS) -> str | None:
-    """Why a template does not parse or is not looked at, in words to follow "the template"; None if it parses.
+    """Why a template does not parse or is not looked at, in words after "the template"; None if it parses.
 
     The dialect is transformers': loop controls, and ``{% generation %}`` blocks.
 

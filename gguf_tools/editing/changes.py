@@ -6,15 +6,15 @@ renames, deletions, new values. A new value keeps the type the key has; a new ke
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ..checkpoint.documents import parse_json
 from ..container.array import Array, encode_text
 from ..container.metadata import Metadata, Value
-from ..errors import FormatError, GGUFToolsError
+from ..errors import CheckpointError, FormatError, GGUFToolsError
 from ..spec import ValueType
 
 __all__ = [
@@ -208,10 +208,16 @@ def _value(value: Any, kind: Kind) -> Any:
 def _items(value: Any) -> Iterable[Any]:
     if not isinstance(value, str | bytes):
         return list(value)
+    data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
     try:
-        items = json.loads(value)
-    except ValueError as error:
-        raise FormatError(f"an array is given as JSON, such as [1, 2]: {error}") from error
+        items = parse_json(data, "", strict=False)
+    except CheckpointError as error:
+        raise FormatError(
+            f"an array is given as JSON, such as [1, 2]: {error.message}",
+            offset=error.offset,
+            found=error.found,
+            expected=error.expected,
+        ) from error
     if not isinstance(items, list):
         raise FormatError("an array is given as JSON, such as [1, 2]", found=value)
     return items

@@ -22,8 +22,9 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from ..checkpoint.documents import parse_object
 from ..container.journal import exists, journal_path
 from ..errors import FormatError, OutputError, reported
 from ..files import AtomicFile, sync_directory
@@ -186,7 +187,7 @@ def _read_journal(journal: Path, path: Path) -> tuple[int, bytes]:
     with reported(OutputError, "cannot read the journal of the edit", journal):
         head, _, old = journal.read_bytes().partition(b"\n")
     try:
-        facts: Any = json.loads(head)
+        facts = parse_object(head, os.fspath(journal), strict=True)
         sound = facts["magic"] == _MAGIC and hashlib.sha256(old).hexdigest() == facts["sha256"]
         offset, inode, size = facts["offset"], facts["inode"], facts["size"]
     except (ValueError, KeyError, TypeError):
