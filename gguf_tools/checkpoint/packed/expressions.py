@@ -1,8 +1,8 @@
 """Regular expressions from a checkpoint's config, and what matching them may cost.
 
 Whoever made a checkpoint chose both the expressions and the names they are matched with. Python's matcher
-tries one way after another, and for some expressions there are more ways than anybody can wait for: so the ways
-are counted before, and those with too many are refused.
+tries one way after another, and for some expressions there are more ways than anybody can wait for. So the
+ways are counted before, and an expression with too many is refused.
 """
 
 from __future__ import annotations
