@@ -99,9 +99,7 @@ def read_small(path: str | os.PathLike[str], most: int, error: type[GGUFToolsErr
     fd, status = open_regular(path, error)
     with os.fdopen(fd, "rb") as file, reported(error, "cannot read the file", path):
         if status.st_size <= most:
-            data = file.read(most + 1)
-            if len(data) <= most:
-                return data
+            return file.read()
     raise error(
         "is too large for a file of its kind",
         path=path,

@@ -12,11 +12,11 @@ import json
 import math
 from typing import Any, Final, NoReturn
 
-from ..errors import CheckpointError, RemoteError
+from ..errors import CheckpointError, GGUFToolsError, RemoteError
 from ..reading import read_small
 from ..remote import Location, Place, is_missing, open_input
 
-__all__ = ["MAX_DIGITS", "MAX_JSON_BYTES", "parse_json", "parse_object", "read_bytes"]
+__all__ = ["MAX_DIGITS", "MAX_JSON_BYTES", "json_bytes", "parse_json", "parse_object", "read_bytes"]
 
 MAX_JSON_BYTES: Final = 128 << 20
 """The largest JSON files beside real models (tokenizer.json, the index of a model of 90,000 tensors) are
@@ -61,6 +61,30 @@ def parse_object(data: bytes, path: str, *, strict: bool) -> dict[str, Any]:
             "must be a JSON object", path=path, found=type(value).__name__, expected="an object"
         )
     return value
+
+
+def json_bytes(
+    document: object, name: str, error: type[GGUFToolsError], *, indent: int | None = None
+) -> bytes:
+    """A document as the JSON of a file that is to be written, with an end of line.
+
+    Args:
+        document: plain values.
+        name: of the file, for the error.
+        error: its class.
+        indent: as of `json.dumps`.
+
+    Raises:
+        GGUFToolsError: a text in it is not UTF-8; texts from GGUF files need not be.
+    """
+    text = json.dumps(document, ensure_ascii=False, indent=indent) + "\n"
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as cause:
+        raise error(
+            f"{name} cannot be written: a text is not UTF-8, which JSON cannot express",
+            found=ascii(text[max(0, cause.start - 20) : cause.end]),
+        ) from cause
 
 
 def read_bytes(path: Place) -> bytes | None:
