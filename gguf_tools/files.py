@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
 from .errors import OutputError, reported
+from .inputs import NO_INPUTS, Inputs
 from .siblings import random_sibling
 from .transfer import read_at, write_at
 
@@ -59,9 +60,10 @@ class AtomicFile:
         partial: the hidden sibling to write to; one that exists is gone on with.
         keep: leave the hidden sibling there when the work fails.
         like: a file whose mode and, where that is allowed, owner the new one has.
+        inputs: what it is made of, which it must not replace; see `gguf_tools.inputs`.
 
     Raises:
-        OutputError: the target exists (without ``force``), is a directory or device, its parent is
+        OutputError: the target exists (without ``force``), is an input, a directory or device, its parent is
             missing or not writable, the hidden sibling is somebody else's, or the disk is full.
     """
 
@@ -74,9 +76,11 @@ class AtomicFile:
         partial: Path | None = None,
         keep: bool = False,
         like: Path | None = None,
+        inputs: Inputs = NO_INPUTS,
     ) -> None:
         self.path = Path(path)
         self._like = like
+        self._inputs = inputs
         self._size = size
         self._force = force
         self._partial = partial or random_sibling(self.path)
@@ -91,7 +95,7 @@ class AtomicFile:
         return self._fd
 
     def __enter__(self) -> Self:
-        check_target(self.path, self._force)
+        check_target(self.path, self._force, inputs=self._inputs)
         try:
             self._fd = self._opened()
         except OSError as error:
@@ -265,9 +269,10 @@ class AtomicDirectory:
         force: replace an existing directory with all its contents.
         partial: the hidden sibling to fill; one that exists is gone on with.
         keep: leave the hidden sibling there when the work fails.
+        inputs: what it is made of, which must not be in what it replaces; see `gguf_tools.inputs`.
 
     Raises:
-        OutputError: the target exists (without ``force``), is not a directory, is or contains the
+        OutputError: the target exists (without ``force``), is not a directory, is or contains an input or the
             working directory, its parent is missing or not writable, or the hidden sibling is a link or
             somebody else's.
     """
@@ -279,15 +284,17 @@ class AtomicDirectory:
         force: bool = False,
         partial: Path | None = None,
         keep: bool = False,
+        inputs: Inputs = NO_INPUTS,
     ) -> None:
         self.path = Path(path)
+        self._inputs = inputs
         self._force = force
         self._partial = partial or random_sibling(self.path)
         self._may_exist = partial is not None
         self._keep = keep
 
     def __enter__(self) -> Path:
-        check_target(self.path, self._force, directory=True)
+        check_target(self.path, self._force, directory=True, inputs=self._inputs)
         try:
             self._partial.mkdir()
         except OSError as error:
@@ -365,20 +372,26 @@ def _liken(fd: int, path: Path) -> None:
         os.fchmod(fd, stat.S_IMODE(model.st_mode) & (0o7777 if same_group else 0o7707))
 
 
-def check_target(path: Path, force: bool, *, directory: bool = False) -> None:
-    """Refuse, before any work, a target that could not be written at the end.
+def check_target(path: Path, force: bool, *, directory: bool = False, inputs: Inputs = NO_INPUTS) -> None:
+    """Refuse, before any work, a target that could not be written at the end, or must not be.
+
+    Args:
+        path: the target.
+        force: whether it may exist.
+        directory: whether it is to be a directory.
+        inputs: what it is made of, see `gguf_tools.inputs`.
 
     Raises:
-        OutputError: it exists (without ``force``), is not of the kind expected, or its parent is missing or
-            not writable.
+        OutputError: it exists (without ``force``), is not of the kind expected, is or contains an input, or
+            its parent is missing or not writable.
     """
     if not path.name:
         raise OutputError("is not a usable output name", path=path)
     with reported(OutputError, "cannot look at the output", path):
-        _check_target(path, force, directory)
+        _check_target(path, force, directory, inputs)
 
 
-def _check_target(path: Path, force: bool, directory: bool) -> None:
+def _check_target(path: Path, force: bool, directory: bool, inputs: Inputs) -> None:
     parent = path.parent
     if not parent.is_dir():
         raise OutputError("the directory to write into does not exist", path=path, found=str(parent))
@@ -395,6 +408,7 @@ def _check_target(path: Path, force: bool, directory: bool) -> None:
         raise OutputError("is a directory, expected the name of a file", path=path)
     elif path.exists() and not stat.S_ISREG(path.stat().st_mode):
         raise OutputError("exists and is not a regular file", path=path)
+    inputs.require_apart(path)  # first: --force, which the other error suggests, would not help
     if not force:
         raise _exists(path)
 

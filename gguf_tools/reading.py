@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["InputFile", "LocalFile", "Output", "Pages", "open_regular"]
+__all__ = ["InputFile", "LocalFile", "Output", "Pages", "open_regular", "read_small"]
 
 _COPY_BYTES: Final = 1 << 22
 """Copied at once where the kernel does not copy by itself."""
@@ -82,6 +82,30 @@ def open_regular(path: str | os.PathLike[str], error: type[GGUFToolsError]) -> t
         os.close(fd)
         raise
     return fd, status
+
+
+def read_small(path: str | os.PathLike[str], most: int, error: type[GGUFToolsError]) -> bytes:
+    """All of a small file.
+
+    Args:
+        path: of the file.
+        most: bytes it may have.
+        error: class of the errors raised.
+
+    Raises:
+        GGUFToolsError: it cannot be read, is not a regular file, or is larger. The cause is a
+            FileNotFoundError where there is no such file.
+    """
+    fd, status = open_regular(path, error)
+    with os.fdopen(fd, "rb") as file, reported(error, "cannot read the file", path):
+        if status.st_size <= most:
+            return file.read()
+    raise error(
+        "is too large for a file of its kind",
+        path=path,
+        found=f"{status.st_size} bytes",
+        expected=f"at most {most}",
+    )
 
 
 def _opened(path: str | os.PathLike[str]) -> int:

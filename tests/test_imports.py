@@ -20,7 +20,7 @@ PACKAGE = Path(gguf_tools.__file__).parent
 
 LAYERS = (
     {"errors"},
-    {"spec", "descriptors", "transfer", "siblings", "closing", "threads"},
+    {"spec", "inputs", "descriptors", "transfer", "siblings", "closing", "threads"},
     {"source", "files", "reading", "looks", "jit"},
     {"remote", "registers"},
     {"container", "checkpoint", "quants"},

@@ -576,5 +576,5 @@ def test_recipe_files_that_are_not_valid(text: str, message: str, tmp_path: Path
 
 
 def test_a_recipe_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(QuantizationError, match="cannot read the recipe file"):
+    with pytest.raises(QuantizationError, match="cannot open the file"):
         read_recipe_file(tmp_path / "none.toml")

@@ -8,7 +8,6 @@ side by side.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -16,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ..checkpoint.documents import parse_object
 from ..container.reader import open_gguf
-from ..errors import FormatError, GGUFToolsError, UnsupportedError
+from ..errors import CheckpointError, FormatError, GGUFToolsError, UnsupportedError
+from ..reading import read_small
 from .findings import Finding, error, place, warning
 from .scan import Consumer, Piece, Progress, scan
 
@@ -152,14 +153,13 @@ def load_manifest(path: str | os.PathLike[str]) -> Hashes:
     Raises:
         FormatError: the file cannot be read or is neither.
     """
+    data = read_small(path, _MAX_MANIFEST, FormatError)
+    if data.lstrip().startswith(b"{"):
+        return _from_json(data, path)
     try:
-        if os.stat(path).st_size > _MAX_MANIFEST:
-            raise FormatError("too large for a manifest", path=path)
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise FormatError(f"cannot read the manifest: {fault}", path=path) from fault
-    if text.lstrip().startswith("{"):
-        return _from_json(text, path)
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as fault:
+        raise FormatError("the manifest is not UTF-8 text", path=path, offset=fault.start) from fault
     files = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
@@ -204,9 +204,12 @@ def _mismatch(where: str, digest: str, stated: str) -> Finding:
     return error("hash-mismatch", where, f"the checksum is {digest}, expected {stated}")
 
 
-def _from_json(text: str, path: str | os.PathLike[str]) -> Hashes:
+def _from_json(data: bytes, path: str | os.PathLike[str]) -> Hashes:
     try:
-        document = json.loads(text)
+        document = parse_object(data, os.fspath(path), strict=False)
+    except CheckpointError as fault:
+        raise FormatError(f"not a manifest: {fault.message}", path=path, offset=fault.offset) from fault
+    try:
         document = document.get("hashes", document)
         algorithm, files, tensors = document["algorithm"], document["files"], document["tensors"]
         sound = algorithm in ALGORITHMS and all(
@@ -214,7 +217,7 @@ def _from_json(text: str, path: str | os.PathLike[str]) -> Hashes:
             for part in (files, tensors)
             for name, digest in part.items()
         )
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as fault:
+    except (KeyError, AttributeError, TypeError) as fault:
         raise FormatError("not a manifest: it has no checksums", path=path) from fault
     if not sound:
         raise FormatError("not a manifest: its checksums are unusable", path=path)

@@ -100,6 +100,14 @@ class Inspection:
     metadata: Mapping[str, Any]
     notes: tuple[str, ...] = ()
 
+    @property
+    def reads(self) -> list[str]:
+        """Names of all that was read, which a page about it must not replace; see `gguf_tools.inputs`."""
+        names = [self.summary.path, *self.summary.files]
+        if self.summary.kind == "safetensors":
+            names.append(os.path.join(os.path.dirname(self.summary.path), "config.json"))
+        return names
+
 
 class Inspected(Closing):
     """An `Inspection` with its files still open. A context manager.

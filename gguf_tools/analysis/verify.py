@@ -238,7 +238,7 @@ def _model(shards: list[GGUFFile]) -> Iterator[Finding]:
         yield from _first_of_each(_table(architecture, metadata, tensors))
         yield from tokenizer_findings(metadata)
     for key, message in template_faults(metadata):
-        yield error("chat-template", place(key=key), f"the template does not parse: {message}")
+        yield error("chat-template", place(key=key), f"the template {message}")
 
 
 def _table(

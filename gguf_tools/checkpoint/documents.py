@@ -9,43 +9,48 @@ keys counts.
 from __future__ import annotations
 
 import json
-import os
+import math
 from typing import Any, Final, NoReturn
 
-from ..errors import CheckpointError, RemoteError
-from ..reading import open_regular
+from ..errors import CheckpointError, GGUFToolsError, RemoteError
+from ..reading import read_small
 from ..remote import Location, PathOrLocation, is_missing, open_input
 
-__all__ = ["MAX_JSON_BYTES", "parse_json", "parse_object", "read_bytes"]
+__all__ = ["MAX_DIGITS", "MAX_JSON_BYTES", "json_bytes", "parse_json", "parse_object", "read_bytes"]
 
 MAX_JSON_BYTES: Final = 128 << 20
 """The largest JSON files beside real models (tokenizer.json, the index of a model of 90,000 tensors) are
 below 40 MB; anything much larger is not meant to be read whole."""
+
+MAX_DIGITS: Final = 100
+"""Of an integer. ``model_max_length`` often has 31; with 300 it would be beyond all floats, and from 4,300 on
+Python does not take it for a number."""
 
 
 def parse_json(data: bytes, path: str, *, strict: bool) -> Any:
     """The value of a JSON text; ``strict`` refuses duplicate keys and numbers that are not finite.
 
     Raises:
-        CheckpointError: not UTF-8, not JSON, nested too deeply, or numbers of thousands of digits.
+        CheckpointError: not UTF-8, not JSON, nested too deeply, or a number is too long.
     """
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise CheckpointError("is not UTF-8 text", path=path, offset=error.start) from error
+    hooks: dict[str, Any] = {"parse_int": _integer}
+    if strict:
+        hooks |= {"object_pairs_hook": _unique, "parse_constant": _not_a_number, "parse_float": _finite}
     try:
-        if strict:
-            return json.loads(text, object_pairs_hook=_unique, parse_constant=_not_a_number)
-        return json.loads(text)
+        return json.loads(text, **hooks)
     except CheckpointError as error:
-        raise CheckpointError(error.message, path=path, key=error.key, found=error.found) from None
+        raise CheckpointError(
+            error.message, path=path, key=error.key, found=error.found, expected=error.expected
+        ) from None
     except json.JSONDecodeError as error:
         place = len(text[: error.pos].encode("utf-8"))
         raise CheckpointError(f"is not valid JSON: {error.msg}", path=path, offset=place) from error
     except RecursionError as error:
         raise CheckpointError("is not usable JSON: nested too deeply", path=path) from error
-    except ValueError as error:  # Python's limit on the digits of an integer
-        raise CheckpointError(f"is not usable JSON: {error}", path=path) from error
 
 
 def parse_object(data: bytes, path: str, *, strict: bool) -> dict[str, Any]:
@@ -58,6 +63,30 @@ def parse_object(data: bytes, path: str, *, strict: bool) -> dict[str, Any]:
     return value
 
 
+def json_bytes(
+    document: object, name: str, error: type[GGUFToolsError], *, indent: int | None = None
+) -> bytes:
+    """A document as the JSON of a file that is to be written, with an end of line.
+
+    Args:
+        document: plain values.
+        name: of the file, for the error.
+        error: its class.
+        indent: as of `json.dumps`.
+
+    Raises:
+        GGUFToolsError: a text in it is not UTF-8; texts from GGUF files need not be.
+    """
+    text = json.dumps(document, ensure_ascii=False, indent=indent) + "\n"
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as cause:
+        raise error(
+            f"{name} cannot be written: a text is not UTF-8, which JSON cannot express",
+            found=ascii(text[max(0, cause.start - 20) : cause.end]),
+        ) from cause
+
+
 def read_bytes(path: PathOrLocation) -> bytes | None:
     """Contents of a small file, or None where there is none.
 
@@ -68,17 +97,11 @@ def read_bytes(path: PathOrLocation) -> bytes | None:
     if isinstance(path, Location):
         return _read_remote(path)
     try:
-        fd, status = open_regular(path, CheckpointError)
+        return read_small(path, MAX_JSON_BYTES, CheckpointError)
     except CheckpointError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             return None
         raise
-    with os.fdopen(fd, "rb") as file:
-        _check_size(path, status.st_size)
-        try:
-            return file.read()
-        except OSError as error:
-            raise CheckpointError(f"cannot read the file: {error.strerror}", path=path) from error
 
 
 def _read_remote(path: Location) -> bytes | None:
@@ -88,18 +111,14 @@ def _read_remote(path: Location) -> bytes | None:
         if is_missing(error):
             return None
         raise
-    _check_size(path, file.size)
-    return file.read(0, file.size).tobytes()
-
-
-def _check_size(path: PathOrLocation, size: int) -> None:
-    if size > MAX_JSON_BYTES:
+    if file.size > MAX_JSON_BYTES:
         raise CheckpointError(
             "is too large for a file of its kind",
             path=path,
-            found=f"{size} bytes",
+            found=f"{file.size} bytes",
             expected=f"at most {MAX_JSON_BYTES}",
         )
+    return file.read(0, file.size).tobytes()
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -111,6 +130,23 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
                 raise CheckpointError("the key occurs twice", key=key)
             seen.add(key)
     return made
+
+
+def _integer(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise CheckpointError(
+            "is not usable JSON: too long a number",
+            found=f"{len(text)} digits",
+            expected=f"at most {MAX_DIGITS}",
+        )
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        _not_a_number(text)
+    return value
 
 
 def _not_a_number(text: str) -> NoReturn:

@@ -97,7 +97,8 @@ def safetensors_header(
         metadata: text for ``__metadata__``; empty leaves it out.
 
     Raises:
-        CheckpointError: a name occurs twice or is reserved, or a dtype is unknown or not of whole bytes.
+        CheckpointError: a name occurs twice, is reserved or not UTF-8, or a dtype is unknown or not of whole
+            bytes.
     """
     given = [(name, _dtype(name, dtype), tuple(shape)) for name, dtype, shape in entries]
     described: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
@@ -106,6 +107,7 @@ def safetensors_header(
     position = 0
     for i in sorted(range(len(given)), key=lambda i: -given[i][1].bits):
         name, dtype, shape = given[i]
+        _require_text(name)
         if name in described or name == "__metadata__":
             raise CheckpointError("the name occurs twice, or is reserved", tensor=name)
         places[i] = position
@@ -165,6 +167,22 @@ def plan_shards(
         "weight_map": {name: names[shard] for name, shard in sorted(weight_map.items())},
     }
     return ShardPlan(shards, (json.dumps(index, indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
+
+
+def _require_text(name: str) -> None:
+    """Names of GGUF files may be any bytes, those of safetensors are JSON.
+
+    Raises:
+        CheckpointError: the name is not UTF-8.
+    """
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise CheckpointError(
+            "the name is not UTF-8, which safetensors cannot express; leave the tensor out, or write it to a "
+            ".npy file of its own",
+            tensor=name,
+        ) from error
 
 
 def _dtype(tensor: str, name: str) -> Dtype:

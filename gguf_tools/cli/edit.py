@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +17,9 @@ from .values import compared
 if TYPE_CHECKING:
     from ..editing.changes import Changes, Difference
     from ..editing.edit import Edit
+
+MAX_VALUE_BYTES = 1 << 28
+"""Of a file that becomes a value: several times the largest vocabulary."""
 
 
 @click.command(
@@ -173,14 +175,13 @@ def _changes(
         _check_template(template, given[TEMPLATE_KEY])
     if not (given or delete or rename or architecture):
         raise click.UsageError("Say what to change; see --help.")
-    return Changes(architecture, rename, delete, given, type_)
+    return Changes(architecture, rename, delete, given, type_, list(contents.values()))
 
 
 def _contents(name: str) -> bytes:
-    try:
-        return Path(name).read_bytes()
-    except OSError as error:
-        raise GGUFToolsError(f"cannot read the file: {error.strerror}", path=name) from error
+    from ..reading import read_small
+
+    return read_small(name, MAX_VALUE_BYTES, GGUFToolsError)
 
 
 def _check_template(name: str, contents: bytes) -> None:
@@ -189,7 +190,7 @@ def _check_template(name: str, contents: bytes) -> None:
 
     fault = template_fault(contents.decode("utf-8", "replace"))
     if fault is not None:
-        raise GGUFToolsError(f"the template does not parse: {fault}", path=name)
+        raise GGUFToolsError(f"the template {fault}", path=name)
 
 
 def _recover(file: str, *, quiet: bool, as_json: bool) -> None:

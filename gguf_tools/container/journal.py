@@ -72,5 +72,5 @@ def _inode(journal: Path) -> int | None:
             return int(json.loads(file.readline(_MOST))["inode"])
     except FileNotFoundError:
         return -1
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

@@ -36,6 +36,7 @@ __all__ = [
     "shard_metadata",
     "shard_name",
     "shard_paths",
+    "shards_beside",
 ]
 
 SPLIT_KEYS: Final = ("split.no", "split.count", "split.tensors.count")
@@ -152,6 +153,18 @@ def shard_paths(file: GGUFFile) -> Sequence[Path | Location]:
             f"{len(missing)} of the model's {count} files are missing beside it: {shown}", path=path
         )
     return [path.parent / name for name in names]
+
+
+def shards_beside(path: Path) -> list[Path]:
+    """All files that are called shards of the same model as ``path`` is, whatever is in them."""
+    parts = parse_shard_name(path.name)
+    if parts is None:
+        return []
+    with reported(FormatError, "cannot list the directory", path.parent):
+        names = os.listdir(path.parent)
+    wanted = (parts.stem, parts.count)
+    shards = ((name, parse_shard_name(name)) for name in names)
+    return [path.parent / name for name, found in shards if found and (found.stem, found.count) == wanted]
 
 
 def open_shards(file: GGUFFile, *, decoder: Decoder | None, check: bool) -> GGUFFile:

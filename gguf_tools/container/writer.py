@@ -18,6 +18,7 @@ import numpy as np
 
 from ..errors import FormatError, QuantizationError
 from ..files import AtomicFile
+from ..inputs import Inputs
 from ..source import Source, row_count, row_length
 from ..spec import (
     GGUF_MAGIC,
@@ -149,15 +150,17 @@ def write_gguf(
     Raises:
         FormatError: see `header_bytes`.
         QuantizationError: an array's dtype has no tensor type, or blocks do not fit type and shape.
-        OutputError: the file exists, or cannot be written.
+        OutputError: the file exists, a tensor is still to be read from it, or it cannot be written.
     """
-    infos, sources = [], []
+    infos, sources, reads = [], [], []
     for name, data, *blocks in tensors:
         info, source = _described(name, data, *blocks)
         infos.append(info)
         sources.append(source)
+        if (read := getattr(data, "path", None)) is not None:  # a tensor of another file
+            reads.append(read)
     layout = header_bytes(metadata, infos, long_names=long_names)
-    with AtomicFile(path, size=layout.total_size, force=force) as out:
+    with AtomicFile(path, size=layout.total_size, force=force, inputs=Inputs(reads)) as out:
         out.write_at(0, layout.header)
         end = len(layout.header)
         for info, source, offset, size in zip(infos, sources, layout.offsets, layout.sizes, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ def assemble_gguf(
     dropped: Sequence[tuple[str, str]] = (),
     notes: Sequence[str] = (),
     inputs: Sequence[InputFile] = (),
+    reads: Sequence[str | os.PathLike[str]] = (),
     file_type: FileType | None = None,
     settings: Sequence[str] = (),
 ) -> Plan:
@@ -52,6 +54,7 @@ def assemble_gguf(
         dropped: what is left out and why.
         notes: what the user should know.
         inputs: the open files the rows come from.
+        reads: what else is read, but for the importance matrix; see `Plan`.
         file_type: what ``general.file_type`` says, where that is not the recipe's.
         settings: see `Plan`.
 
@@ -77,6 +80,7 @@ def assemble_gguf(
         dropped=tuple(dropped),
         notes=(*notes, *gaps),
         inputs=tuple(inputs),
+        reads=(*reads, *(() if importance is None else (importance.path,))),
         metadata=metadata,
         settings=tuple(settings),
     )

@@ -83,7 +83,7 @@ def execute(
     max_memory: int | None = None,
     chunk_elements: int = CHUNK_ELEMENTS,
     check: bool = False,
-    like: Path | None = None,
+    replaced: Path | None = None,
     finishing: Finishing | None = None,
 ) -> None:
     """Write everything a plan describes; the destination appears complete or not at all.
@@ -100,12 +100,12 @@ def execute(
         max_memory: bytes all workers together may hold, see `fitting`.
         chunk_elements: values per chunk, for tests and tuning.
         check: read rows that are stored as they were again, and compare.
-        like: a file whose mode and, where that is allowed, owner the output files have from the beginning.
+        replaced: the input whose place the output takes, and its mode and, where that is allowed, owner.
         finishing: called when a file is complete, before it gets its name.
 
     Raises:
-        OutputError: the destination exists, cannot be written, is being written by another process, or
-            cannot be resumed; or the disk is full; or something reads back differently.
+        OutputError: the destination exists, would replace an input, cannot be written, is being written by
+            another process, or cannot be resumed; or the disk is full; or something reads back differently.
         NonFiniteError: a value cannot be quantized.
         GGUFToolsError: whatever reading a source raises; among others, that it changed meanwhile.
     """
@@ -113,7 +113,7 @@ def execute(
     if max_memory is not None:
         workers, chunk_elements = fitting(max_memory, workers, chunk_elements)
     target = Path(destination)
-    with Output(plan, target, force=force, resume=resume, like=like, finishing=finishing) as output:
+    with Output(plan, target, force=force, resume=resume, replaced=replaced, finishing=finishing) as output:
         left = sum(
             (last - first) * plan.files[file].tensors[index].row_bytes
             for file, index, (first, last) in output.runs()

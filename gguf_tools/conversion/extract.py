@@ -123,6 +123,8 @@ def plan_extraction(
         architecture=str(file.metadata.get("general.architecture", "")),
         recipe=dtype.lower(),
         files=tuple(files),
+        inputs=file.inputs,
+        reads=(src,),
     )
 
 

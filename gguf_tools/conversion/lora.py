@@ -81,7 +81,8 @@ def plan_lora(
     kind = GGMLType[type.upper()]
     adapter = open_adapter(src, allow_pickle=allow_pickle)
     _require_pairs_only(adapter)
-    config = read_config(_base_directory(adapter, base))
+    directory = _base_directory(adapter, base)
+    config = read_config(directory)
     architecture = architectures.find(config)
     table = AdapterTable(architecture, config, adapter.pairs)
     pairs = {name: factors_of(pair, conv1d=table.is_conv1d(name)) for name, pair in adapter.pairs.items()}
@@ -101,6 +102,7 @@ def plan_lora(
             for name in table.tied(pairs)
         ),
         inputs=adapter.inputs,
+        reads=(adapter.path, directory),
     )
 
 

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -45,6 +46,7 @@ class Merger:
     Attributes:
         changed: names of the base's tensors that were changed.
         inputs: the adapters' open files.
+        reads: their directories.
         notes: what the user should know.
         settings: what else decides the bytes, see `Plan`.
     """
@@ -55,6 +57,7 @@ class Merger:
         self._architecture, self._config, self._allow_pickle = architecture, config, allow_pickle
         self.changed: set[str] = set()
         self.inputs: list[InputFile] = []
+        self.reads: list[Path] = []
         self.notes: list[str] = []
         self.settings: list[str] = []
 
@@ -99,6 +102,7 @@ class Merger:
             merged[place] = tensor
         self.changed |= {str(place) for place in targets.values()}
         self.inputs += adapter.inputs
+        self.reads.append(adapter.path)
         self._report(adapter, factor)
         for name in table.tied(targets):
             self.notes.append(

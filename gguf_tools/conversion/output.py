@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import OutputError, reported
 from ..files import AtomicDirectory, AtomicFile, check_target, require_space
+from ..inputs import NO_INPUTS, Inputs
 from ..siblings import hidden_sibling
 from ..source import row_count
 from .journal import Journal, Run
@@ -76,12 +77,13 @@ class Output:
             beside it.
         force: replace what exists.
         resume: continue where an interrupted run stopped, and when interrupted, let the next one do so.
-        like: a file whose mode and owner the output files have.
+        replaced: the input whose place the output takes, with its mode and owner.
         finishing: called when a file is complete; it may refuse.
 
     Raises:
         OutputError: the target exists, cannot be written, is being written by another process, or is what an
-            interrupted run of another plan has left; or the disk is full.
+            interrupted run of another plan has left; an output, or a hidden file needed for it, would replace
+            an input; or the disk is full.
     """
 
     def __init__(
@@ -91,27 +93,30 @@ class Output:
         *,
         force: bool,
         resume: bool,
-        like: Path | None = None,
+        replaced: Path | None = None,
         finishing: Finishing | None = None,
     ) -> None:
         self._plan, self._target = plan, target
         self._force, self._resume = force, resume
-        self._like, self._finishing = like, finishing
+        self._replaced, self._finishing = replaced, finishing
         self._stack = ExitStack()
         self._journal = Journal(target, plan.fingerprint(), resume=resume, force=force)
         self._files: list[_File] = []
         self._unfinished = 0
         self._counting = threading.Lock()
         self._is_split = not plan.is_directory and all(file.name for file in plan.files)
+        names = [*plan.reads, *(file.path for file in plan.inputs)]
+        self._inputs = Inputs(names, replaced=replaced)
 
     def __enter__(self) -> Self:
         plan, target = self._plan, self._target
-        check_target(target, self._force or self._resume or self._is_split, directory=plan.is_directory)
+        self._check_apart()
+        self._check_target(self._force or self._resume)
         with self._stack:
             self._stack.enter_context(self._journal)
             if not self._journal.resumed:
                 self._remove_leftovers()
-                check_target(target, self._force or self._is_split, directory=plan.is_directory)
+                self._check_target(self._force)
             folder = self._opened_folder() if plan.is_directory else target.parent
             begun = self._journal.files()
             self._files = [self._file(number, folder, number in begun) for number in range(len(plan.files))]
@@ -177,6 +182,20 @@ class Output:
         elif self._journal.due():
             self._journal.sync(self._sync_files)
 
+    def _check_target(self, force: bool) -> None:
+        """Of shards this is only where they go."""
+        inputs = NO_INPUTS if self._is_split else self._inputs
+        is_directory = self._plan.is_directory
+        check_target(self._target, force or self._is_split, directory=is_directory, inputs=inputs)
+
+    def _check_apart(self) -> None:
+        """Refuse to replace an input by anything that will be written, be it on the way to the output."""
+        target, files = self._target, self._plan.files
+        names = [target.parent / file.name for file in files] if self._is_split else [target]
+        hidden = [hidden_sibling(name, _PARTIAL) for name in (target, *names)]
+        for path in (*names, *hidden, self._journal.path):
+            self._inputs.require_apart(path)
+
     def _file(self, number: int, folder: Path, begun: bool) -> _File:
         planned = self._plan.files[number]
         path = folder / planned.name if planned.name else self._target
@@ -192,7 +211,7 @@ class Output:
             self._journal.forget(number)
             file.missing = rows
         if not file.is_final and not self._plan.is_directory:
-            check_target(path, self._force)
+            check_target(path, self._force, inputs=self._inputs)
         return file
 
     def _open(self, file: _File) -> AtomicFile:
@@ -205,8 +224,9 @@ class Output:
                     size=file.planned.size,
                     force=self._force or self._plan.is_directory,
                     partial=file.partial,
-                    like=self._like,
+                    like=self._replaced,
                     keep=self._resume or self._plan.is_directory,
+                    inputs=self._inputs,
                 )
                 opened.__enter__()
                 file.open = opened
@@ -265,14 +285,18 @@ class Output:
     def _opened_folder(self) -> Path:
         partial = hidden_sibling(self._target, _PARTIAL)
         folder = self._stack.enter_context(
-            AtomicDirectory(self._target, force=self._force, partial=partial, keep=self._resume)
+            AtomicDirectory(
+                self._target, force=self._force, partial=partial, keep=self._resume, inputs=self._inputs
+            )
         )
         for name, contents in self._plan.sidecars.items():
             path = folder / name
             with reported(OutputError, "cannot create the directory", path.parent):
                 path.parent.mkdir(parents=True, exist_ok=True)
             # Under its own name, as the weights: else a killed run would leave another for ever.
-            with AtomicFile(path, size=len(contents), force=True, partial=path) as sidecar:
+            with AtomicFile(
+                path, size=len(contents), force=True, partial=path, inputs=self._inputs
+            ) as sidecar:
                 sidecar.write_at(0, contents)
         return folder
 

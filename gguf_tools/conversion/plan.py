@@ -8,6 +8,7 @@ plans; ``--dry-run`` prints one and ``engine.execute`` carries one out.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
@@ -112,6 +113,8 @@ class Plan:
         dropped: what is left out (name, reason).
         notes: what the user should know, one sentence each.
         inputs: the open files all rows come from.
+        reads: what else is read for it, files and directories by name; no output may replace these or the
+            inputs, see `gguf_tools.inputs`.
         metadata: of a GGUF file, as its header has it.
         settings: what else decides the bytes and is seen nowhere above, such as the scale of an adapter.
         together: whether several files get their names when all are complete, the first one last, so that
@@ -127,6 +130,7 @@ class Plan:
     dropped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     inputs: tuple[InputFile, ...] = ()
+    reads: tuple[str | os.PathLike[str], ...] = ()
     metadata: Metadata | None = None
     settings: tuple[str, ...] = ()
     together: bool = False

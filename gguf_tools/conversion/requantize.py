@@ -145,6 +145,7 @@ class GGUFDraft:
             importance=matrix,
             notes=_notes(file, [file.tensors[name] for name, _ in tensors], choices),
             inputs=file.inputs,
+            reads=overrides.reads,
         )
 
 

@@ -120,7 +120,7 @@ class CheckpointDraft:
         side: what the architecture makes of it.
         general: the ``general.*`` keys.
         vocabulary: the tokenizer's keys.
-        dropped, notes, inputs, settings: see `Plan`.
+        dropped, notes, inputs, reads, settings: see `Plan`.
     """
 
     source: str
@@ -130,6 +130,7 @@ class CheckpointDraft:
     dropped: Sequence[tuple[str, str]]
     notes: Sequence[str]
     inputs: Sequence[InputFile]
+    reads: Sequence[str | os.PathLike[str]]
     settings: Sequence[str]
 
     def choose(
@@ -166,6 +167,7 @@ class CheckpointDraft:
             notes=[*self.notes, *packed_notes(tensors, choices), *self.side.notes],
             file_type=file_type,
             inputs=self.inputs,
+            reads=[*self.reads, *overrides.reads],
             settings=self.settings,
         )
 
@@ -253,5 +255,6 @@ def draft_conversion(
         [*plain.dropped, *side.dropped],
         [*assumed, *plain.notes, *merger.notes],
         [*checkpoint.inputs, *merger.inputs],
+        [src, *merger.reads],
         merger.settings,
     )

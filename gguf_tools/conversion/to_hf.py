@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 from .. import architectures, tokenizers
 from ..checkpoint import plan_shards
+from ..checkpoint.documents import json_bytes
 from ..checkpoint.packed.mxfp4 import BLOCKS, MXFP4_CONFIG, packed_parts
-from ..errors import UnsupportedError
+from ..errors import ArchitectureError, UnsupportedError
 from ..source import Source
 from ..spec import GGMLType
 from .engine import Progress, execute
@@ -112,6 +112,7 @@ def plan_export(src: str | os.PathLike[str], *, dtype: str = "bf16") -> Plan:
         )
         for shard in shards.shards
     )
+    named = {"config.json": {**side.config, **(MXFP4_CONFIG if side.packed else {})}, **side.files}
     return Plan(
         kind="checkpoint",
         source=os.fspath(src),
@@ -119,13 +120,16 @@ def plan_export(src: str | os.PathLike[str], *, dtype: str = "bf16") -> Plan:
         recipe="MXFP4" if side.packed else wanted.safetensors,
         files=files,
         sidecars={
-            "config.json": _json({**side.config, **(MXFP4_CONFIG if side.packed else {})}),
-            **{name: _json(contents) for name, contents in side.files.items()},
+            **{
+                name: json_bytes(contents, name, ArchitectureError, indent=2)
+                for name, contents in named.items()
+            },
             **tokenizers.export(file.metadata),
             **shards.sidecars,
         },
         notes=(*side.notes, *([] if wanted.packed else _packed_notes(architecture, file.tensors.values()))),
         inputs=file.inputs,
+        reads=(src,),
     )
 
 
@@ -147,7 +151,3 @@ def _stored(tensors: Iterable[tuple[str, Source]], wanted: _Dtype) -> dict[str, 
         else:
             found[name] = source, wanted.type, wanted.safetensors
     return found
-
-
-def _json(contents: Mapping[str, Any]) -> bytes:
-    return (json.dumps(contents, indent=2, ensure_ascii=False) + "\n").encode("utf-8")

@@ -6,14 +6,15 @@ renames, deletions, new values. A new value keeps the type the key has; a new ke
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ..checkpoint.documents import parse_json
 from ..container.array import Array, encode_text
 from ..container.metadata import Metadata, Value
-from ..errors import FormatError, GGUFToolsError
+from ..errors import CheckpointError, FormatError, GGUFToolsError
 from ..spec import ValueType
 
 __all__ = [
@@ -62,6 +63,7 @@ class Changes:
         set: new values by key. A text is read as the key's type demands (arrays as JSON); other Python
             values must fit the type as they are. Bytes are taken as a file's contents.
         type: what new keys are stored as; see `TYPES`.
+        files: those that values were read from, which the output must not replace.
     """
 
     architecture: str | None = None
@@ -69,6 +71,7 @@ class Changes:
     delete: Sequence[str] = ()
     set: Mapping[str, Any] = field(default_factory=dict)
     type: str | None = None
+    files: Sequence[str | os.PathLike[str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,10 +208,16 @@ def _value(value: Any, kind: Kind) -> Any:
 def _items(value: Any) -> Iterable[Any]:
     if not isinstance(value, str | bytes):
         return list(value)
+    data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
     try:
-        items = json.loads(value)
-    except ValueError as error:
-        raise FormatError(f"an array is given as JSON, such as [1, 2]: {error}") from error
+        items = parse_json(data, "", strict=False)
+    except CheckpointError as error:
+        raise FormatError(
+            f"an array is given as JSON, such as [1, 2]: {error.message}",
+            offset=error.offset,
+            found=error.found,
+            expected=error.expected,
+        ) from error
     if not isinstance(items, list):
         raise FormatError("an array is given as JSON, such as [1, 2]", found=value)
     return items

@@ -24,7 +24,7 @@ from ..container.array import Array
 from ..container.header import fills_file
 from ..container.metadata import Metadata
 from ..container.reader import GGUFFile, is_split, open_one
-from ..container.shards import shard_paths
+from ..container.shards import shard_paths, shards_beside
 from ..container.sizes import alignment_of
 from ..errors import GGUFToolsError, OutputError, UnsupportedError, reported
 from ..remote import require_local
@@ -122,7 +122,7 @@ def edit(
         output: write the result there and leave the file alone.
         insist: only in place, adding the key ``_padding`` if need be; an error where that cannot be.
         reserve: bytes of room for later edits to leave in a file that is written anew.
-        force: replace an existing ``output``.
+        force: replace an existing ``output``; never the file itself, nor another one of a split model.
         resume: go on with a file that an interrupted run has half written anew, see
             `gguf_tools.conversion.engine.execute`.
         progress: called with bytes done, bytes in all, and a word, where data is copied.
@@ -139,7 +139,7 @@ def edit(
         plan = _plan(file, changes, output, insist, reserve)
         done, old, new = plan.edit, plan.old, plan.new
         if done.how == "rewritten":
-            _rewrite(file, plan, force=force, resume=resume, progress=progress)
+            _rewrite(file, plan, changes, output, force=force, resume=resume, progress=progress)
     if done.how == "nothing" and resume:
         from ..conversion.output import tidy
 
@@ -156,7 +156,7 @@ def edit(
         reason = error.message
     with _opened(path) as file:
         plan = _plan(file, changes, output, insist, reserve, why_not=reason)
-        _rewrite(file, plan, force=force, resume=resume, progress=progress)
+        _rewrite(file, plan, changes, output, force=force, resume=resume, progress=progress)
     return plan.edit
 
 
@@ -302,27 +302,34 @@ def _zeros(count: int) -> Array:
     return Array(ValueType.UINT8, np.zeros(count, np.uint8))
 
 
-def _rewrite(file: GGUFFile, plan: _Plan, *, force: bool, resume: bool, progress: Progress | None) -> None:
+def _rewrite(
+    file: GGUFFile,
+    plan: _Plan,
+    changes: Changes,
+    output: str | os.PathLike[str] | None,
+    *,
+    force: bool,
+    resume: bool,
+    progress: Progress | None,
+) -> None:
     """Write the file anew beside the target, check it, and rename it over the target."""
     from ..conversion.engine import execute  # not needed in place, where its import would take longest
     from .outputs import lay_out, plan_copy
 
     done = plan.edit
-    replaces = done.output == done.path
-    like = done.path if replaces else None
     if plan.moved:
         tensors = list(file.tensors.values())
         planned = lay_out("", plan.metadata, tensors, alignment=alignment_of(plan.metadata))
     else:
         planned = _with_header(file, plan)
     execute(
-        plan_copy("edit", file, [planned]),
+        plan_copy("edit", file, [planned], [*changes.files, *shards_beside(Path(file.path))]),
         done.output,
-        force=force or replaces,
+        force=force or output is None,
         resume=resume,
         progress=progress,
         check=True,
-        like=like,
+        replaced=done.path if output is None else None,
         finishing=lambda: _check_unchanged(plan),
     )
 

@@ -22,11 +22,13 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from ..checkpoint.documents import parse_object
 from ..container.journal import exists, journal_path
 from ..errors import FormatError, OutputError, reported
 from ..files import AtomicFile, sync_directory
+from ..inputs import NO_INPUTS
 from ..transfer import read_at, write_at
 
 __all__ = ["SECTOR", "NotAloneError", "changed_range", "overwrite", "recover"]
@@ -174,7 +176,7 @@ def _write_journal(fd: int, path: Path, offset: int, old: bytes) -> None:
         "inode": status.st_ino,
     }
     # One that is there already is of a file that has been replaced since: opening this one told.
-    with AtomicFile(journal_path(path), force=True, like=path) as out:
+    with AtomicFile(journal_path(path), force=True, like=path, inputs=NO_INPUTS) as out:
         head = (json.dumps(facts) + "\n").encode()
         out.write_at(0, head)
         out.write_at(len(head), old)
@@ -185,7 +187,7 @@ def _read_journal(journal: Path, path: Path) -> tuple[int, bytes]:
     with reported(OutputError, "cannot read the journal of the edit", journal):
         head, _, old = journal.read_bytes().partition(b"\n")
     try:
-        facts: Any = json.loads(head)
+        facts = parse_object(head, os.fspath(journal), strict=True)
         sound = facts["magic"] == _MAGIC and hashlib.sha256(old).hexdigest() == facts["sha256"]
         offset, inode, size = facts["offset"], facts["inode"], facts["size"]
     except (ValueError, KeyError, TypeError):

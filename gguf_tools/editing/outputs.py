@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,8 +59,20 @@ def outputs_of(plan: Plan, destination: Path) -> list[OutputFile]:
     ]
 
 
-def plan_copy(kind: str, source: GGUFFile, files: Sequence[PlannedFile]) -> Plan:
-    """A plan for files that hold what ``source`` holds; they appear all together."""
+def plan_copy(
+    kind: str,
+    source: GGUFFile,
+    files: Sequence[PlannedFile],
+    reads: Sequence[str | os.PathLike[str]] = (),
+) -> Plan:
+    """A plan for files that hold what ``source`` holds; they appear all together.
+
+    Args:
+        kind: what was done, in a word.
+        source: all data comes from.
+        files: what is written.
+        reads: what else must not be replaced, see `Plan`.
+    """
     return Plan(
         "gguf",
         str(source.path),
@@ -67,6 +80,7 @@ def plan_copy(kind: str, source: GGUFFile, files: Sequence[PlannedFile]) -> Plan
         kind,
         tuple(files),
         inputs=source.inputs,
+        reads=(source.path, *reads),
         together=True,
     )
 

@@ -34,6 +34,7 @@ from ..container.shards import (
 from ..conversion.engine import Progress, execute
 from ..conversion.plan import Plan
 from ..errors import FormatError, GGUFToolsError, OutputError
+from ..inputs import Inputs
 from ..source import row_length
 from ..spec import ValueType
 from .outputs import OutputFile, lay_out, outputs_of, plan_copy
@@ -184,8 +185,7 @@ def _plan_merge(file: GGUFFile, dst: str | os.PathLike[str], keep_keys: bool) ->
             expected="at least 1",
         )
     _check_widths(file)
-    if Path(dst).resolve() in {Path(shard.path).resolve() for shard in file.shards or (file,)}:
-        raise OutputError("is one of the files to be joined; give another name", path=dst)
+    Inputs([shard.path for shard in file.shards or (file,)]).require_apart(Path(dst))
     if keep_keys:
         metadata = _without(first, ["split.count"])
         metadata.set("split.count", 0, ValueType.UINT16)

@@ -6,10 +6,12 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, Final
 
 from ..errors import QuantizationError
+from ..reading import read_small
 from ..spec import GGMLType
 from .facts import Overrides
 
@@ -18,6 +20,9 @@ __all__ = ["combine", "parse_tensor_type", "parse_type", "read_recipe_file"]
 _SUGGESTED: Final = [t.name for t in GGMLType if t.name[0] != "I" or t.name[1] == "Q"]
 _SUGGESTED.remove("Q8_1")
 _SUGGESTED.remove("Q8_K")
+
+MAX_FILE_BYTES: Final = 1 << 20
+"""Of a recipe file; one that names every tensor of a large model has a tenth of that."""
 
 _KEYS: Final = ("type", "output", "token-embedding", "pure", "fallback", "tensors")
 
@@ -67,18 +72,19 @@ def read_recipe_file(path: str | os.PathLike[str]) -> tuple[str | None, Override
         QuantizationError: it cannot be read, is not TOML, or has unknown keys or values.
     """
     shown = os.fspath(path)
+    data = read_small(path, MAX_FILE_BYTES, QuantizationError)
     try:
-        with open(path, "rb") as file:
-            document = tomllib.load(file)
-    except OSError as error:
-        raise QuantizationError(f"cannot read the recipe file: {error.strerror}", path=shown) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        document = tomllib.loads(data.decode("utf-8"))
+    except ValueError as error:  # of TOML, of UTF-8, or a number of thousands of digits
         raise QuantizationError(f"the recipe file is not TOML: {error}", path=shown) from error
+    except RecursionError as error:
+        raise QuantizationError("the recipe file is nested too deeply", path=shown) from error
     try:
-        return _recipe(document)
+        name, overrides = _recipe(document)
     except QuantizationError as error:
         error.path = shown
         raise
+    return name, replace(overrides, file=shown)
 
 
 def _recipe(document: Mapping[str, Any]) -> tuple[str | None, Overrides]:
@@ -122,6 +128,7 @@ def combine(
         embedding=file.embedding if embedding is None else parse_type(embedding),
         pure=pure or file.pure,
         fallback=fallback and file.fallback,
+        file=file.file,
     )
 
 
@@ -135,5 +142,5 @@ def _value(document: Mapping[str, Any], key: str, kind: type, default: Any) -> A
 def _compiled(expression: str) -> re.Pattern[str]:
     try:
         return re.compile(expression)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise QuantizationError(f"not a regular expression: {error}", found=expression) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..spec import GGMLType
 
@@ -78,6 +78,7 @@ class Overrides:
         embedding: type of the token embeddings.
         pure: the recipe's base type for all tensors, without its rules.
         fallback: whether a tensor whose rows do not divide into blocks may take another type.
+        file: the recipe file that says some of this, if there is one.
     """
 
     tensor_types: tuple[tuple[re.Pattern[str], GGMLType], ...] = ()
@@ -85,6 +86,12 @@ class Overrides:
     embedding: GGMLType | None = None
     pure: bool = False
     fallback: bool = True
+    file: str | None = field(default=None, compare=False)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The recipe file, where there is one, as what an output must not replace."""
+        return () if self.file is None else (self.file,)
 
     def of_name(self, name: str) -> tuple[str, GGMLType] | None:
         """The first expression that matches a tensor's name, with its type."""

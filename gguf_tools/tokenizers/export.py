@@ -6,10 +6,10 @@ kind have. Loading the files again gives the same keys, and transformers reads t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from ..checkpoint.documents import json_bytes
 from ..container.metadata import Array
 from ..errors import TokenizerError
 from ..spec import TokenType
@@ -56,28 +56,20 @@ def export(metadata: Mapping[str, Any]) -> dict[str, bytes]:
         return {}
     if metadata.get("tokenizer.ggml.model") == "rwkv":
         listing, config = rwkv_files(metadata)
-        return {RWKV_FILE: listing, "tokenizer_config.json": _json("tokenizer_config.json", config)}
+        name = "tokenizer_config.json"
+        return {RWKV_FILE: listing, name: json_bytes(config, name, TokenizerError, indent=1)}
     spelling = Spelling(metadata)
     documents = {
         "tokenizer.json": tokenizer_json(spelling),
         "tokenizer_config.json": _config(spelling),
         "special_tokens_map.json": _special_tokens_map(spelling),
     }
-    files = {name: _json(name, document) for name, document in documents.items()}
+    files = {
+        name: json_bytes(document, name, TokenizerError, indent=1) for name, document in documents.items()
+    }
     if spelling.scored:
         files["tokenizer.model"] = _sentencepiece_model(spelling)
     return files
-
-
-def _json(name: str, document: Mapping[str, Any]) -> bytes:
-    text = json.dumps(document, ensure_ascii=False, indent=1) + "\n"
-    try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        raise TokenizerError(
-            f"{name} cannot be written: a text is not UTF-8, which JSON cannot express",
-            found=ascii(text[max(0, error.start - 20) : error.end]),
-        ) from error
 
 
 def _special_tokens_map(spelling: Spelling) -> dict[str, str]:

@@ -111,7 +111,7 @@ def test_explain_names_a_rule_for_every_tensor(source: Path, imatrix: Path, tmp_
         (["-t", "Q4_0", "--output-tensor-type", "Q4"], "unknown tensor type"),
         (["-t", "Q4_0", "--tensor-type", "attn=Q8_K"], "Q8_K cannot be encoded"),
         (["-t", "Q4_0", "--imatrix", "none.dat"], "none.dat"),
-        (["--recipe", "none.toml"], "cannot read the recipe file"),
+        (["--recipe", "none.toml"], "cannot open the file"),
     ],
 )
 def test_refusals_are_one_line(options: list[str], message: str, source: Path, tmp_path: Path) -> None:

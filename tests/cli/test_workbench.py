@@ -180,7 +180,7 @@ class TestEdit:
             (["--set", "new.key=1"], "the key is new: say its type with --type"),
             (["--set", "new.key=1", "--type", "number"], "unknown type (found number"),
             (["--delete", "general.nme"], "there is no such key; did you mean general.name?"),
-            (["--set-from-file", "general.name=/none"], "/none: cannot read the file"),
+            (["--set-from-file", "general.name=/none"], "/none: cannot open the file"),
             (["--set", "general.name=" + "x" * 999, "--in-place"], "cannot be edited in place"),
         ],
         ids=lambda value: value[0] + value[1][:20] if isinstance(value, list) else None,
@@ -318,7 +318,7 @@ class TestVerify:
         result = invoke("verify", copy, "--against", manifest)
         assert result.exit_code == 1
         assert result.stdout.count("error hash-mismatch") == 1
-        assert "cannot read the manifest" in refused("verify", copy, "--against", tmp_path / "none")
+        assert "cannot open the file" in refused("verify", copy, "--against", tmp_path / "none")
 
     def test_blake3(self, demo: Path, tmp_path: Path) -> None:
         document = printed_json("verify", demo, "--hash", "blake3")

@@ -290,7 +290,7 @@ class TestMerge:
 
     def test_onto_one_of_the_files(self, parts: list[Path]) -> None:
         before = parts[1].read_bytes()
-        with pytest.raises(OutputError, match=r"m-00002-of-00003\.gguf: is one of the files to be joined"):
+        with pytest.raises(OutputError, match=r"m-00002-of-00003\.gguf: is an input"):
             merge(parts[0], parts[1], force=True)
         assert parts[1].read_bytes() == before
 

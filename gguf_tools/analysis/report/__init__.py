@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...files import AtomicFile, check_target
+from ...inputs import Inputs
 from ..inspection import open_inspected
 from ..statistics import measure_model
 from .document import document
@@ -47,10 +48,10 @@ def report(
 
     Raises:
         GGUFToolsError: the model cannot be read.
-        OutputError: the file exists (without ``force``) or cannot be written.
+        OutputError: the file exists (without ``force``), is one of the model's, or cannot be written.
     """
-    check_target(Path(dst), force)
     with open_inspected(src) as opened:
+        check_target(Path(dst), force, inputs=Inputs(opened.inspection.reads))  # before all values are read
         measured = measure_model(opened, threads=threads, progress=progress) if statistics else None
         write_report(opened.inspection, dst, measured, force=force)
 
@@ -81,8 +82,8 @@ def write_report(
         force: replace an existing file.
 
     Raises:
-        OutputError: the file exists (without ``force``) or cannot be written.
+        OutputError: the file exists (without ``force``), is one of the model's, or cannot be written.
     """
     page = render_report(inspection, measurements)
-    with AtomicFile(path, size=len(page), force=force) as output:
+    with AtomicFile(path, size=len(page), force=force, inputs=Inputs(inspection.reads)) as output:
         output.write_at(0, page)

@@ -21,7 +21,6 @@ converter (b11434).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,6 +30,7 @@ from ...errors import CheckpointError, UnsupportedError
 from ...spec import GGMLType
 from ..reader import SafetensorsTensor
 from .exact import exact_type, repacked
+from .expressions import matches
 from .integers import dense, fields, scaled, words
 from .nvfp4 import NVFP4
 from .parts import Parts, Unpacked, checked_scales, group_order, require_shape, whole
@@ -176,16 +176,8 @@ class _Groups:
                 continue
             if target == layer:
                 return True
-            if target.startswith("re:"):
-                try:
-                    if re.match(target[3:], layer):
-                        return True
-                except re.error as error:
-                    raise CheckpointError(
-                        f"not a regular expression: {error}",
-                        key="quantization_config.config_groups",
-                        found=target,
-                    ) from error
+            if target.startswith("re:") and matches(target[3:], layer):
+                return True
         return False
 
 

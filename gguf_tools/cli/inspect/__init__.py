@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -155,11 +154,11 @@ def command(
     wanted = Wanted(every_layer, tensors, metadata, recipes, stats, pattern, types, sort, reverse)
     if key is not None and (stats or html is not None):
         raise click.UsageError("--key prints a value and nothing else; it does not go with --stats or --html")
-    if html is not None:
-        from ...files import check_target
-
-        check_target(Path(html), force)  # before all values are read
     with open_inspected(path) as opened:
+        if html is not None:
+            from . import page
+
+            page.check(opened.inspection, html, force=force)  # before all values are read
         if key is not None:
             from . import keys
 
@@ -171,8 +170,6 @@ def command(
 
             measured = statistics.measured(opened, _listed(opened, wanted), threads)
         if html is not None:
-            from . import page
-
             page.write(opened.inspection, html, measured, force=force)
         if as_json:
             print_json(_document(opened, wanted, measured))

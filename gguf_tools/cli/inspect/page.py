@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from ...analysis.inspection import Inspection
     from ...analysis.statistics import Measurement
 
-__all__ = ["show", "write"]
+__all__ = ["check", "show", "write"]
+
+
+def check(inspection: Inspection, path: str, *, force: bool) -> None:
+    """Refuse a page that could not be written at the end, or must not be."""
+    from ...files import check_target
+    from ...inputs import Inputs
+
+    check_target(Path(path), force, inputs=Inputs(inspection.reads))
 
 
 def write(
