@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.shell_completion import BashComplete
+from click.shell_completion import CompletionItem, get_completion_class
 
 from gguf_tools.cli import COMMANDS, main
 from gguf_tools.container import open_gguf
@@ -24,18 +24,22 @@ __all__ = ["small"]
 MOST_SECONDS = 60
 
 
+def completed(*words: object) -> list[CompletionItem]:
+    """What a bash would be told of the last of these words."""
+    *before, last = [str(word) for word in words]
+    bash = get_completion_class("bash")
+    assert bash is not None
+    return bash(main, {}, "gguf-tools", "_GGUF_TOOLS_COMPLETE").get_completions(before, last)
+
+
 def offered(*words: object) -> list[str]:
     """Completions of the last of these words, of those that are names."""
-    *before, last = [str(word) for word in words]
-    complete = BashComplete(main, {}, "gguf-tools", "_GGUF_TOOLS_COMPLETE")
-    return [item.value for item in complete.get_completions(before, last) if item.type == "plain"]
+    return [item.value for item in completed(*words) if item.type == "plain"]
 
 
 def kinds(*words: str) -> set[str]:
     """What the shell is told to complete by itself: files or directories."""
-    *before, last = words
-    complete = BashComplete(main, {}, "gguf-tools", "_GGUF_TOOLS_COMPLETE")
-    return {item.type for item in complete.get_completions(before, last)}
+    return {item.type for item in completed(*words)}
 
 
 class TestNames:
