@@ -108,6 +108,8 @@ def safetensors_header(
         name, dtype, shape = given[i]
         if name in described or name == "__metadata__":
             raise CheckpointError("the name occurs twice, or is reserved", tensor=name)
+        if any("\ud800" <= character <= "\udfff" for character in name):
+            raise CheckpointError("the name is not UTF-8, which safetensors files are written in", tensor=name)
         places[i] = position
         position += sizes[i]
         described[name] = {"dtype": dtype.name, "shape": list(shape), "data_offsets": [places[i], position]}
