@@ -109,7 +109,9 @@ def safetensors_header(
         if name in described or name == "__metadata__":
             raise CheckpointError("the name occurs twice, or is reserved", tensor=name)
         if any("\ud800" <= character <= "\udfff" for character in name):
-            raise CheckpointError("the name is not UTF-8, which safetensors files are written in", tensor=name)
+            raise CheckpointError(
+                "the name is not UTF-8, which safetensors files are written in", tensor=name
+            )
         places[i] = position
         position += sizes[i]
         described[name] = {"dtype": dtype.name, "shape": list(shape), "data_offsets": [places[i], position]}

@@ -45,7 +45,7 @@ __all__ = [
 _HARMLESS: Final = re.compile(r"[A-Za-z0-9._:/][A-Za-z0-9._:/-]*")
 """Names from files that are offered: without what any shell acts on, and not like an option."""
 
-_OFFERED: Final = re.compile(r"[A-Za-z0-9._:/\[\]-]+")
+_OFFERED: Final = re.compile(r"[A-Za-z0-9._:/-]+(\[\])?")
 """What may be offered at all: such names, and the program's own ``--force`` and ``uint32[]``."""
 
 

@@ -235,7 +235,7 @@ class HttpTransport:
             response.close()
             if not place:
                 raise self._fault("a redirect to nowhere", start, stop, response.status)
-            target = urljoin(url, place)
+            target = _joined(url, place)
             if not target.startswith(("http:", "https:")) or fault_of(target):
                 raise self._fault("a redirect to what is not http", start, stop, response.status)
             target, _ = _without_user(target)
@@ -373,6 +373,14 @@ def _proxy(url: str) -> str | None:
     parts = urlsplit(url)
     proxy = getproxies().get(parts.scheme)
     return None if proxy is None or proxy_bypass(parts.netloc.rpartition("@")[2]) else proxy
+
+
+def _joined(url: str, place: str) -> str:
+    """Where a redirect leads; nowhere if that is no URL."""
+    try:
+        return urljoin(url, place)
+    except ValueError:  # such as for brackets without an address in them
+        return ""
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

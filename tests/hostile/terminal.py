@@ -18,6 +18,7 @@ import sys
 import termios
 import time
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,7 @@ class Shown:
     command: tuple[str, ...]
     status: int
     output: str
+    width: int = WIDTH
 
     @property
     def lines(self) -> list[str]:
@@ -77,11 +79,13 @@ class Shown:
         return [line for line in text.split("\n") if line.strip()]
 
 
-def run(commands: Sequence[Sequence[str]], folder: Path) -> Iterator[Shown]:
-    """Run commands in a folder."""
-    pid, terminal = os.forkpty()
+def run(commands: Sequence[Sequence[str]], folder: Path, width: int = WIDTH) -> Iterator[Shown]:
+    """Run commands in a folder, on a terminal of so many columns."""
+    with warnings.catch_warnings():  # the fork has its own thread only, and needs no other
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid, terminal = os.forkpty()
     if not pid:
-        _run_in_child(commands, folder)
+        _run_in_child(commands, folder, width)
     try:
         output = _read(terminal)
     finally:
@@ -93,13 +97,13 @@ def run(commands: Sequence[Sequence[str]], folder: Path) -> Iterator[Shown]:
             yield Shown(tuple(command), -1, f"Traceback: the process ended\n{rest}")
             return
         text, _, status = parts[number].rpartition("\x00")
-        yield Shown(tuple(command), int(status), text)
+        yield Shown(tuple(command), int(status), text, width)
 
 
-def _run_in_child(commands: Sequence[Sequence[str]], folder: Path) -> None:
+def _run_in_child(commands: Sequence[Sequence[str]], folder: Path, width: int) -> None:
     try:
-        fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 50, WIDTH, 0, 0))
-        os.environ |= {"TERM": "xterm-256color", "COLUMNS": str(WIDTH), "COLORTERM": "truecolor"}
+        fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
+        os.environ |= {"TERM": "xterm-256color", "COLUMNS": str(width), "COLORTERM": "truecolor"}
         for name in ("NO_COLOR", "FORCE_COLOR"):
             os.environ.pop(name, None)
         os.chdir(folder)
@@ -149,10 +153,16 @@ def faults(shown: Shown) -> Iterator[str]:
     if obeyed := {c for c in _OWN.sub("", text) if not c.isprintable()}:
         yield f"not printable: {sorted(obeyed)}"
     yield from (f"{piece!r} got through" for piece in _FOREIGN if piece in text)
-    if "--key" not in shown.command and re.search(rf"(?:^|[\r\n])(?:\x1b\[[0-9;]*m)*{FORGED}", text):
-        yield "a forged line"  # the value of a key is shown line by line, and nothing else
     if shown.status not in {0, 1, 2}:
         yield f"exit status {shown.status}"
+    if shown.width == WIDTH:
+        yield from _faults_of_lines(shown)
+
+
+def _faults_of_lines(shown: Shown) -> Iterator[str]:
+    """What is wrong with the lines of an output that was not folded."""
+    if "--key" not in shown.command and re.search(rf"(?:^|[\r\n])(?:\x1b\[[0-9;]*m)*{FORGED}", shown.output):
+        yield "a forged line"  # the value of a key is shown line by line, and nothing else
     errors = [line for line in shown.lines if line.lower().startswith("error: ")]
     own = [line for line in shown.lines if not line.startswith(("read ", "Usage: ", "Try "))]
     if errors and own != errors[:1] and shown.command[0] != "verify":

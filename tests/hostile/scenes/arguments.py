@@ -1,4 +1,4 @@
-"""The command line itself: names that a pattern of the shell may have put there, as any argument or option."""
+"""The command line itself: names that a shell's pattern may have put there, as any argument or option."""
 
 from __future__ import annotations
 

@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - a scene a line reads as a table
 """GGUF files: every text that one has, and every fault whose message names one of them."""
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from tests.hostile.scenes.base import (
 )
 from tests.hostile.terminal import NAME, PAYLOAD
 
-__all__ = ["SCENES"]
+__all__ = ["SCENES", "every_text"]
 
 Change = Callable[[Pairs, list[b.Tensor]], Any]
 
@@ -158,11 +157,14 @@ _FAULTY: Final[dict[str, bytes]] = {
 
 _SILENT: Final = frozenset({"a page", "no GGUF", "key too long"})
 
+every_text: Final = gguf("every text", _all_texts)
+"""Of all there are at once."""
+
 _FILES: Final = (
     gguf("name", _set("general.name", PAYLOAD)),
     gguf("name that is not UTF-8", _set("general.name", BYTES)),
     gguf("name that is an array", _set("general.name", (b.STRING, [PAYLOAD, BYTES]), b.ARRAY)),
-    gguf("every text", _all_texts),
+    every_text,
     gguf("type", _set("general.type", PAYLOAD)),
     gguf("architecture", _set("general.architecture", PAYLOAD), key="general.architecture"),
     gguf("architecture, in keys too", _architecture, key=f"{NAME}.block_count"),
