@@ -97,7 +97,8 @@ def safetensors_header(
         metadata: text for ``__metadata__``; empty leaves it out.
 
     Raises:
-        CheckpointError: a name occurs twice or is reserved, or a dtype is unknown or not of whole bytes.
+        CheckpointError: a name occurs twice, is reserved or no UTF-8, or a dtype is unknown or not of whole
+            bytes.
     """
     given = [(name, _dtype(name, dtype), tuple(shape)) for name, dtype, shape in entries]
     described: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
