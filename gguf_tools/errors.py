@@ -10,6 +10,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from .printable import printable
+
 __all__ = [
     "ArchitectureError",
     "CheckpointError",
@@ -29,7 +31,8 @@ class GGUFToolsError(ValueError):
     """Base of all errors of this package.
 
     The keyword arguments are kept as attributes for programs; ``str(error)`` joins them into one line
-    for people: ``model.gguf: tensor 'x': at byte 120: what went wrong (found 7, expected 4)``.
+    for people: ``model.gguf: tensor 'x': at byte 120: what went wrong (found 7, expected 4)``. Whatever
+    files and servers have put into it, that line is printable, see `gguf_tools.printable`.
     """
 
     def __init__(
@@ -68,7 +71,7 @@ class GGUFToolsError(ValueError):
         if self.expected is not None:
             facts.append(f"expected {_shown(self.expected)}")
         text = ": ".join([*place, self.message])
-        return f"{text} ({', '.join(facts)})" if facts else text
+        return printable(f"{text} ({', '.join(facts)})" if facts else text)
 
 
 class FormatError(GGUFToolsError):

@@ -19,6 +19,7 @@ import gguf_tools
 PACKAGE = Path(gguf_tools.__file__).parent
 
 LAYERS = (
+    {"printable"},
     {"errors"},
     {"spec", "inputs", "descriptors", "transfer", "siblings", "closing", "threads"},
     {"source", "files", "reading", "looks", "jit"},

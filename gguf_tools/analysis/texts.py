@@ -1,11 +1,11 @@
-"""Names and values from files as text that is safe to show. No heavy imports: `--help` has this too."""
+"""Values from files as text. No heavy imports: `--help` has this too."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["printable", "shortest", "type_name"]
+__all__ = ["shortest", "type_name"]
 
 _JSON_NAMES: Final = {
     str: "string",
@@ -15,15 +15,6 @@ _JSON_NAMES: Final = {
     dict: "object",
     type(None): "null",
 }
-
-
-def printable(text: str) -> str:
-    """Text with all but line breaks escaped that is not plainly visible: control characters, stray bytes,
-    marks that change the direction of writing."""
-    return "".join(
-        c if c.isprintable() or c == "\n" else c.encode("unicode_escape", "surrogatepass").decode()
-        for c in text
-    )
 
 
 def shortest(value: Any) -> str:

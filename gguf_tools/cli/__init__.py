@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
 from typing import Any, Final
 
@@ -15,6 +17,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..errors import GGUFToolsError
+from ..printable import printable
+from .completing import guard_completions
+from .console import print_error
 from .transfers import counting
 
 __all__ = ["main"]
@@ -69,9 +74,16 @@ class _Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args:
+            return super().parse_args(ctx, args)  # the help
+        with _printable_usage():
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _printable_usage():
+                return super().invoke(ctx)
         except GGUFToolsError as error:
             _fail(ctx, str(error))
         except BrokenPipeError:
@@ -82,8 +94,19 @@ class _Commands(click.Group):
             _fail(ctx, "out of memory; fewer --threads need less")
 
 
+@contextmanager
+def _printable_usage() -> Iterator[None]:
+    """What click says of wrong arguments, which may be names of files, becomes one printable line."""
+    try:
+        yield
+    except click.MissingParameter:
+        raise  # the program's own words, on several lines where there is a choice
+    except click.UsageError as error:
+        raise click.UsageError(printable(error.format_message()), error.ctx) from error
+
+
 def _fail(ctx: click.Context, message: str) -> None:
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {' '.join(message.split())}", err=True)
+    print_error(message)
     sys.exit(FAILURES.get(ctx.invoked_subcommand or "", FAILURE))
 
 
@@ -104,3 +127,6 @@ def _fail(ctx: click.Context, message: str) -> None:
 )
 def main(timeout: float | None) -> None:
     """Get model weights in and out of GGUF: convert, quantize, export, inspect, verify."""
+
+
+guard_completions()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from .console import console, json_option, print_json, table
+from .console import console, json_option, print_json, print_line, table
 
 if TYPE_CHECKING:
     from ..architectures import Architecture
@@ -43,10 +43,11 @@ def command(markdown: bool, as_json: bool) -> None:
     if as_json:
         print_json([family.entry() for family in families])
     elif markdown:
-        click.echo("| GGUF architecture | Hugging Face classes | Tokenizers |\n| --- | --- | --- |")
+        print_line("| GGUF architecture | Hugging Face classes | Tokenizers |")
+        print_line("| --- | --- | --- |")
         for family in families:
             classes = ", ".join(f"`{name}`" for name in family.classes)
-            click.echo(f"| `{family.name}` | {classes} | {', '.join(family.tokenizers)} |")
+            print_line(f"| `{family.name}` | {classes} | {', '.join(family.tokenizers)} |")
     else:
         listing = table("architecture", "classes in config.json", "tokenizers")
         for family in families:
@@ -54,7 +55,8 @@ def command(markdown: bool, as_json: bool) -> None:
         out = console()
         out.print(listing)
         count = len({name for family in families for name in family.classes})
-        out.print(f"\n{count} classes of {len(families)} architectures, in both directions")
+        out.print()
+        out.print(f"{count} classes of {len(families)} architectures, in both directions")
 
 
 class _Row:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from .console import print_line
+
 SHELLS = ("bash", "zsh", "fish")
 
 
@@ -29,4 +31,5 @@ def command(shell: str) -> None:
 
     made = get_completion_class(shell)
     assert made is not None
-    click.echo(made(main, {}, "gguf-tools", "_GGUF_TOOLS_COMPLETE").source())
+    for line in made(main, {}, "gguf-tools", "_GGUF_TOOLS_COMPLETE").source().splitlines():
+        print_line(line)

@@ -1,4 +1,8 @@
-"""What the commands share for talking to people: sizes, tables, progress. Machines get ``--json``."""
+"""What the commands share for talking to people: sizes, tables, progress. Machines get ``--json``.
+
+All output goes through here: tables and sentences through `console`, lines for other programs through
+`print_line`. Both escape what could give orders to a terminal; a test sees to it that nothing goes past them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
-from ..analysis.texts import printable as printable  # for the commands, too
+from ..printable import printable as printable  # for the commands, too
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,13 +47,37 @@ class _Trimmed:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A rich console that drops colours where they cannot be shown (pipes, NO_COLOR, dumb terminals)."""
-    from rich.console import Console
+    """A console that drops colours where they cannot be shown (pipes, NO_COLOR, dumb terminals).
+
+    It knows no markup, and escapes what is not printable, see `gguf_tools.cli.terminal`.
+    """
+    from .terminal import Terminal
 
     stream = sys.stderr if stderr else sys.stdout
     if stream.isatty():
-        return Console(stderr=stderr, highlight=False)
-    return Console(file=cast("TextIO", _Trimmed(stream)), highlight=False, width=PIPED_WIDTH)
+        return Terminal(stderr=stderr)
+    return Terminal(file=cast("TextIO", _Trimmed(stream)), width=PIPED_WIDTH)
+
+
+def print_line(text: str = "") -> None:
+    """One line on stdout that is neither folded nor coloured: for other programs."""
+    click.echo(printable(text))
+
+
+def print_error(message: str) -> None:
+    """The one line on stderr that a command fails with."""
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {printable(message)}", err=True)
+
+
+def print_as_it_is(text: str) -> None:
+    """Text on stdout, byte for byte; or if that is a terminal, with all escaped but tabs and line ends."""
+    if sys.stdout.isatty():
+        text = printable(text, "\t\n")
+        text += "" if text.endswith("\n") else "\n"
+    # Texts need not be UTF-8, and line ends must not be translated.
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+    sys.stdout.buffer.flush()
 
 
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
@@ -68,13 +96,12 @@ def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
 def facts(rows: Mapping[str, str]) -> Table:
     """Two columns, name and value, without a heading."""
     from rich.table import Table
-    from rich.text import Text
 
     made = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     made.add_column(style="dim", no_wrap=True)
     made.add_column(overflow="fold")
     for name, value in rows.items():
-        made.add_row(name, Text(printable(value)))
+        made.add_row(name, value)
     return made
 
 
@@ -112,7 +139,7 @@ def seconds(value: float) -> str:
 
 
 def print_json(value: object) -> None:
-    """One JSON document on stdout. Bytes that are not UTF-8 appear as lone surrogate escapes.
+    """One JSON document on stdout, in ASCII. Bytes that are not UTF-8 appear as lone surrogate escapes.
 
     Where anything remote was read, ``transfer`` says how much that was.
     """
@@ -121,7 +148,8 @@ def print_json(value: object) -> None:
     transfer = current_session().transfer()
     if transfer is not None and isinstance(value, dict):
         value = {**value, "transfer": transfer.to_dict()}
-    click.echo(json.dumps(value, indent=2, ensure_ascii=True, allow_nan=True))
+    text = json.dumps(value, indent=2, ensure_ascii=True, allow_nan=True)
+    click.echo(text.replace("\x7f", "\\u007f"))  # the one control character that JSON lets through
 
 
 @contextmanager
@@ -134,12 +162,12 @@ def progress(action: str, *, quiet: bool) -> Iterator[Progress | None]:
     from rich import progress as rich_progress
 
     bar = rich_progress.Progress(
-        rich_progress.TextColumn("{task.description}"),
+        rich_progress.TextColumn("{task.description}", markup=False),
         rich_progress.BarColumn(bar_width=24),
         rich_progress.TaskProgressColumn(),
         rich_progress.TransferSpeedColumn(),
         rich_progress.TimeRemainingColumn(compact=True),
-        rich_progress.TextColumn("[dim]{task.fields[tensor]}", table_column=None),
+        rich_progress.TextColumn("{task.fields[tensor]}", style="dim", markup=False),
         console=out,
         transient=True,
     )
@@ -152,7 +180,7 @@ def progress(action: str, *, quiet: bool) -> Iterator[Progress | None]:
             nonlocal furthest
             with lock:  # workers report out of order; the bar never goes back
                 furthest = max(furthest, done)
-                bar.update(task, completed=furthest, total=total, tensor=tensor)
+                bar.update(task, completed=furthest, total=total, tensor=printable(tensor))
 
         yield report
 

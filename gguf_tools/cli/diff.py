@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .console import console, json_option, print_json, printable, progress, shape, table
+from .console import console, json_option, print_json, progress, shape, table
 from .values import compared
 
 if TYPE_CHECKING:
@@ -66,15 +66,14 @@ def _print(out: Console, found: Comparison) -> None:
         listing = table("key", "A", "B")
         for difference in found.metadata:
             before, after = compared(difference)
-            key = Text(printable(difference.key))
-            listing.add_row(key, Text(before, style="red"), Text(after, style="green"))
+            listing.add_row(difference.key, Text(before, style="red"), Text(after, style="green"))
         out.print(listing)
         out.print()
     numbers = ("max", "RMS", "rel. RMS")
     if found.tensors:
         listing = table("tensor", "A", "B", *numbers, right=numbers)
         for tensor in found.tensors:
-            listing.add_row(Text(printable(tensor.name)), *_sides(tensor), *_numbers(tensor))
+            listing.add_row(tensor.name, *_sides(tensor), *_numbers(tensor))
         out.print(listing)
         out.print()
     keys, tensors = len(found.metadata), len(found.tensors)

@@ -9,7 +9,7 @@ import click
 
 from ..errors import GGUFToolsError
 from .completing import architectures, keys, value_types
-from .console import console, json_option, print_json, printable, progress, seconds, size, table
+from .console import console, json_option, print_json, print_line, progress, seconds, size, table
 from .outputs import resume_option
 from .parameters import pairs, to_bytes
 from .values import compared
@@ -201,7 +201,7 @@ def _recover(file: str, *, quiet: bool, as_json: bool) -> None:
         print_json({"path": file, "recovered": recovered})
     elif not quiet:
         undone = "the interrupted edit is undone" if recovered else "no edit was interrupted"
-        click.echo(f"{printable(file)}: {undone}")
+        print_line(f"{file}: {undone}")
 
 
 def _print(done: Edit, elapsed: float | None) -> None:
@@ -214,27 +214,25 @@ def _print(done: Edit, elapsed: float | None) -> None:
     if rows:
         listing = table("key", "before", "after")
         for difference, before, after in rows:
-            key = Text(_name(difference))
-            listing.add_row(key, Text(before, style="red"), Text(after, style="green"))
+            listing.add_row(_name(difference), Text(before, style="red"), Text(after, style="green"))
         out.print(listing)
         out.print()
     for difference in renamed:
-        out.print(_name(difference), markup=False)
+        out.print(_name(difference))
     if renamed:
         out.print()
     if done.how == "nothing":
         out.print("nothing to change: the file is as asked already")
         return
-    where = "" if done.output == done.path else f" to {printable(str(done.output))}"
+    where = "" if done.output == done.path else f" to {done.output}"
     how = done.how + (f"{where}: {done.reason}" if done.reason else "")
     amount = size(done.written) if done.written >= 10_000 else f"{done.written:,} bytes"
     amount = "1 byte" if done.written == 1 else amount
     ending = "(dry run: nothing written)" if elapsed is None else f"written in {seconds(elapsed)}"
-    out.print(f"{how}; {amount} {ending}", markup=False)
+    out.print(f"{how}; {amount} {ending}")
 
 
 def _name(difference: Difference) -> str:
     """The key, and its old name where it has a new one."""
-    name = printable(difference.key)
     old = difference.renamed_from
-    return name if old is None else f"{printable(old)} → {name}"
+    return difference.key if old is None else f"{old} → {difference.key}"

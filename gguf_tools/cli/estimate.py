@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import console, facts, json_option, print_json, printable, table
+from .console import console, facts, json_option, print_json, table
 from .parameters import to_bytes
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def _print(
     if found is not None:
         out.print()
         for line in _told(found):
-            out.print(line, markup=False)
+            out.print(line)
 
 
 def _facts(model: Model, settings: Settings, first: Estimate) -> dict[str, str]:
@@ -183,7 +183,7 @@ def _facts(model: Model, settings: Settings, first: Estimate) -> dict[str, str]:
     cache = f"{first.sizes.key_type.name} keys"
     cache += " only, compressed" if model.latent else f", {first.sizes.value_type.name} values"
     return {
-        "model": printable(model.path),
+        "model": model.path,
         "architecture": model.architecture,
         "layers": ", ".join(layers),
         "weights": weights,

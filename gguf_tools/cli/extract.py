@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .completing import tensors
-from .console import common_options, console, print_json, printable, progress, seconds, shape, size, table
+from .console import common_options, console, print_json, progress, seconds, shape, size, table
 from .parameters import row_range
 
 if TYPE_CHECKING:
@@ -82,17 +82,14 @@ def command(
 
 
 def _print(plan: Plan, destination: str, elapsed: float | None) -> None:
-    from rich.text import Text
-
     listing = table("tensor", "shape", "type", "size", right=("size",))
     count = 0
     for tensor in plan.tensors():
         count += 1
-        listing.add_row(
-            Text(printable(tensor.name)), shape(tensor.shape), tensor.type.name, size(tensor.nbytes)
-        )
+        listing.add_row(tensor.name, shape(tensor.shape), tensor.type.name, size(tensor.nbytes))
     out = console()
     out.print(listing)
     ending = "(dry run: nothing written)" if elapsed is None else f"in {seconds(elapsed)}"
     tensors = f"{count} tensor{'' if count == 1 else 's'}"
-    out.print(f"\n{tensors} to {printable(destination)}, {plan.size:,} bytes {ending}", markup=False)
+    out.print()
+    out.print(f"{tensors} to {destination}, {plan.size:,} bytes {ending}")

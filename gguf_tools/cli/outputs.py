@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import console, print_json, printable, seconds, size, table
+from .console import console, print_json, seconds, size, table
 
 if TYPE_CHECKING:
     from ..editing.outputs import OutputFile
@@ -46,17 +46,16 @@ def print_outputs(
         return
     if quiet:
         return
-    from rich.text import Text
-
     listing = table("file", "tensors", "size", right=("tensors", "size"))
     for output in outputs:
-        listing.add_row(Text(printable(str(output.path))), f"{len(output.tensors):,}", size(output.size))
+        listing.add_row(str(output.path), f"{len(output.tensors):,}", size(output.size))
     out = console()
     out.print(listing)
     total = sum(output.size for output in outputs)
     count = f"{len(outputs)} file{'' if len(outputs) == 1 else 's'}"
+    out.print()
     if elapsed is None:
-        out.print(f"\n{count}, {total:,} bytes (dry run: nothing written)")
+        out.print(f"{count}, {total:,} bytes (dry run: nothing written)")
     else:
         rate = size(int(total / max(elapsed, 1e-6)))
-        out.print(f"\n{count}, {total:,} bytes in {seconds(elapsed)} ({rate}/s)")
+        out.print(f"{count}, {total:,} bytes in {seconds(elapsed)} ({rate}/s)")

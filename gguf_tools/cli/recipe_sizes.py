@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from .console import printable, size, table
+from .console import size, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,8 +32,6 @@ def print_recipes(
         usual: only those that are usual, and the chosen one.
         chosen: the recipe to make stand out.
     """
-    from rich.text import Text
-
     shown = [p for p in predictions if not usual or p.recipe in _USUAL or p.recipe == chosen]
     known = sorted((p for p in shown if p.size is not None), key=lambda p: (p.size or 0, p.recipe))
     fell = any(p.fallback_tensors for p in known)
@@ -51,4 +49,4 @@ def print_recipes(
         out.print(_FOOTNOTE, style="dim")
     for p in shown:
         if p.size is None:
-            out.print(Text(f"{p.recipe}: {printable(p.problem or '')}", "yellow"))
+            out.print(f"{p.recipe}: {p.problem}", style="yellow")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
-from .console import console, facts, number, print_json, printable, progress, seconds, size, table
+from .console import console, facts, number, print_json, progress, seconds, size, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -135,11 +135,11 @@ def _print_plan(out: Console, plan: Plan, destination: str, elapsed: float | Non
     print_types(out, plan.types(), plan.parameters)
     _print_fallbacks(out, plan)
     for name, reason in plan.dropped[:MAX_NAMES_SHOWN]:
-        out.print(f"left out  {printable(name)}: {reason}", style="dim", markup=False)
+        out.print(f"left out  {name}: {reason}", style="dim")
     if len(plan.dropped) > MAX_NAMES_SHOWN:
         out.print(f"left out  {len(plan.dropped) - MAX_NAMES_SHOWN} more", style="dim")
     for note in plan.notes:
-        out.print(f"note      {printable(note)}", markup=False)
+        out.print(f"note      {note}")
 
 
 def print_types(out: Console, shares: list[TypeShare], parameters: int) -> None:
@@ -174,12 +174,10 @@ def _print_others(out: Console, plan: Plan, predictions: Sequence[Prediction]) -
 
 def _print_rules(out: Console, plan: Plan) -> None:
     """Every tensor with its type and the rule that chose it."""
-    from rich.text import Text
-
     listing = table("tensor", "type", "why")
     for tensor in plan.tensors():
         why = tensor.rule + (", with importances" if tensor.weights is not None else "")
-        listing.add_row(Text(printable(tensor.name)), tensor.type.name, Text(printable(why)))
+        listing.add_row(tensor.name, tensor.type.name, why)
     out.print(listing)
     out.print()
 
@@ -197,6 +195,6 @@ def _print_fallbacks(out: Console, plan: Plan) -> None:
         style="yellow",
     )
     for tensor in fallbacks[:MAX_NAMES_SHOWN]:
-        out.print(f"  {printable(tensor.name)}: {tensor.wanted.name} → {tensor.type.name}", markup=False)
+        out.print(f"  {tensor.name}: {tensor.wanted.name} → {tensor.type.name}")
     if len(fallbacks) > MAX_NAMES_SHOWN:
         out.print(f"  and {len(fallbacks) - MAX_NAMES_SHOWN} more; --json lists all")

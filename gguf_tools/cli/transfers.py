@@ -33,7 +33,7 @@ def counting(callback: Callable[..., Any]) -> Callable[..., Any]:
             finally:
                 transfer = opened.transfer()
                 if transfer and not (parameters.get("quiet") or parameters.get("as_json")):
-                    console(stderr=True).print(_described(transfer), style="dim", markup=False)
+                    console(stderr=True).print(_described(transfer), style="dim")
 
     return counted
 

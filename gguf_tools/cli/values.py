@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ..analysis.texts import printable, shortest, type_name
+from ..analysis.texts import shortest, type_name
+from ..printable import printable
 
 if TYPE_CHECKING:
     from ..editing.changes import Difference
@@ -23,7 +24,7 @@ _WORDS: Final = {True: "true", False: "false", None: "null"}
 def folded(value: Any) -> str:
     """A value on one line, long ones cut with their length told."""
     if isinstance(value, str):
-        line = printable(value).replace("\n", "⏎")
+        line = printable(value[: MAX_TEXT_SHOWN + 1], "\n").replace("\n", "⏎")
         return (
             line if len(line) <= MAX_TEXT_SHOWN else f"{line[:MAX_TEXT_SHOWN]}… ({len(value):,} characters)"
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from .console import console, json_option, print_json, printable, progress
+from .console import console, json_option, print_json, print_line, printable, progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -109,8 +109,8 @@ def _print_hashes(hashes: Hashes) -> None:
     """As ``sha256sum`` prints them, and not in a table: lines that other tools read must not be folded."""
     for digests in (hashes.files, hashes.tensors):
         for name, digest in digests.items():
-            click.echo(f"{digest}  {printable(name)}")
-    click.echo()
+            print_line(f"{digest}  {name}")
+    print_line()
 
 
 def _print(out: Console, file: str, findings: list[Finding], errors: int, *, looked: bool) -> None:
@@ -120,17 +120,17 @@ def _print(out: Console, file: str, findings: list[Finding], errors: int, *, loo
         colour = "red" if finding.severity == "error" else "yellow"
         head = Text.assemble((finding.severity, colour), f" {finding.code}: {printable(finding.place)}")
         out.print(head, soft_wrap=not out.is_terminal)
-        out.print(f"  {printable(finding.message)}", markup=False, soft_wrap=not out.is_terminal)
+        out.print(f"  {finding.message}", soft_wrap=not out.is_terminal)
         if finding.remedy:
-            out.print(f"  → {finding.remedy}", markup=False, style="dim", soft_wrap=not out.is_terminal)
+            out.print(f"  → {finding.remedy}", style="dim", soft_wrap=not out.is_terminal)
     verdict = ("faulty", "red") if errors else ("sound", "green")
     counts = f", {_counted(errors, 'error')}, {_counted(len(findings) - errors, 'warning')}"
     out.print(Text.assemble(f"{printable(file)}: ", verdict, counts))
     if not looked:
-        out.print("of the data nothing was looked at; --data does that", markup=False, style="dim")
+        out.print("of the data nothing was looked at; --data does that", style="dim")
     unknown = _unknown_architecture(file) if not _unreadable(findings) else None
     if unknown is not None:
-        out.print(f"not held against a table: {printable(unknown)!r} is unknown here", markup=False)
+        out.print(f"not held against a table: {unknown!r} is unknown here")
 
 
 def _unknown_architecture(file: str) -> str | None:

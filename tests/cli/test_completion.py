@@ -12,11 +12,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
-from click.shell_completion import BashComplete
+from click.shell_completion import CompletionItem, get_completion_class
+from click.testing import CliRunner
 
 from gguf_tools.cli import COMMANDS, main
 from gguf_tools.container import open_gguf
+from tests import builders as b
 from tests.cli.test_commands import TOOL, invoke, said, small
 
 __all__ = ["small"]
@@ -24,18 +27,22 @@ __all__ = ["small"]
 MOST_SECONDS = 60
 
 
+def completed(*words: object) -> list[CompletionItem]:
+    """What a bash would be told of the last of these words."""
+    *before, last = [str(word) for word in words]
+    bash = get_completion_class("bash")
+    assert bash is not None
+    return bash(main, {}, "gguf-tools", "_GGUF_TOOLS_COMPLETE").get_completions(before, last)
+
+
 def offered(*words: object) -> list[str]:
     """Completions of the last of these words, of those that are names."""
-    *before, last = [str(word) for word in words]
-    complete = BashComplete(main, {}, "gguf-tools", "_GGUF_TOOLS_COMPLETE")
-    return [item.value for item in complete.get_completions(before, last) if item.type == "plain"]
+    return [item.value for item in completed(*words) if item.type == "plain"]
 
 
 def kinds(*words: str) -> set[str]:
     """What the shell is told to complete by itself: files or directories."""
-    *before, last = words
-    complete = BashComplete(main, {}, "gguf-tools", "_GGUF_TOOLS_COMPLETE")
-    return {item.type for item in complete.get_completions(before, last)}
+    return {item.type for item in completed(*words)}
 
 
 class TestNames:
@@ -211,3 +218,118 @@ def test_bash_accepts_the_script_without_a_terminal() -> None:
     )
     done = subprocess.run(["bash", "--norc", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["Q6_K"]
+
+
+HOSTILE = (
+    "zz$(touch MARK)",
+    "zz`touch MARK`",
+    "zz;touch MARK",
+    "zz\ntouch MARK",
+    "zz\nplain,touch",
+    "zz\nplain\nzz",
+    "zz&touch",
+    "zz>MARK",
+    "zz*",
+    "zz?",
+    "zz[a-z]",
+    "zz{a,b}",
+    "zz~",
+    "zz!!",
+    "zz\\x",
+    "zz x",
+    "zz'x",
+    'zz"x',
+    "zz\tx",
+    "zz\x1b]0;PWNED\x07",
+    "zz\u202ex",
+    "zz\x7f",
+    "zz\u00e9",
+    "--in-place",
+    "-zz",
+    "~root",
+    "zz#",
+    "zz=x",
+    "zz%x",
+)
+"""Names that a shell would act on, or that would look like an option."""
+
+HARMLESS = ("zz.a_b-c:0/d", "blk.0.attn_q.weight")
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """A file whose tensors and keys all have such names; those of `HARMLESS` are between them."""
+    names = [*HOSTILE[:5], HARMLESS[0], *HOSTILE[5:], HARMLESS[1]]
+    pairs = [b.ARCHITECTURE, *((name, b.STRING, name) for name in names)]
+    tensors = [b.Tensor(name, (1,), 0, b.floats(1)) for name in names]
+    (tmp_path / "hostile.gguf").write_bytes(b.build(pairs, tensors))
+    return tmp_path / "hostile.gguf"
+
+
+class TestHostileNames:
+    def test_only_harmless_ones_are_offered(self, hostile: Path) -> None:
+        assert offered("extract", hostile, "x.npy", "-t", "") == list(HARMLESS)
+        assert offered("edit", hostile, "--delete", "") == ["general.architecture", *HARMLESS]
+        for option in ("--set", "--rename", "--set-from-file"):
+            assert offered("edit", hostile, option, "zz") == [HARMLESS[0]]
+
+    @pytest.mark.parametrize("name", HOSTILE)
+    def test_what_has_been_typed_of_one_gives_none(self, hostile: Path, name: str) -> None:
+        assert not [item for item in offered("extract", hostile, "x.npy", "-t", name) if item not in HARMLESS]
+
+    @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+    @pytest.mark.parametrize("words", [["extract", "FILE", "x.npy", "-t"], ["edit", "FILE", "--delete"]])
+    def test_the_protocol_has_nothing_else(self, shell: str, words: list[str], hostile: Path) -> None:
+        given = shlex.join(["gguf-tools", *(str(hostile) if word == "FILE" else word for word in words)])
+        last = {"COMP_CWORD": ""} if shell == "fish" else {"COMP_CWORD": str(len(words) + 1)}
+        answer = CliRunner().invoke(
+            main,
+            prog_name="gguf-tools",
+            env={"_GGUF_TOOLS_COMPLETE": f"{shell}_complete", "COMP_WORDS": f"{given} ", **last},
+        )
+        assert answer.exit_code == 0
+        names = HARMLESS if words[0] == "extract" else ("general.architecture", *HARMLESS)
+        lines = {
+            "bash": [f"plain,{name}" for name in names],
+            "zsh": [line for name in names for line in ("plain", name, "_")],
+            "fish": [f"plain,{name}" for name in names],
+        }
+        assert answer.stdout.splitlines() == lines[shell]
+
+    @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+    def test_a_typed_file_name_forges_no_offer(self, shell: str) -> None:
+        """Of a name with a line end between quotes, as bash completes it."""
+        made = get_completion_class(shell)
+        assert made is not None
+        complete = made(main, {}, "gguf-tools", "_GGUF_TOOLS_COMPLETE")
+        (item,) = complete.get_completions(["inspect"], "x\nplain,$(touch MARK)")
+        assert (item.type, item.value) == ("file", "")
+        assert "MARK" not in complete.format_completion(item)
+
+    @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+    def test_the_last_look_needs_no_first(self, shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A new command that offers whatever it finds offers nothing hostile, nor describes it so."""
+        items = [CompletionItem(name, help=f"{name}\nplain,{name}") for name in (*HOSTILE, *HARMLESS)]
+        monkeypatch.setattr(click.Group, "shell_complete", lambda *_: items)
+        monkeypatch.setattr(type(main), "shell_complete", lambda *_: items)
+        made = get_completion_class(shell)
+        assert made is not None
+        found = made(main, {}, "gguf-tools", "_GGUF_TOOLS_COMPLETE").get_completions([], "")
+        assert [item.value for item in found] == ["--in-place", "-zz", *HARMLESS]
+        assert all(str(item.help).isprintable() for item in found)
+
+    def test_in_bash_none_is_run(self, tmp_path: Path) -> None:
+        """Each the only tensor of its file, completed by the Tab key and run by the Enter key."""
+        names = [name for name in HOSTILE if "MARK" in name]
+        assert len(names) > 4
+        shell = Bash(tmp_path)
+        try:
+            for number, name in enumerate(names):
+                tensor = b.Tensor(name, (1,), 0, b.floats(1))
+                (tmp_path / f"{number}.gguf").write_bytes(b.build([b.ARCHITECTURE], [tensor]))
+                shell.line(f"gguf-tools extract {number}.gguf x.npy -t zz\t")
+                shell.until("error:.*zz")  # there is no such tensor
+        finally:
+            shell.close()
+        assert {path.suffix for path in tmp_path.iterdir()} == {".gguf", ""}
+        assert not (tmp_path / "MARK").exists()

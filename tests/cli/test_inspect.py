@@ -285,9 +285,9 @@ class TestKeys:
         assert printed_json("inspect", file, "--key", "llama.rope.freq_base") == float(np.float32(1e-5))
 
     def test_on_a_terminal_nothing_gets_through(self, tmp_path: Path) -> None:
-        entries = [("a.b", ValueType.STRING, f"x{ESCAPE}[2Jy")]
+        entries = [("a.b", ValueType.STRING, f"x{ESCAPE}[2J\ty\r\n\u202ez")]
         gguf_tools.write(tmp_path / "a.gguf", Metadata(entries), [])
-        assert Terminal().run("inspect", tmp_path / "a.gguf", "--key", "a.b") == "x\\x1b[2Jy\n"
+        assert Terminal().run("inspect", tmp_path / "a.gguf", "--key", "a.b") == "x\\x1b[2J\ty\\r\n\\u202ez\n"
 
     @pytest.mark.parametrize(
         ("key", "suggested"),

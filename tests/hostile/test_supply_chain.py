@@ -221,8 +221,8 @@ class TestNothingIsRun:
                 elif isinstance(node, ast.Call):
                     name = node.func.id if isinstance(node.func, ast.Name) else ""
                     name = node.func.attr if isinstance(node.func, ast.Attribute) else name
-                    is_regex = isinstance(node.func, ast.Attribute) and ast.unparse(node.func) == "re.compile"
-                    found += [(path.name, name)] * (name in calls and not is_regex)
+                    harmless = ast.unparse(node.func) in {"re.compile", "super().render"}  # rich's, of texts
+                    found += [(path.name, name)] * (name in calls and not harmless)
                 elif isinstance(node, ast.keyword) and node.arg == "allow_pickle":
                     fine = not isinstance(node.value, ast.Constant) or node.value.value is False
                     found += [(path.name, "allow_pickle")] * (not fine)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ...container.metadata import Array
+from ...printable import printable
 from ...spec import ValueType
-from ..texts import printable, shortest, type_name
+from ..texts import shortest, type_name
 
 if TYPE_CHECKING:
     from ..inspection import Inspection, TensorDescription
@@ -110,7 +111,7 @@ def _entry(metadata: Mapping[str, Any], key: str) -> dict[str, str]:
         text = _text(value, kind == "float32")
         if len(text) > MAX_TEXT:
             note = f"first {MAX_TEXT:,} of {len(text):,} characters"
-    return {"key": printable(key), "type": kind, "value": printable(text[:MAX_TEXT]), "note": note}
+    return {"key": printable(key), "type": kind, "value": printable(text[:MAX_TEXT], "\n"), "note": note}
 
 
 def _text(value: Any, single: bool) -> str:
@@ -130,7 +131,7 @@ def _safe(value: Any) -> Any:
     if isinstance(value, list | tuple | Array):
         return [_safe(item) for item in value[:MAX_ITEMS]]
     if isinstance(value, str):
-        return printable(value[:MAX_TEXT])
+        return printable(value[:MAX_TEXT], "\n")
     if isinstance(value, float) and not isfinite(value):
         return str(value)
     return value

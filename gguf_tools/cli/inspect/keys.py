@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import FormatError
-from ..console import print_json, printable, table
+from ..console import print_as_it_is, print_json, table
 from ..values import folded, plain, shortest, type_name
 
 if TYPE_CHECKING:
@@ -22,15 +21,13 @@ _MOST_SUGGESTED: Final = 5
 
 def show(out: Console, metadata: Mapping[str, Any], pattern: re.Pattern[str] | None) -> None:
     """A table of the keys that match."""
-    from rich.text import Text
-
     keys = list(_matching(metadata, pattern))
     listing = table("key", "type", "value")
     for key in keys:
         kind = type_name(metadata, key)
         value = metadata[key]
         shown = shortest(value) if kind == "float32" else folded(value)
-        listing.add_row(Text(printable(key)), kind, Text(shown))
+        listing.add_row(key, kind, shown)
     if keys:
         out.print(listing)
         out.print()
@@ -67,13 +64,7 @@ def print_value(metadata: Mapping[str, Any], key: str, path: str, *, as_json: bo
         text = "".join(f"{_raw(item, single=single)}\n" for item in value)
     else:
         text = f"{_raw(value, single=single)}\n"
-    if sys.stdout.isatty():
-        text = printable(text)
-        text += "" if text.endswith("\n") else "\n"
-    # Texts need not be UTF-8, and line ends must not be translated.
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
-    sys.stdout.buffer.flush()
+    print_as_it_is(text)
 
 
 def _matching(metadata: Mapping[str, Any], pattern: re.Pattern[str] | None) -> Iterator[str]:

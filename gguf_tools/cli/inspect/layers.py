@@ -57,7 +57,7 @@ def show(out: Console, tensors: Sequence[TensorDescription], *, every_layer: boo
     maps = type_maps(tensors)
     for found in maps:
         if len(maps) > 1:
-            out.print(f"{printable(found.stack)}:", style="dim", markup=False)
+            out.print(f"{found.stack}:", style="dim")
         for line in _lines(found, folded if every_layer else grouped, out.width):
             out.print(line, no_wrap=True, overflow="crop")
         out.print()

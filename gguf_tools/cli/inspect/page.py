@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..console import printable, size
+from ..console import size
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,4 +36,4 @@ def write(
 
 def show(out: Console, path: str) -> None:
     """Say where it is."""
-    out.print(f"wrote {printable(path)} ({size(Path(path).stat().st_size)})", markup=False)
+    out.print(f"wrote {path} ({size(Path(path).stat().st_size)})")

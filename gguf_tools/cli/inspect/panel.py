@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from ..console import facts, number, printable, size
+from ..console import facts, number, size
 from ..report import print_types
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def show(out: Console, inspection: Inspection) -> None:
     rows = _files(summary) | _network(summary.model) | _text(summary.model, inspection.metadata)
     out.print(facts({name: value for name, value in (rows | _origin(summary.model)).items() if value}))
     for note in inspection.notes:
-        out.print(f"note  {printable(note)}", markup=False)
+        out.print(f"note  {note}")
     print_types(out, summary.types, summary.parameters)
 
 

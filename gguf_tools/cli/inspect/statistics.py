@@ -39,20 +39,20 @@ def show(out: Console, measurements: Sequence[Measurement]) -> None:
     listing.padding = (0, 1, 0, 0)
     flawed = []
     for found in measurements:
-        name = Text(printable(found.name))
         if found.statistics is None:
-            listing.add_row(name, Text(printable(found.reason), style="dim"))
+            listing.add_row(found.name, Text(printable(found.reason), style="dim"))
             continue
-        listing.add_row(name, *_figures(found.statistics))
+        listing.add_row(found.name, *_figures(found.statistics))
         if found.statistics.non_finite:
             flawed.append(found)
     out.print(listing)
     for found in flawed:
         assert found.statistics is not None
         nan, infinite = found.statistics.nan, found.statistics.infinite
-        out.print(f"{printable(found.name)}: {nan:,} NaN, {infinite:,} infinite", style="red", markup=False)
+        out.print(f"{found.name}: {nan:,} NaN, {infinite:,} infinite", style="red")
     if measurements:
-        out.print("\nσ: standard deviation; outliers: values farther than 6 σ from the mean", style="dim")
+        out.print()
+        out.print("σ: standard deviation; outliers: values farther than 6 σ from the mean", style="dim")
 
 
 def _figures(found: Statistics) -> list[str]:
