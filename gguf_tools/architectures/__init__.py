@@ -75,15 +75,15 @@ from .config import GGUFFacts
 from .general import ParameterCounts, count_parameters, general_metadata
 from .low_rank import LowRank, transposed
 from .mistral_format import MISTRAL_TOKENIZERS, mistral_config, mistral_notes, mistral_tensors
-from .table import Architecture, GGUFSide, HFSide, class_name
+from .table import Architecture, GGUFParts, HFParts, class_name
 
 __all__ = [
     "ARCHITECTURES",
     "MISTRAL_TOKENIZERS",
     "AdapterTable",
     "Architecture",
-    "GGUFSide",
-    "HFSide",
+    "GGUFParts",
+    "HFParts",
     "LowRank",
     "ParameterCounts",
     "count_parameters",
@@ -174,8 +174,8 @@ def of_file(metadata: Mapping[str, Any], tensors: Mapping[str, Source]) -> Archi
     name = metadata.get("general.architecture")
     for architecture in ARCHITECTURES:
         if name == architecture.name and (
-            architecture.claims is None
-            or architecture.claims(GGUFFacts(architecture.name, metadata, tensors))
+            architecture.matches_gguf is None
+            or architecture.matches_gguf(GGUFFacts(architecture.name, metadata, tensors))
         ):
             return architecture
     known = {architecture.name for architecture in ARCHITECTURES}

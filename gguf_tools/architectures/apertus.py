@@ -11,12 +11,12 @@ from .keys import (
     KV_HEADS,
     RMS_EPS,
     SIZES,
-    Assumed,
-    Computed,
+    AssumedByRuntime,
+    DerivedKey,
+    FromTensorPresence,
+    FromTensorRows,
     HeadDim,
     Key,
-    Present,
-    RowsOf,
     head_size,
 )
 from .rope import Llama3Factors, Rope
@@ -50,13 +50,13 @@ ARCHITECTURE: Final = Architecture(
         RMS_EPS,
         HeadDim(always=False),
     ),
-    own_keys=(
+    family_keys=(
         Key("vocab_size", "vocab_size"),
-        Computed("rope.dimension_count", ValueType.UINT32, head_size),
-        RowsOf("vocab_size", "token_embd.weight"),
-        Present("attention_bias", "blk.0.attn_q.bias"),
+        DerivedKey("rope.dimension_count", ValueType.UINT32, head_size),
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        FromTensorPresence("attention_bias", "blk.0.attn_q.bias"),
         TIED,
-        Assumed("hidden_act", ("xielu",)),
+        AssumedByRuntime("hidden_act", ("xielu",)),
     ),
     computed=(Llama3Factors(),),
     scalars=tuple(

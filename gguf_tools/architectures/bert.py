@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from ..spec import ValueType
 from .classifier import Labels, chosen_by_head, projection
-from .keys import SIZES, Assumed, Computed, Key, KeyRule, RowsOf
+from .keys import SIZES, AssumedByRuntime, DerivedKey, FromTensorRows, Key, KeyRule
 from .pooling import Pooling, pooling_files
 from .table import Architecture, HFClass
 from .tensors import Drop, Rule, weight_and_bias
@@ -36,7 +36,7 @@ EPS: Final = Key(
     "attention.layer_norm_epsilon", "layer_norm_eps", "layer_norm_epsilon", type=ValueType.FLOAT32
 )
 EMBEDDING: Final[tuple[KeyRule, ...]] = (
-    Computed("attention.causal", ValueType.BOOL, lambda config: False),
+    DerivedKey("attention.causal", ValueType.BOOL, lambda config: False),
     Pooling(),
     Labels(),
 )
@@ -105,16 +105,16 @@ ARCHITECTURE: Final = Architecture(
     ),
     tokenizer_kinds=("wordpiece",),
     prefix="bert.",
-    heads=("cls.", "classifier."),
+    unprefixed=("cls.", "classifier."),
     renames=((r"\.gamma$", ".weight"), (r"\.beta$", ".bias")),  # checkpoints that came from TensorFlow
     choose=chosen_by_head("BertModel", "BertForSequenceClassification"),
     keys=(*SIZES, EPS),
-    own_keys=(
+    family_keys=(
         *EMBEDDING,
-        RowsOf("vocab_size", "token_embd.weight"),
-        RowsOf("type_vocab_size", "token_types.weight"),
-        Assumed("hidden_act", GELU),
-        Assumed("position_embedding_type", ("absolute",)),
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        FromTensorRows("type_vocab_size", "token_types.weight"),
+        AssumedByRuntime("hidden_act", GELU),
+        AssumedByRuntime("position_embedding_type", ("absolute",)),
     ),
     tensors=(
         *embeddings("bert."),
@@ -123,6 +123,6 @@ ARCHITECTURE: Final = Architecture(
         *projection(),
     ),
     drops=heads_without_use("bert."),
-    lost=(LOST_POOLER,),
+    export_notes=(LOST_POOLER,),
     extras=pooling_files,
 )

@@ -17,7 +17,18 @@ from ..source import Source, row_count, row_length
 from ..spec import GGMLType, ValueType
 from .config import GGUFFacts, HFConfig
 from .decoder import PRE_NORMS, head_count, norms, renamed
-from .keys import CAUSAL, KV_HEADS, RMS_EPS, SIZES, Assumed, Computed, Entry, HeadDim, RowsOf, head_size
+from .keys import (
+    CAUSAL,
+    KV_HEADS,
+    RMS_EPS,
+    SIZES,
+    AssumedByRuntime,
+    DerivedKey,
+    Entry,
+    FromTensorRows,
+    HeadDim,
+    head_size,
+)
 from .rope import Rope
 from .table import Architecture, HFClass
 from .tensors import Drop
@@ -129,13 +140,13 @@ ARCHITECTURE: Final = Architecture(
         (r"\.mlp\.ffn_layernorm\.", ".mlp.ffn_sub_norm."),
     ),
     keys=(*SIZES, KV_HEADS, CAUSAL, _Base(), RMS_EPS, HeadDim(always=False)),
-    own_keys=(
-        Computed("rope.scaling.type", ValueType.STRING, lambda config: "linear"),
-        Computed("rope.scaling.factor", ValueType.FLOAT32, lambda config: 1.0),
-        RowsOf("vocab_size", "token_embd.weight"),
-        Assumed("hidden_act", ("silu", "swish")),
-        Assumed("attention_bias", (False,)),
-        Assumed("tie_word_embeddings", (True,)),
+    family_keys=(
+        DerivedKey("rope.scaling.type", ValueType.STRING, lambda config: "linear"),
+        DerivedKey("rope.scaling.factor", ValueType.FLOAT32, lambda config: 1.0),
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        AssumedByRuntime("hidden_act", ("silu", "swish")),
+        AssumedByRuntime("attention_bias", (False,)),
+        AssumedByRuntime("tie_word_embeddings", (True,)),
     ),
     drops=(
         Drop(r"lm_head\.weight", "the embedding again", lambda config: config.flag("tie_word_embeddings")),
@@ -155,5 +166,5 @@ ARCHITECTURE: Final = Architecture(
             transform=Ternary(),
         ),
     ),
-    lost=("the weights are those after rounding to three values",),
+    export_notes=("the weights are those after rounding to three values",),
 )

@@ -16,13 +16,13 @@ from .keys import (
     LAYERS,
     SIZES,
     WIDTH,
-    Assumed,
-    Computed,
+    AssumedByRuntime,
+    DerivedKey,
+    FromTensorPresence,
+    FromTensorRows,
     HeadDim,
     Key,
     KeyRule,
-    Present,
-    RowsOf,
     layer_type,
 )
 from .rope import Rope
@@ -38,11 +38,11 @@ _DEFAULTS: Final[dict[str, Any]] = {
 }
 _NULLS: Final = {"num_key_value_heads": head_count}
 _LOGIT_SCALE: Final = Key("logit_scale", "logit_scale", type=ValueType.FLOAT32)
-_NO_SCALING: Final = Computed("rope.scaling.type", ValueType.STRING, lambda config: "none")
+_NO_SCALING: Final = DerivedKey("rope.scaling.type", ValueType.STRING, lambda config: "none")
 _ASSUMED: Final[tuple[KeyRule, ...]] = (
-    RowsOf("vocab_size", "token_embd.weight"),
+    FromTensorRows("vocab_size", "token_embd.weight"),
     TIED,
-    Assumed("hidden_act", ("silu", "swish")),
+    AssumedByRuntime("hidden_act", ("silu", "swish")),
 )
 _ENDS: Final = renamed(("model.embed_tokens", "token_embd"), ("model.norm", "output_norm"))
 _TIED_HEAD: Final = Drop(r"lm_head\.weight", "the embedding again")
@@ -64,12 +64,12 @@ COMMAND_R: Final = Architecture(
         LAYER_EPS,
         HeadDim(always=False),
     ),
-    own_keys=(
+    family_keys=(
         _LOGIT_SCALE,
         _NO_SCALING,
         *_ASSUMED,
-        Present("attention_bias", "blk.0.attn_q.bias"),
-        Present("use_qk_norm", "blk.0.attn_q_norm.weight"),
+        FromTensorPresence("attention_bias", "blk.0.attn_q.bias"),
+        FromTensorPresence("use_qk_norm", "blk.0.attn_q_norm.weight"),
     ),
     tensors=(
         *_ENDS,
@@ -100,15 +100,15 @@ COHERE2: Final = Architecture(
     ),
     tokenizer_kinds=("bpe",),
     keys=(*SIZES, KV_HEADS, CAUSAL, Rope(kinds=()), LAYER_EPS, HeadDim(always=False)),
-    own_keys=(
+    family_keys=(
         _LOGIT_SCALE,
         Key("attention.sliding_window", "sliding_window"),
         Key("vocab_size", "vocab_size"),
-        Computed("rope.dimension_count", ValueType.UINT32, _rotary),
+        DerivedKey("rope.dimension_count", ValueType.UINT32, _rotary),
         _NO_SCALING,
         *_ASSUMED,
-        Assumed("layer_types", _layer_types, export=False),
-        Assumed("attention_bias", (False,)),
+        AssumedByRuntime("layer_types", _layer_types, export=False),
+        AssumedByRuntime("attention_bias", (False,)),
     ),
     tensors=(*_ENDS, *norms(("input_layernorm", "attn_norm")), *attention(), *FFN),
     drops=(_TIED_HEAD,),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from .config import HFConfig
-from .keys import Present
+from .keys import FromTensorPresence
 from .table import class_name
 from .tensors import Condition, Rule, always, weight_and_bias
 from .transforms import IDENTITY, PermuteHeads, SplitMiddle, StackExperts, Transform
@@ -23,8 +23,8 @@ __all__ = [
     "has_head",
     "head_count",
     "modules",
-    "never",
     "norms",
+    "optional",
     "renamed",
 ]
 
@@ -36,7 +36,7 @@ def flag(key: str) -> Condition:
     return lambda config, layer: config.flag(key)
 
 
-def never(config: HFConfig, layer: int) -> bool:
+def optional(config: HFConfig, layer: int) -> bool:
     """The condition that holds nowhere: what it is about may be there, but need not."""
     return False
 
@@ -51,7 +51,7 @@ def has_head(config: HFConfig, layer: int) -> bool:
     return not config.flag("tie_word_embeddings") and not class_name(config).endswith("Model")
 
 
-TIED: Final = Present("tie_word_embeddings", "output.weight", absent=True)
+TIED: Final = FromTensorPresence("tie_word_embeddings", "output.weight", absent=True)
 
 OUTPUT: Final = (
     Rule(("model.embed_tokens.weight",), ("token_embd.weight",)),
@@ -102,7 +102,7 @@ QK_NORMS: Final = norms(("self_attn.q_norm", "attn_q_norm"), ("self_attn.k_norm"
 
 def attention(
     *,
-    bias: Condition = never,
+    bias: Condition = optional,
     output_bias: Condition | None = None,
     permuted: bool = False,
     output: str = "self_attn.o_proj",

@@ -11,7 +11,18 @@ from ..source import Source
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig, real, shortest
 from .decoder import BLOCK, OUTPUT, PRE_NORMS, TIED, norms
-from .keys import CAUSAL, RMS_EPS, SIZES, Assumed, Computed, Entry, Key, KeyRule, RowsOf, experts_keys
+from .keys import (
+    CAUSAL,
+    RMS_EPS,
+    SIZES,
+    AssumedByRuntime,
+    DerivedKey,
+    Entry,
+    FromTensorRows,
+    Key,
+    KeyRule,
+    experts_keys,
+)
 from .mistral_scaling import Cooling
 from .rope import Rope
 from .routing import GATING, Gating, dense_then_routed, is_mixed
@@ -155,8 +166,8 @@ _OWN: Final[tuple[KeyRule, ...]] = (
     Key("expert_feed_forward_length", "moe_intermediate_size"),
     Key("expert_shared_count", "n_shared_experts"),
     Key("expert_weights_scale", "routed_scaling_factor", type=ValueType.FLOAT32, optional=True),
-    Computed("expert_weights_norm", ValueType.BOOL, lambda config: config.flag("norm_topk_prob") or None),
-    Computed("rope.dimension_count", ValueType.UINT32, lambda config: config.integer("qk_rope_head_dim")),
+    DerivedKey("expert_weights_norm", ValueType.BOOL, lambda config: config.flag("norm_topk_prob") or None),
+    DerivedKey("rope.dimension_count", ValueType.UINT32, lambda config: config.integer("qk_rope_head_dim")),
     _LogMultiplier(),
     Cooling(),
 )
@@ -195,10 +206,10 @@ ARCHITECTURE: Final = Architecture(
     ),
     choose=lambda facts: _V3 if facts.integer("expert_gating_func") == GATING["sigmoid"] else _V2,
     tokenizer_kinds=("bpe",),
-    drops_beyond=True,
+    drop_mtp_layers=True,
     keys=(
         *SIZES,
-        Computed("attention.head_count_kv", ValueType.UINT32, lambda config: 1),
+        DerivedKey("attention.head_count_kv", ValueType.UINT32, lambda config: 1),
         CAUSAL,
         Rope(),
         RMS_EPS,
@@ -206,16 +217,16 @@ ARCHITECTURE: Final = Architecture(
         Key("expert_group_count", "n_group", optional=True),
         Key("expert_group_used_count", "topk_group", optional=True),
         Gating(),
-        Computed("attention.key_length", ValueType.UINT32, _key_length),
-        Computed("attention.value_length", ValueType.UINT32, lambda config: config.integer("kv_lora_rank")),
+        DerivedKey("attention.key_length", ValueType.UINT32, _key_length),
+        DerivedKey("attention.value_length", ValueType.UINT32, lambda config: config.integer("kv_lora_rank")),
     ),
-    own_keys=(
+    family_keys=(
         *_OWN,
         _Normed(),
-        RowsOf("vocab_size", "token_embd.weight"),
+        FromTensorRows("vocab_size", "token_embd.weight"),
         TIED,
-        Assumed("hidden_act", ("silu", "swish")),
-        Assumed("attention_bias", (False,)),
+        AssumedByRuntime("hidden_act", ("silu", "swish")),
+        AssumedByRuntime("attention_bias", (False,)),
     ),
     tensors=(
         *OUTPUT,

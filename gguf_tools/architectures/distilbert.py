@@ -8,7 +8,7 @@ from ..spec import ValueType
 from . import bert
 from .classifier import chosen_by_head, dense_head
 from .config import rounded
-from .keys import CONTEXT, HEADS, INNER, LAYERS, WIDTH, Assumed, Computed, RowsOf
+from .keys import CONTEXT, HEADS, INNER, LAYERS, WIDTH, AssumedByRuntime, DerivedKey, FromTensorRows
 from .pooling import pooling_files
 from .table import Architecture, HFClass
 from .tensors import Drop, Rule, weight_and_bias
@@ -25,21 +25,21 @@ ARCHITECTURE: Final = Architecture(
     ),
     tokenizer_kinds=("wordpiece",),
     prefix="distilbert.",
-    heads=("vocab_", "pre_classifier.", "classifier."),
-    claims=lambda facts: not facts.has("token_types.weight"),
+    unprefixed=("vocab_", "pre_classifier.", "classifier."),
+    matches_gguf=lambda facts: not facts.has("token_types.weight"),
     choose=chosen_by_head("DistilBertModel", "DistilBertForSequenceClassification"),
     keys=(
-        Computed("attention.layer_norm_epsilon", ValueType.FLOAT32, lambda config: rounded(_EPS)),
+        DerivedKey("attention.layer_norm_epsilon", ValueType.FLOAT32, lambda config: rounded(_EPS)),
         LAYERS.named("n_layers"),
         CONTEXT,
         WIDTH.named("dim"),
         INNER.named("hidden_dim"),
         HEADS.named("n_heads"),
     ),
-    own_keys=(
+    family_keys=(
         *bert.EMBEDDING,
-        RowsOf("vocab_size", "token_embd.weight"),
-        Assumed("activation", bert.GELU),
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        AssumedByRuntime("activation", bert.GELU),
     ),
     tensors=(
         Rule(("distilbert.embeddings.word_embeddings.weight",), ("token_embd.weight",)),

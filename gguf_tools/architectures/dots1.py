@@ -14,7 +14,18 @@ from .decoder import (
     flag,
     head_count,
 )
-from .keys import CAUSAL, KV_HEADS, RMS_EPS, SIZES, Assumed, HeadDim, Key, Present, RowsOf, experts_keys
+from .keys import (
+    CAUSAL,
+    KV_HEADS,
+    RMS_EPS,
+    SIZES,
+    AssumedByRuntime,
+    FromTensorPresence,
+    FromTensorRows,
+    HeadDim,
+    Key,
+    experts_keys,
+)
 from .rope import Rope
 from .routing import Gating, dense_then_routed
 from .table import Architecture, HFClass
@@ -51,16 +62,16 @@ ARCHITECTURE: Final = Architecture(
         Gating({"noaux_tc": "sigmoid"}),
         HeadDim(always=False),
     ),
-    own_keys=(
+    family_keys=(
         Key("expert_feed_forward_length", "moe_intermediate_size"),
         Key("leading_dense_block_count", "first_k_dense_replace"),
         Key("expert_shared_count", "n_shared_experts"),
         Key("expert_weights_scale", "routed_scaling_factor", type=ValueType.FLOAT32),
         Key("expert_weights_norm", "norm_topk_prob", type=ValueType.BOOL),
-        RowsOf("vocab_size", "token_embd.weight"),
-        Present("attention_bias", "blk.0.attn_q.bias"),
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        FromTensorPresence("attention_bias", "blk.0.attn_q.bias"),
         TIED,
-        Assumed("hidden_act", ("silu", "swish")),
+        AssumedByRuntime("hidden_act", ("silu", "swish")),
     ),
     tensors=(
         *OUTPUT,

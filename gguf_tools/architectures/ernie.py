@@ -12,13 +12,13 @@ from .keys import (
     KV_HEADS,
     RMS_EPS,
     SIZES,
-    Assumed,
-    Computed,
+    AssumedByRuntime,
+    DerivedKey,
+    FromTensorPresence,
+    FromTensorRows,
     HeadDim,
     Key,
     KeyRule,
-    Present,
-    RowsOf,
     head_size,
 )
 from .rope import Rope
@@ -35,10 +35,10 @@ _DEFAULTS: Final[dict[str, Any]] = {
 }
 _NULLS: Final = {"num_key_value_heads": head_count}
 _ASSUMED: Final[tuple[KeyRule, ...]] = (
-    RowsOf("vocab_size", "token_embd.weight"),
-    Present("use_bias", "blk.0.attn_q.bias"),
+    FromTensorRows("vocab_size", "token_embd.weight"),
+    FromTensorPresence("use_bias", "blk.0.attn_q.bias"),
     TIED,
-    Assumed("hidden_act", ("silu", "swish")),
+    AssumedByRuntime("hidden_act", ("silu", "swish")),
 )
 _BIAS: Final = flag("use_bias")
 
@@ -60,7 +60,7 @@ ERNIE: Final = Architecture(
     ),
     tokenizer_kinds=("spm", "llama-hf"),
     keys=(*SIZES, KV_HEADS, CAUSAL, Rope(), RMS_EPS, HeadDim()),
-    own_keys=_ASSUMED,
+    family_keys=_ASSUMED,
     tensors=(*OUTPUT, *PRE_NORMS, *attention(bias=_BIAS), *FFN),
 )
 
@@ -102,14 +102,14 @@ ERNIE_MOE: Final = Architecture(
     ),
     tokenizer_kinds=("spm", "llama-hf"),
     keys=(*SIZES, KV_HEADS, CAUSAL, Rope(), RMS_EPS, HeadDim(always=False)),
-    own_keys=(
+    family_keys=(
         Key("expert_count", "moe_num_experts"),
         Key("expert_used_count", "moe_k"),
         Key("interleave_moe_layer_step", "moe_layer_interval"),
         Key("leading_dense_block_count", "moe_layer_start_index"),
         Key("expert_feed_forward_length", "moe_intermediate_size"),
         Key("expert_shared_count", "moe_num_shared_experts"),
-        Computed("expert_shared_feed_forward_length", ValueType.UINT32, _shared_size),
+        DerivedKey("expert_shared_feed_forward_length", ValueType.UINT32, _shared_size),
         *_ASSUMED,
     ),
     tensors=(

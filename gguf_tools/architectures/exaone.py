@@ -7,7 +7,7 @@ from typing import Any, Final
 from ..spec import ValueType
 from .config import HFConfig
 from .decoder import TIED, has_head, norms, renamed
-from .keys import CAUSAL, KV_HEADS, LAYERS, SIZES, Assumed, Computed, HeadDim, Key, RowsOf
+from .keys import CAUSAL, KV_HEADS, LAYERS, SIZES, AssumedByRuntime, DerivedKey, FromTensorRows, HeadDim, Key
 from .rope import Llama3Factors, Rope
 from .table import Architecture, HFClass
 from .tensors import Rule
@@ -36,11 +36,11 @@ ARCHITECTURE: Final = Architecture(
         Key("attention.layer_norm_epsilon", *_EPS, type=ValueType.FLOAT32, optional=True),
         HeadDim(always=False),
     ),
-    own_keys=(
-        Computed("rope.dimension_count", ValueType.UINT32, _rotated),
-        RowsOf("vocab_size", "token_embd.weight"),
+    family_keys=(
+        DerivedKey("rope.dimension_count", ValueType.UINT32, _rotated),
+        FromTensorRows("vocab_size", "token_embd.weight"),
         TIED,
-        Assumed("activation_function", ("silu", "swish")),
+        AssumedByRuntime("activation_function", ("silu", "swish")),
     ),
     computed=(Llama3Factors(),),
     tensors=(

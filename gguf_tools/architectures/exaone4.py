@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from .config import HFConfig
 from .decoder import FFN, OUTPUT, QK_NORMS, TIED, attention, head_count, norms
-from .keys import CAUSAL, KV_HEADS, RMS_EPS, SIZES, Assumed, HeadDim, Key, RowsOf, Windows
+from .keys import CAUSAL, KV_HEADS, RMS_EPS, SIZES, AssumedByRuntime, FromTensorRows, HeadDim, Key, Windows
 from .rope import Llama3Factors, Rope
 from .table import Architecture, HFClass
 
@@ -41,12 +41,12 @@ ARCHITECTURE: Final = Architecture(
         RMS_EPS,
         HeadDim(always=False),
     ),
-    own_keys=(
+    family_keys=(
         Key("vocab_size", "vocab_size"),
         Windows(_slides, stated=True),
-        RowsOf("vocab_size", "token_embd.weight"),
+        FromTensorRows("vocab_size", "token_embd.weight"),
         TIED,
-        Assumed("hidden_act", ("silu", "swish")),
+        AssumedByRuntime("hidden_act", ("silu", "swish")),
     ),
     computed=(Llama3Factors(),),
     tensors=(

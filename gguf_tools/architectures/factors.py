@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ..errors import FormatError
-from ..source import ArraySource, Computed, Source, factors_beside, row_count
+from ..source import ArraySource, ComputedSource, Source, factors_beside, row_count
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,7 +68,7 @@ def applied(tensors: Mapping[str, Source]) -> dict[str, Source]:
     return found
 
 
-class _Scaled(Computed):
+class _Scaled(ComputedSource):
     """Rows times a factor, of the tensor or of the expert; only float32 exists of them."""
 
     def __init__(self, name: str, base: Source, scale: Source) -> None:

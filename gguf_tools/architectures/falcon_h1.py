@@ -19,10 +19,10 @@ from .keys import (
     LAYERS,
     RMS_EPS,
     WIDTH,
-    Assumed,
+    AssumedByRuntime,
     Entry,
     Key,
-    Noted,
+    Note,
     head_size,
 )
 from .mamba import LOST, mamba2_mixer
@@ -150,7 +150,7 @@ ARCHITECTURE: Final = Architecture(
         Key("ssm.group_count", "mamba_n_groups"),
         RMS_EPS,
     ),
-    own_keys=(
+    family_keys=(
         Key("vocab_size", "vocab_size"),
         KV_HEADS,
         HEAD_DIM,
@@ -159,13 +159,13 @@ ARCHITECTURE: Final = Architecture(
         TIED,
         AnyTensor("mamba_conv_bias", ".ssm_conv1d.bias"),
         AnyTensor("mamba_rms_norm", ".ssm_norm.weight"),
-        Assumed("hidden_act", ("silu", "swish")),
-        Assumed("attention_bias", (False,)),
-        Assumed("mamba_proj_bias", (False,)),
-        Assumed("mlp_bias", (False,)),
-        Assumed("projectors_bias", (False,)),
-        Assumed("mamba_norm_before_gate", _norm_orders),
-        Noted(
+        AssumedByRuntime("hidden_act", ("silu", "swish")),
+        AssumedByRuntime("attention_bias", (False,)),
+        AssumedByRuntime("mamba_proj_bias", (False,)),
+        AssumedByRuntime("mlp_bias", (False,)),
+        AssumedByRuntime("projectors_bias", (False,)),
+        AssumedByRuntime("mamba_norm_before_gate", _norm_orders),
+        Note(
             lambda config: (
                 config.flag("tie_word_embeddings")
                 and config["lm_head_multiplier"] != config["embedding_multiplier"]
@@ -195,5 +195,5 @@ ARCHITECTURE: Final = Architecture(
             outputs=_times("ssm_out_multiplier"),
         ),
     ),
-    lost=(*LOST, "the multipliers are part of the weights, and said to be one"),
+    export_notes=(*LOST, "the multipliers are part of the weights, and said to be one"),
 )

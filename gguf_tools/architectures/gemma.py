@@ -16,10 +16,10 @@ from .keys import (
     LAYERS,
     RMS_EPS,
     WIDTH,
-    Assumed,
+    AssumedByRuntime,
+    FromTensorRows,
     Key,
     KeyRule,
-    RowsOf,
     layer_type,
 )
 from .table import Architecture, HFClass
@@ -44,11 +44,11 @@ _KEYS: Final[tuple[KeyRule, ...]] = (
     HEAD_DIM,
 )
 _ASSUMED: Final[tuple[KeyRule, ...]] = (
-    RowsOf("vocab_size", "token_embd.weight"),
+    FromTensorRows("vocab_size", "token_embd.weight"),
     TIED,
-    Assumed("rope_theta", (10000.0,)),
-    Assumed("rope_scaling", (None,), export=False),
-    Assumed("attention_bias", (False,)),
+    AssumedByRuntime("rope_theta", (10000.0,)),
+    AssumedByRuntime("rope_scaling", (None,), export=False),
+    AssumedByRuntime("attention_bias", (False,)),
 )
 _ENDS: Final = (
     Rule(("model.embed_tokens.weight",), ("token_embd.weight",)),
@@ -61,7 +61,7 @@ GEMMA: Final = Architecture(
     classes=(HFClass("GemmaForCausalLM", "gemma", _DEFAULTS | {"num_key_value_heads": 16}),),
     tokenizer_kinds=("spm",),
     keys=_KEYS,
-    own_keys=(*_ASSUMED, Assumed("hidden_activation", ("gelu_pytorch_tanh", "gelu"))),
+    family_keys=(*_ASSUMED, AssumedByRuntime("hidden_activation", ("gelu_pytorch_tanh", "gelu"))),
     tensors=(
         *_ENDS,
         *norms(
@@ -103,14 +103,14 @@ GEMMA2: Final = Architecture(
     ),
     tokenizer_kinds=("spm",),
     keys=_KEYS,
-    own_keys=(
+    family_keys=(
         Key("attn_logit_softcapping", "attn_logit_softcapping", type=ValueType.FLOAT32),
         Key("final_logit_softcapping", "final_logit_softcapping", type=ValueType.FLOAT32),
         Key("attention.sliding_window", "sliding_window"),
         *_ASSUMED,
-        Assumed("hidden_activation", ("gelu_pytorch_tanh",)),
-        Assumed("query_pre_attn_scalar", _attention_scalar),
-        Assumed("layer_types", _layer_types, export=False),
+        AssumedByRuntime("hidden_activation", ("gelu_pytorch_tanh",)),
+        AssumedByRuntime("query_pre_attn_scalar", _attention_scalar),
+        AssumedByRuntime("layer_types", _layer_types, export=False),
     ),
     tensors=(
         *_ENDS,

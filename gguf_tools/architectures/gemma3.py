@@ -8,7 +8,18 @@ from typing import Any, Final
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig
 from .decoder import FFN, TIED, flag, has_head
-from .keys import CAUSAL, HEAD_DIM, KV_HEADS, RMS_EPS, SIZES, Assumed, Entry, Key, Present, RowsOf
+from .keys import (
+    CAUSAL,
+    HEAD_DIM,
+    KV_HEADS,
+    RMS_EPS,
+    SIZES,
+    AssumedByRuntime,
+    Entry,
+    FromTensorPresence,
+    FromTensorRows,
+    Key,
+)
 from .rope import Rope
 from .table import Architecture, HFClass
 from .tensors import Rule, weight_and_bias
@@ -73,18 +84,18 @@ ARCHITECTURE: Final = Architecture(
         RMS_EPS,
         HEAD_DIM,
     ),
-    own_keys=(
+    family_keys=(
         Key("final_logit_softcapping", "final_logit_softcapping", type=ValueType.FLOAT32, optional=True),
         _Window(),
-        RowsOf("vocab_size", "token_embd.weight"),
-        Present("attention_bias", "blk.0.attn_q.bias"),
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        FromTensorPresence("attention_bias", "blk.0.attn_q.bias"),
         TIED,
-        Assumed("hidden_activation", ("gelu_pytorch_tanh",)),
-        Assumed("query_pre_attn_scalar", _attention_scalar),
-        Assumed("attn_logit_softcapping", (None,)),
-        Assumed("layer_types", _layer_types, export=False),
-        Assumed("sliding_window_pattern", (_PERIOD, 1), export=False),
-        Assumed("use_bidirectional_attention", (False,), export=False),
+        AssumedByRuntime("hidden_activation", ("gelu_pytorch_tanh",)),
+        AssumedByRuntime("query_pre_attn_scalar", _attention_scalar),
+        AssumedByRuntime("attn_logit_softcapping", (None,)),
+        AssumedByRuntime("layer_types", _layer_types, export=False),
+        AssumedByRuntime("sliding_window_pattern", (_PERIOD, 1), export=False),
+        AssumedByRuntime("use_bidirectional_attention", (False,), export=False),
     ),
     tensors=(
         Rule(("model.embed_tokens.weight",), ("token_embd.weight",), KeepTokens()),

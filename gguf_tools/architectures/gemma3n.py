@@ -23,12 +23,12 @@ from .keys import (
     LAYERS,
     RMS_EPS,
     WIDTH,
-    Assumed,
+    AssumedByRuntime,
     Entry,
+    FromTensorPresence,
+    FromTensorRows,
     Key,
-    Noted,
-    Present,
-    RowsOf,
+    Note,
     layer_type,
 )
 from .padding import PadTokens
@@ -218,7 +218,7 @@ ARCHITECTURE: Final = Architecture(
         RMS_EPS,
         HEAD_DIM,
     ),
-    own_keys=(
+    family_keys=(
         Key("final_logit_softcapping", "final_logit_softcapping", type=ValueType.FLOAT32, optional=True),
         Key("attention.sliding_window", "sliding_window"),
         Key("altup.active_idx", "altup_active_idx", least=0),
@@ -227,14 +227,14 @@ ARCHITECTURE: Final = Architecture(
         Key("attention.shared_kv_layers", "num_kv_shared_layers", least=0),
         _Sparsity(),
         _Pattern(),
-        RowsOf("vocab_size", "token_embd.weight"),
-        RowsOf("laurel_rank", "blk.0.laurel_l.weight"),
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        FromTensorRows("laurel_rank", "blk.0.laurel_l.weight"),
         _Sizes(),
-        Present("attention_bias", "blk.0.attn_q.bias"),
+        FromTensorPresence("attention_bias", "blk.0.attn_q.bias"),
         TIED,
-        Assumed("hidden_activation", ("gelu_pytorch_tanh",)),
-        Assumed("altup_correct_scale", (True,)),
-        Noted(
+        AssumedByRuntime("hidden_activation", ("gelu_pytorch_tanh",)),
+        AssumedByRuntime("altup_correct_scale", (True,)),
+        Note(
             lambda config: (
                 config.integer("num_kv_shared_layers", least=0)
                 != max(0, config.integer("num_hidden_layers") - _OWN_KV_LAYERS)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from . import gemma3
-from .keys import Assumed
+from .keys import AssumedByRuntime
 from .pooling import Pooling, pooling_files
 from .table import HFClass
 
@@ -14,13 +14,13 @@ ARCHITECTURE: Final = replace(
     gemma3.ARCHITECTURE,
     name="gemma-embedding",
     classes=(HFClass("Gemma3TextModel", "gemma3_text", gemma3.DEFAULTS, prefixed=False),),
-    own_keys=(
+    family_keys=(
         *(
             rule
-            for rule in gemma3.ARCHITECTURE.own_keys
-            if not (isinstance(rule, Assumed) and rule.hf == "use_bidirectional_attention")
+            for rule in gemma3.ARCHITECTURE.family_keys
+            if not (isinstance(rule, AssumedByRuntime) and rule.hf == "use_bidirectional_attention")
         ),
-        Assumed("use_bidirectional_attention", (True,)),
+        AssumedByRuntime("use_bidirectional_attention", (True,)),
         Pooling(),
     ),
     extras=pooling_files,

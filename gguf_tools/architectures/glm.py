@@ -8,7 +8,7 @@ from typing import Any, Final
 from ..errors import ArchitectureError
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig
-from .decoder import OUTPUT, PRE_NORMS, TIED, attention, flag, head_count, modules, never, norms, renamed
+from .decoder import OUTPUT, PRE_NORMS, TIED, attention, flag, head_count, modules, norms, optional, renamed
 from .keys import (
     CAUSAL,
     CONTEXT,
@@ -19,13 +19,13 @@ from .keys import (
     RMS_EPS,
     SIZES,
     WIDTH,
-    Assumed,
+    AssumedByRuntime,
     Entry,
+    FromTensorPresence,
+    FromTensorRows,
     HeadDim,
     Key,
     KeyRule,
-    Present,
-    RowsOf,
 )
 from .rope import PartialRotary, Rope
 from .table import Architecture, HFClass, class_name
@@ -42,9 +42,9 @@ _DEFAULTS: Final[dict[str, Any]] = {
 }
 _NULLS: Final = {"num_key_value_heads": head_count}
 _ASSUMED: Final[tuple[KeyRule, ...]] = (
-    RowsOf("vocab_size", "token_embd.weight"),
+    FromTensorRows("vocab_size", "token_embd.weight"),
     TIED,
-    Assumed("hidden_act", ("silu", "swish")),
+    AssumedByRuntime("hidden_act", ("silu", "swish")),
 )
 _REMOTE: Final = "ChatGLMModel"
 _REMOTE_BASE: Final = 10000.0
@@ -132,16 +132,16 @@ CHATGLM: Final = Architecture(
     ),
     choose=lambda facts: _REMOTE if facts.has("blk.0.attn_qkv.weight") else "GlmForCausalLM",
     tokenizer_kinds=("bpe",),
-    heads=("lm_head.", "transformer."),
+    unprefixed=("lm_head.", "transformer."),
     keys=(CONTEXT, WIDTH, INNER, LAYERS, HEADS, KV_HEADS, RMS_EPS),
-    own_keys=(
+    family_keys=(
         PartialRotary(),
         Key("rope.freq_base", "rope_theta", type=ValueType.FLOAT32),
         *_ASSUMED,
-        Assumed("rope_scaling", (None,), export=False),
-        Assumed("rmsnorm", (True,), export=False),
-        Assumed("add_bias_linear", (False,), export=False),
-        Assumed("apply_residual_connection_post_layernorm", (False,), export=False),
+        AssumedByRuntime("rope_scaling", (None,), export=False),
+        AssumedByRuntime("rmsnorm", (True,), export=False),
+        AssumedByRuntime("add_bias_linear", (False,), export=False),
+        AssumedByRuntime("apply_residual_connection_post_layernorm", (False,), export=False),
         _Spelling(),
     ),
     tensors=(
@@ -150,7 +150,7 @@ CHATGLM: Final = Architecture(
             for rule in (
                 *OUTPUT,
                 *PRE_NORMS,
-                *attention(bias=flag("attention_bias"), output_bias=never),
+                *attention(bias=flag("attention_bias"), output_bias=optional),
                 *norms(("mlp.gate_up_proj", "ffn_up"), ("mlp.down_proj", "ffn_down")),
             )
         ),
@@ -186,10 +186,10 @@ GLM4: Final = Architecture(
     classes=(HFClass("Glm4ForCausalLM", "glm4", _DEFAULTS | {"head_dim": 128}, _NULLS),),
     tokenizer_kinds=("bpe",),
     keys=(*SIZES, KV_HEADS, CAUSAL, Rope(), RMS_EPS, HeadDim()),
-    own_keys=(PartialRotary(), *_ASSUMED, Present("attention_bias", "blk.0.attn_q.bias")),
+    family_keys=(PartialRotary(), *_ASSUMED, FromTensorPresence("attention_bias", "blk.0.attn_q.bias")),
     tensors=(
         *OUTPUT,
-        *attention(bias=flag("attention_bias"), output_bias=never),
+        *attention(bias=flag("attention_bias"), output_bias=optional),
         *norms(
             ("input_layernorm", "attn_norm"),
             ("post_self_attn_layernorm", "post_attention_norm"),

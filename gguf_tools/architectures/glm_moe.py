@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from ..spec import ValueType
 from .axes import Axes
-from .decoder import OUTPUT, QK_NORMS, TIED, attention, flag, head_count, never, norms
+from .decoder import OUTPUT, QK_NORMS, TIED, attention, flag, head_count, norms, optional
 from .keys import (
     CAUSAL,
     CONTEXT,
@@ -15,12 +15,12 @@ from .keys import (
     KV_HEADS,
     RMS_EPS,
     WIDTH,
-    Assumed,
-    Computed,
+    AssumedByRuntime,
+    DerivedKey,
+    FromTensorPresence,
+    FromTensorRows,
     HeadDim,
     Key,
-    Present,
-    RowsOf,
     experts_keys,
 )
 from .nextn import NEXT_TENSORS, Blocks, Predicting
@@ -77,25 +77,25 @@ ARCHITECTURE: Final = Architecture(
         Key("expert_group_used_count", "topk_group"),
         HeadDim(always=False),
     ),
-    own_keys=(
+    family_keys=(
         PartialRotary(),
         Key("expert_feed_forward_length", "moe_intermediate_size"),
         Key("expert_shared_count", "n_shared_experts"),
         Key("leading_dense_block_count", "first_k_dense_replace", least=0),
-        Computed("expert_gating_func", ValueType.UINT32, lambda config: _SIGMOID),
+        DerivedKey("expert_gating_func", ValueType.UINT32, lambda config: _SIGMOID),
         Key("expert_weights_scale", "routed_scaling_factor", type=ValueType.FLOAT32),
         Key("expert_weights_norm", "norm_topk_prob", type=ValueType.BOOL),
         Predicting(_FURTHER),
-        RowsOf("vocab_size", "token_embd.weight"),
-        Present("attention_bias", "blk.0.attn_q.bias"),
-        Present("use_qk_norm", "blk.0.attn_q_norm.weight"),
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        FromTensorPresence("attention_bias", "blk.0.attn_q.bias"),
+        FromTensorPresence("use_qk_norm", "blk.0.attn_q_norm.weight"),
         TIED,
-        Assumed("hidden_act", ("silu", "swish")),
+        AssumedByRuntime("hidden_act", ("silu", "swish")),
     ),
     tensors=(
         *OUTPUT,
         *norms(("input_layernorm", "attn_norm"), ("post_attention_layernorm", "post_attention_norm")),
-        *attention(bias=flag("attention_bias"), output_bias=never),
+        *attention(bias=flag("attention_bias"), output_bias=optional),
         *only(flag("use_qk_norm"), QK_NORMS),
         *dense_then_routed(),
         *NEXT_TENSORS,

@@ -8,7 +8,7 @@ from typing import Any, Final
 from ..errors import ArchitectureError
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig, real, rounded, shortest
-from .decoder import has_head, never
+from .decoder import has_head, optional
 from .keys import (
     CONTEXT,
     HEADS,
@@ -16,12 +16,12 @@ from .keys import (
     LAYER_EPS,
     LAYERS,
     WIDTH,
-    Assumed,
-    Computed,
+    AssumedByRuntime,
+    DerivedKey,
     Entry,
+    FromTensorRows,
     Key,
     KeyRule,
-    RowsOf,
 )
 from .rope import PartialRotary
 from .table import Architecture, HFClass
@@ -76,7 +76,7 @@ class _FourTimes:
         return
 
 
-_TIED_HEAD: Final = Rule(("lm_head.weight",), ("output.weight",), needed=never)
+_TIED_HEAD: Final = Rule(("lm_head.weight",), ("output.weight",), needed=optional)
 """Tied, and in some checkpoints stored again, which llama.cpp's converter keeps."""
 
 _GPT2_SIZES: Final[dict[str, Key]] = {
@@ -115,11 +115,11 @@ GPT2: Final = Architecture(
         _GPT2_SIZES["heads"],
         _GPT2_EPS,
     ),
-    own_keys=(
-        RowsOf("n_positions", "position_embd.weight"),
-        RowsOf("vocab_size", "token_embd.weight"),
-        Assumed("activation_function", ("gelu_new", "gelu", "gelu_pytorch_tanh")),
-        Assumed("scale_attn_by_inverse_layer_idx", (False,)),
+    family_keys=(
+        FromTensorRows("n_positions", "position_embd.weight"),
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        AssumedByRuntime("activation_function", ("gelu_new", "gelu", "gelu_pytorch_tanh")),
+        AssumedByRuntime("scale_attn_by_inverse_layer_idx", (False,)),
     ),
     tensors=(
         *_GPT2_ENDS,
@@ -153,13 +153,13 @@ STARCODER: Final = Architecture(
         _FourTimes("n_inner", "n_embd"),
         _GPT2_SIZES["layers"],
         _GPT2_SIZES["heads"],
-        Computed("attention.head_count_kv", ValueType.UINT32, lambda config: 1),
+        DerivedKey("attention.head_count_kv", ValueType.UINT32, lambda config: 1),
         _GPT2_EPS,
     ),
-    own_keys=(
-        RowsOf("vocab_size", "token_embd.weight"),
-        Assumed("activation_function", ("gelu_pytorch_tanh", "gelu_new", "gelu")),
-        Assumed("multi_query", (True,)),
+    family_keys=(
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        AssumedByRuntime("activation_function", ("gelu_pytorch_tanh", "gelu_new", "gelu")),
+        AssumedByRuntime("multi_query", (True,)),
     ),
     tensors=(
         *_GPT2_ENDS,
@@ -195,7 +195,7 @@ GPTNEOX: Final = Architecture(
     ),
     tokenizer_kinds=("bpe",),
     prefix="gpt_neox.",
-    heads=("embed_out.",),
+    unprefixed=("embed_out.",),
     keys=(
         CONTEXT,
         WIDTH,
@@ -206,11 +206,11 @@ GPTNEOX: Final = Architecture(
         Key("use_parallel_residual", "use_parallel_residual", type=ValueType.BOOL),
         LAYER_EPS,
     ),
-    own_keys=(
-        RowsOf("vocab_size", "token_embd.weight"),
-        Assumed("hidden_act", ("gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh")),
-        Assumed("rotary_emb_base", (10000,)),
-        Assumed("attention_bias", (True,)),
+    family_keys=(
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        AssumedByRuntime("hidden_act", ("gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh")),
+        AssumedByRuntime("rotary_emb_base", (10000,)),
+        AssumedByRuntime("attention_bias", (True,)),
     ),
     tensors=(
         Rule(("gpt_neox.embed_in.weight",), ("token_embd.weight",)),
@@ -249,16 +249,16 @@ BLOOM: Final = Architecture(
         _FourTimes("n_inner"),
         LAYERS.named("n_layer", "num_hidden_layers"),
         HEADS.named("n_head", "num_attention_heads"),
-        Computed(
+        DerivedKey(
             "attention.head_count_kv",
             ValueType.UINT32,
             lambda config: config.integer("n_head", "num_attention_heads"),
         ),
         LAYER_EPS.named("layer_norm_epsilon"),
     ),
-    own_keys=(
-        RowsOf("vocab_size", "token_embd.weight"),
-        Assumed("apply_residual_connection_post_layernorm", (False,)),
+    family_keys=(
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        AssumedByRuntime("apply_residual_connection_post_layernorm", (False,)),
     ),
     tensors=(
         Rule(("transformer.word_embeddings.weight",), ("token_embd.weight",)),
@@ -331,8 +331,8 @@ FALCON: Final = Architecture(
     tokenizer_kinds=("bpe",),
     prefix="transformer.",
     keys=(
-        Computed("context_length", ValueType.UINT32, lambda config: 2048),  # what it was trained on
-        Computed("tensor_data_layout", ValueType.STRING, lambda config: "jploski"),
+        DerivedKey("context_length", ValueType.UINT32, lambda config: 2048),  # what it was trained on
+        DerivedKey("tensor_data_layout", ValueType.STRING, lambda config: "jploski"),
         WIDTH,
         _FourTimes("ffn_hidden_size"),
         LAYERS,
@@ -340,12 +340,12 @@ FALCON: Final = Architecture(
         _FalconHeads(),
         LAYER_EPS.named("layer_norm_epsilon"),
     ),
-    own_keys=(
-        RowsOf("vocab_size", "token_embd.weight"),
-        Assumed("rope_theta", (10000.0,)),
-        Assumed("alibi", (False,)),
-        Assumed("bias", (False,)),
-        Assumed("parallel_attn", (True,)),
+    family_keys=(
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        AssumedByRuntime("rope_theta", (10000.0,)),
+        AssumedByRuntime("alibi", (False,)),
+        AssumedByRuntime("bias", (False,)),
+        AssumedByRuntime("parallel_attn", (True,)),
     ),
     tensors=(
         Rule(("transformer.word_embeddings.weight",), ("token_embd.weight",)),
@@ -364,7 +364,7 @@ FALCON: Final = Architecture(
             ("self_attention.dense", "attn_output", IDENTITY),
             ("mlp.dense_h_to_4h", "ffn_up", IDENTITY),
             ("mlp.dense_4h_to_h", "ffn_down", IDENTITY),
-            bias=never,
+            bias=optional,
         ),
     ),
 )
@@ -398,7 +398,7 @@ _MPT_KEYS: Final[tuple[KeyRule, ...]] = (
     LAYERS.named("n_layers"),
     _FourTimes("n_inner", "d_model"),
     HEADS.named("n_heads"),
-    Computed("attention.layer_norm_epsilon", ValueType.FLOAT32, lambda config: rounded(1e-5)),
+    DerivedKey("attention.layer_norm_epsilon", ValueType.FLOAT32, lambda config: rounded(1e-5)),
     _AttentionConfig(),
 )
 
@@ -411,14 +411,14 @@ MPT: Final = Architecture(
     tokenizer_kinds=("bpe",),
     prefix="transformer.",
     keys=_MPT_KEYS,
-    own_keys=(
-        RowsOf("vocab_size", "token_embd.weight"),
-        Assumed("expansion_ratio", (4,)),
-        Assumed("no_bias", (True,)),
+    family_keys=(
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        AssumedByRuntime("expansion_ratio", (4,)),
+        AssumedByRuntime("no_bias", (True,)),
     ),
     tensors=(
         Rule(("transformer.wte.weight",), ("token_embd.weight",)),
-        *weight_and_bias("transformer.norm_f", "output_norm", bias=never),
+        *weight_and_bias("transformer.norm_f", "output_norm", bias=optional),
         _TIED_HEAD,
         *_pairs(
             "transformer.blocks.{i}",
@@ -428,7 +428,7 @@ MPT: Final = Architecture(
             ("norm_2", "ffn_norm", IDENTITY),
             ("ffn.up_proj", "ffn_up", IDENTITY),
             ("ffn.down_proj", "ffn_down", IDENTITY),
-            bias=never,
+            bias=optional,
         ),
     ),
 )

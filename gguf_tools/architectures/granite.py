@@ -14,13 +14,13 @@ from .keys import (
     KV_HEADS,
     RMS_EPS,
     SIZES,
-    Assumed,
-    Computed,
+    AssumedByRuntime,
+    Conditional,
+    DerivedKey,
+    FromTensorPresence,
+    FromTensorRows,
     Key,
     KeyRule,
-    Present,
-    RowsOf,
-    Where,
     experts_keys,
 )
 from .rope import Rope
@@ -62,17 +62,17 @@ def _rotary(config: HFConfig) -> int:
 
 MULTIPLIERS: Final[tuple[KeyRule, ...]] = (
     Key("vocab_size", "vocab_size"),
-    Computed("rope.dimension_count", ValueType.UINT32, _rotary),
+    DerivedKey("rope.dimension_count", ValueType.UINT32, _rotary),
     Key("attention.scale", "attention_multiplier", type=ValueType.FLOAT32),
     Key("embedding_scale", "embedding_multiplier", type=ValueType.FLOAT32),
     Key("residual_scale", "residual_multiplier", type=ValueType.FLOAT32),
     Key("logit_scale", "logits_scaling", type=ValueType.FLOAT32),
 )
 _ASSUMED: Final[tuple[KeyRule, ...]] = (
-    RowsOf("vocab_size", "token_embd.weight"),
-    Present("attention_bias", "blk.0.attn_q.bias"),
+    FromTensorRows("vocab_size", "token_embd.weight"),
+    FromTensorPresence("attention_bias", "blk.0.attn_q.bias"),
     TIED,
-    Assumed("hidden_act", ("silu", "swish")),
+    AssumedByRuntime("hidden_act", ("silu", "swish")),
 )
 ATTENTION: Final = attention(bias=flag("attention_bias"), permuted=True)
 
@@ -193,23 +193,23 @@ GRANITE: Final = Architecture(
     tokenizer_kinds=("spm", "llama-hf", "bpe"),
     keys=(
         *SIZES,
-        Where(_is_plain, KV_HEADS),
-        Where(_is_hybrid, KV_ARRAY),
+        Conditional(_is_plain, KV_HEADS),
+        Conditional(_is_hybrid, KV_ARRAY),
         CAUSAL,
         Rope(),
         RMS_EPS,
-        Where(_is_hybrid, *experts_keys("num_local_experts", least=0)),
+        Conditional(_is_hybrid, *experts_keys("num_local_experts", least=0)),
     ),
-    own_keys=(
+    family_keys=(
         *MULTIPLIERS,
-        Where(
+        Conditional(
             _is_hybrid,
             *MIXER_KEYS,
-            Computed("rope.scaling.finetuned", ValueType.BOOL, lambda config: True),
-            Assumed("position_embedding_type", ("rope",)),
+            DerivedKey("rope.scaling.finetuned", ValueType.BOOL, lambda config: True),
+            AssumedByRuntime("position_embedding_type", ("rope",)),
         ),
         *_ASSUMED,
-        Where(_is_plain, Present("mlp_bias", "blk.0.ffn_gate.bias")),
+        Conditional(_is_plain, FromTensorPresence("mlp_bias", "blk.0.ffn_gate.bias")),
     ),
     tensors=(
         *OUTPUT,
@@ -233,7 +233,7 @@ GRANITEMOE: Final = Architecture(
     ),
     tokenizer_kinds=("spm", "llama-hf", "bpe"),
     keys=(*SIZES, KV_HEADS, CAUSAL, Rope(), RMS_EPS, *experts_keys("num_local_experts")),
-    own_keys=(
+    family_keys=(
         *MULTIPLIERS,
         Key("expert_shared_feed_forward_length", "shared_intermediate_size", optional=True),
         *_ASSUMED,

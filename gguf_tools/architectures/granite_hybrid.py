@@ -28,10 +28,10 @@ from .keys import (
     LAYERS,
     RMS_EPS,
     WIDTH,
-    Assumed,
-    Computed,
-    Noted,
-    RowsOf,
+    AssumedByRuntime,
+    DerivedKey,
+    FromTensorRows,
+    Note,
     experts_keys,
 )
 from .mamba import LOST, UNLIMITED, mamba2_mixer
@@ -76,22 +76,22 @@ ARCHITECTURE: Final = Architecture(
         RMS_EPS,
         *experts_keys("num_local_experts", least=0),
     ),
-    own_keys=(
+    family_keys=(
         *MULTIPLIERS,
         *MIXER_KEYS,
-        Computed("rope.scaling.finetuned", ValueType.BOOL, lambda config: False),
-        RowsOf("vocab_size", "token_embd.weight"),
+        DerivedKey("rope.scaling.finetuned", ValueType.BOOL, lambda config: False),
+        FromTensorRows("vocab_size", "token_embd.weight"),
         TIED,
         AnyTensor("attention_bias", ".attn_q.bias"),
         AnyTensor("mamba_conv_bias", ".ssm_conv1d.bias"),
-        Assumed("hidden_act", ("silu", "swish")),
-        Assumed("mamba_proj_bias", (False,)),
-        Assumed("position_embedding_type", ("nope",)),
-        Noted(
+        AssumedByRuntime("hidden_act", ("silu", "swish")),
+        AssumedByRuntime("mamba_proj_bias", (False,)),
+        AssumedByRuntime("position_embedding_type", ("nope",)),
+        Note(
             lambda config: config.integer("mamba_n_groups") > 1,
             "llama.cpp norms each of the mixers' mamba_n_groups by itself, transformers all of them at once",
         ),
-        Noted(
+        Note(
             lambda config: (
                 _dense(config, 0) and config["shared_intermediate_size"] != config["intermediate_size"]
             ),
@@ -107,5 +107,5 @@ ARCHITECTURE: Final = Architecture(
         *only(_routed, only(has_shared, shared_mlp("_shexp"))),
         *only(_dense, shared_mlp("")),
     ),
-    lost=(*LOST, "max_position_embeddings is not in the file: nothing in the model depends on it"),
+    export_notes=(*LOST, "max_position_embeddings is not in the file: nothing in the model depends on it"),
 )

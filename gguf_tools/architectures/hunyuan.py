@@ -17,10 +17,10 @@ from .keys import (
     KV_HEADS,
     RMS_EPS,
     SIZES,
-    Assumed,
+    AssumedByRuntime,
     Entry,
-    Present,
-    RowsOf,
+    FromTensorPresence,
+    FromTensorRows,
     head_size,
 )
 from .rope import Rope
@@ -124,12 +124,12 @@ ARCHITECTURE: Final = Architecture(
         RMS_EPS,
         HEAD_DIM,
     ),
-    own_keys=(
+    family_keys=(
         _Scaling(),
-        RowsOf("vocab_size", "token_embd.weight"),
-        Present("attention_bias", "blk.0.attn_q.bias"),
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        FromTensorPresence("attention_bias", "blk.0.attn_q.bias"),
         TIED,
-        Assumed("hidden_act", ("silu", "swish")),
+        AssumedByRuntime("hidden_act", ("silu", "swish")),
     ),
     drops=(
         Drop(r"lm_head\.weight", "the embedding again", lambda config: config.flag("tie_word_embeddings")),

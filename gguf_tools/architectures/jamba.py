@@ -9,7 +9,19 @@ from typing import Any, Final
 from .config import GGUFFacts, HFConfig
 from .decoder import BLOCK, TIED, attention, experts, has_head, head_count, norms, renamed
 from .hybrid import AnyTensor, LayerArray, SSMInner, periodic, periods
-from .keys import CONTEXT, HEADS, INNER, LAYERS, RMS_EPS, WIDTH, Assumed, Entry, Key, RowsOf, experts_keys
+from .keys import (
+    CONTEXT,
+    HEADS,
+    INNER,
+    LAYERS,
+    RMS_EPS,
+    WIDTH,
+    AssumedByRuntime,
+    Entry,
+    FromTensorRows,
+    Key,
+    experts_keys,
+)
 from .mamba import LOST, mamba1_mixer
 from .table import Architecture, HFClass
 from .tensors import Rule, only
@@ -105,15 +117,15 @@ ARCHITECTURE: Final = Architecture(
         RMS_EPS,
         *experts_keys("num_experts"),
     ),
-    own_keys=(
-        RowsOf("vocab_size", "token_embd.weight"),
+    family_keys=(
+        FromTensorRows("vocab_size", "token_embd.weight"),
         TIED,
         _ExpertLayers(),
         AnyTensor("mamba_conv_bias", ".ssm_conv1d.bias"),
-        Assumed("hidden_act", ("silu", "swish")),
-        Assumed("mamba_proj_bias", (False,)),
-        Assumed("sliding_window", (None,)),
-        Assumed("use_mamba_kernels", (False, True)),  # without a GPU transformers refuses them
+        AssumedByRuntime("hidden_act", ("silu", "swish")),
+        AssumedByRuntime("mamba_proj_bias", (False,)),
+        AssumedByRuntime("sliding_window", (None,)),
+        AssumedByRuntime("use_mamba_kernels", (False, True)),  # without a GPU transformers refuses them
     ),
     tensors=(
         *renamed(("model.embed_tokens", "token_embd"), ("model.final_layernorm", "output_norm")),
@@ -140,5 +152,5 @@ ARCHITECTURE: Final = Architecture(
             ),
         ),
     ),
-    lost=LOST,
+    export_notes=LOST,
 )

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from . import bert
 from .config import GGUFFacts, HFConfig
-from .keys import SIZES, Assumed, Entry, RowsOf
+from .keys import SIZES, AssumedByRuntime, Entry, FromTensorRows
 from .pooling import pooling_files
 from .table import Architecture, HFClass
 from .tensors import Rule, weight_and_bias
@@ -51,15 +51,15 @@ ARCHITECTURE: Final = Architecture(
     ),
     tokenizer_kinds=("wordpiece", "bpe"),
     prefix="bert.",
-    heads=("cls.",),
+    unprefixed=("cls.",),
     keys=(*SIZES, bert.EPS),
-    own_keys=(
+    family_keys=(
         *bert.EMBEDDING,
-        RowsOf("vocab_size", "token_embd.weight"),
-        RowsOf("type_vocab_size", "token_types.weight"),
-        Assumed("hidden_act", bert.GELU),
-        Assumed("position_embedding_type", ("alibi",)),
-        Assumed("feed_forward_type", ("geglu",)),
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        FromTensorRows("type_vocab_size", "token_types.weight"),
+        AssumedByRuntime("hidden_act", bert.GELU),
+        AssumedByRuntime("position_embedding_type", ("alibi",)),
+        AssumedByRuntime("feed_forward_type", ("geglu",)),
         _Code(),
     ),
     tensors=(
@@ -84,6 +84,6 @@ ARCHITECTURE: Final = Architecture(
         ),
     ),
     drops=bert.heads_without_use("bert."),
-    lost=(bert.LOST_POOLER,),
+    export_notes=(bert.LOST_POOLER,),
     extras=pooling_files,
 )

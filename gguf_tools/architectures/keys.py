@@ -29,20 +29,20 @@ __all__ = [
     "RMS_EPS",
     "SIZES",
     "WIDTH",
-    "Assumed",
+    "AssumedByRuntime",
     "Causal",
-    "Computed",
+    "Conditional",
+    "ConstHF",
+    "DerivedKey",
     "Entry",
-    "Fixed",
+    "FromTensorPresence",
+    "FromTensorRows",
     "HeadDim",
     "Key",
     "KeyRule",
-    "Noted",
-    "Present",
-    "RowsOf",
-    "Stated",
+    "Note",
+    "RequireEqual",
     "Text",
-    "Where",
     "Windows",
     "experts_keys",
     "head_size",
@@ -125,7 +125,7 @@ class Key:
 
 
 @dataclass(frozen=True)
-class Computed:
+class DerivedKey:
     """A GGUF key that follows from other HF keys; an export leaves it to the comparison."""
 
     gguf: str
@@ -142,7 +142,7 @@ class Computed:
 
 
 @dataclass(frozen=True)
-class Assumed:
+class AssumedByRuntime:
     """An HF key GGUF has no place for, because llama.cpp takes it for granted.
 
     A checkpoint that says otherwise gets a note; an export writes the first expected value.
@@ -180,7 +180,7 @@ def _brief(value: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Fixed:
+class RequireEqual:
     """An HF key the GGUF architecture stands for: any other value is another model. Absent will do."""
 
     hf: str
@@ -203,7 +203,7 @@ class Fixed:
 
 
 @dataclass(frozen=True)
-class Stated:
+class ConstHF:
     """An HF key GGUF has no use for and every export needs."""
 
     hf: str
@@ -238,7 +238,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Noted:
+class Note:
     """A note for checkpoints of which something holds that llama.cpp does not honour."""
 
     holds: Callable[[HFConfig], bool]
@@ -253,7 +253,7 @@ class Noted:
         return
 
 
-class Where:
+class Conditional:
     """Rules that hold for some configs of a family only; ``inverse`` asks the config made so far."""
 
     def __init__(self, holds: Callable[[HFConfig], bool], *rules: KeyRule) -> None:
@@ -271,7 +271,7 @@ class Where:
 
 
 @dataclass(frozen=True)
-class Present:
+class FromTensorPresence:
     """An HF flag that GGUF tells by a tensor being there (or, with ``absent``, not being there)."""
 
     hf: str
@@ -287,7 +287,7 @@ class Present:
 
 
 @dataclass(frozen=True)
-class RowsOf:
+class FromTensorRows:
     """An HF size that GGUF tells by the rows of a tensor."""
 
     hf: str

@@ -10,7 +10,7 @@ from ..errors import ArchitectureError, FormatError
 from ..spec import ValueType
 from .config import MAX_LAYERS, GGUFFacts, HFConfig
 from .decoder import BLOCK, TIED, has_head, norms, renamed
-from .keys import CAUSAL, CONTEXT, HEADS, LAYERS, WIDTH, Entry, HeadDim, Key, RowsOf
+from .keys import CAUSAL, CONTEXT, HEADS, LAYERS, WIDTH, Entry, FromTensorRows, HeadDim, Key
 from .rope import Rope
 from .table import Architecture, HFClass
 from .tensors import Rule
@@ -103,10 +103,10 @@ ARCHITECTURE: Final = Architecture(
         Key("attention.layer_norm_rms_epsilon", "norm_eps", type=ValueType.FLOAT32),
         HeadDim(always=False),
     ),
-    own_keys=(
+    family_keys=(
         Key("vocab_size", "vocab_size"),
         Key("shortconv.l_cache", "conv_L_cache"),
-        RowsOf("vocab_size", "token_embd.weight"),
+        FromTensorRows("vocab_size", "token_embd.weight"),
         TIED,
     ),
     tensors=(

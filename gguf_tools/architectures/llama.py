@@ -12,13 +12,13 @@ from .keys import (
     KV_HEADS,
     RMS_EPS,
     SIZES,
-    Assumed,
-    Computed,
+    AssumedByRuntime,
+    DerivedKey,
+    FromTensorPresence,
+    FromTensorRows,
     HeadDim,
     Key,
-    Noted,
-    Present,
-    RowsOf,
+    Note,
     head_size,
 )
 from .mistral_scaling import YarnMultiplier
@@ -85,16 +85,16 @@ ARCHITECTURE: Final = Architecture(
         Key("expert_used_count", "num_experts_per_tok", optional=True),
         HeadDim(always=lambda facts: facts.find("expert_count") is None),
     ),
-    own_keys=(
+    family_keys=(
         Key("vocab_size", "vocab_size", optional=True),
-        RowsOf("vocab_size", "token_embd.weight"),
-        Computed("rope.dimension_count", ValueType.UINT32, head_size),
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        DerivedKey("rope.dimension_count", ValueType.UINT32, head_size),
         YarnMultiplier(),
-        Present("attention_bias", "blk.0.attn_q.bias"),
-        Present("mlp_bias", "blk.0.ffn_gate.bias"),
+        FromTensorPresence("attention_bias", "blk.0.attn_q.bias"),
+        FromTensorPresence("mlp_bias", "blk.0.ffn_gate.bias"),
         TIED,
-        Assumed("hidden_act", ("silu", "swish")),
-        Noted(
+        AssumedByRuntime("hidden_act", ("silu", "swish")),
+        Note(
             lambda config: (
                 config.find("sliding_window") is not None
                 and config.integer("sliding_window", least=0) < config.integer("max_position_embeddings")

@@ -12,13 +12,13 @@ from .keys import (
     KV_HEADS,
     RMS_EPS,
     SIZES,
-    Assumed,
-    Computed,
+    AssumedByRuntime,
+    DerivedKey,
+    FromTensorPresence,
+    FromTensorRows,
     HeadDim,
     Key,
     KeyRule,
-    Present,
-    RowsOf,
     head_size,
 )
 from .rope import Llama3Factors, Rope
@@ -35,9 +35,9 @@ _KEYS: Final[tuple[KeyRule, ...]] = (
 )
 _OWN: Final[tuple[KeyRule, ...]] = (
     Key("vocab_size", "vocab_size"),
-    Computed("rope.dimension_count", ValueType.UINT32, head_size),
-    RowsOf("vocab_size", "token_embd.weight"),
-    Present("attention_bias", "blk.0.attn_q.bias"),
+    DerivedKey("rope.dimension_count", ValueType.UINT32, head_size),
+    FromTensorRows("vocab_size", "token_embd.weight"),
+    FromTensorPresence("attention_bias", "blk.0.attn_q.bias"),
     TIED,
 )
 _NO_ROPE_PERIOD: Final = 4  # llama.cpp leaves every fourth layer unrotated
@@ -67,13 +67,13 @@ SMOLLM3: Final = Architecture(
     ),
     tokenizer_kinds=("spm", "llama-hf", "bpe"),
     keys=(*_KEYS, HeadDim(always=False)),
-    own_keys=(
+    family_keys=(
         *_OWN,
-        Present("mlp_bias", "blk.0.ffn_gate.bias"),
-        Assumed("hidden_act", ("silu", "swish")),
-        Assumed("no_rope_layer_interval", (_NO_ROPE_PERIOD,)),
-        Assumed("no_rope_layers", _rotated, export=False),
-        Assumed("use_sliding_window", (False,)),
+        FromTensorPresence("mlp_bias", "blk.0.ffn_gate.bias"),
+        AssumedByRuntime("hidden_act", ("silu", "swish")),
+        AssumedByRuntime("no_rope_layer_interval", (_NO_ROPE_PERIOD,)),
+        AssumedByRuntime("no_rope_layers", _rotated, export=False),
+        AssumedByRuntime("use_sliding_window", (False,)),
     ),
     computed=(Llama3Factors(),),
     tensors=(*OUTPUT, *PRE_NORMS, *attention(bias=flag("attention_bias"), permuted=True), *FFN),
@@ -91,10 +91,10 @@ ARCEE: Final = Architecture(
     ),
     tokenizer_kinds=("spm", "llama-hf", "bpe"),
     keys=(*_KEYS, HeadDim()),
-    own_keys=(
+    family_keys=(
         *_OWN,
-        Present("mlp_bias", "blk.0.ffn_up.bias"),
-        Assumed("hidden_act", ("relu2",)),
+        FromTensorPresence("mlp_bias", "blk.0.ffn_up.bias"),
+        AssumedByRuntime("hidden_act", ("relu2",)),
     ),
     computed=(Llama3Factors(),),
     tensors=(

@@ -20,12 +20,12 @@ from .keys import (
     RMS_EPS,
     SIZES,
     WIDTH,
-    Assumed,
-    Computed,
+    AssumedByRuntime,
+    DerivedKey,
+    FromTensorRows,
     Key,
     KeyRule,
-    Noted,
-    RowsOf,
+    Note,
     head_size,
 )
 from .rope import Rope
@@ -35,11 +35,11 @@ from .transforms import IDENTITY, Chain, Each, PermuteHeads, SplitRows, UngroupQ
 
 _DEFAULTS: Final[dict[str, Any]] = {"tie_word_embeddings": False}
 _NULLS: Final = {"num_key_value_heads": head_count}
-_LAYOUT: Final = Computed("tensor_data_layout", ValueType.STRING, lambda config: "Meta AI original pth")
+_LAYOUT: Final = DerivedKey("tensor_data_layout", ValueType.STRING, lambda config: "Meta AI original pth")
 _ASSUMED: Final[tuple[KeyRule, ...]] = (
-    RowsOf("vocab_size", "token_embd.weight"),
+    FromTensorRows("vocab_size", "token_embd.weight"),
     TIED,
-    Assumed("hidden_act", ("silu", "swish")),
+    AssumedByRuntime("hidden_act", ("silu", "swish")),
 )
 _HEADED: Final = PermuteHeads("num_attention_heads")
 _CONTEXTS: Final = ("max_position_embeddings", "model_max_length")
@@ -49,7 +49,7 @@ ORION: Final = Architecture(
     classes=(HFClass("OrionForCausalLM", "orion", _DEFAULTS, _NULLS),),
     tokenizer_kinds=("spm",),
     keys=(),
-    own_keys=(
+    family_keys=(
         _LAYOUT,
         CONTEXT.named("max_sequence_length", "max_position_embeddings", "model_max_length"),
         WIDTH,
@@ -59,10 +59,10 @@ ORION: Final = Architecture(
         KV_HEADS,
         Key("attention.layer_norm_epsilon", "rms_norm_eps", type=ValueType.FLOAT32),
         *_ASSUMED,
-        Assumed("max_position_embeddings", lambda config: (config.integer("max_sequence_length"),)),
-        Assumed("rope_theta", (10000.0,)),
-        Assumed("rope_scaling", (None,), export=False),
-        Assumed("attention_bias", (False,)),
+        AssumedByRuntime("max_position_embeddings", lambda config: (config.integer("max_sequence_length"),)),
+        AssumedByRuntime("rope_theta", (10000.0,)),
+        AssumedByRuntime("rope_scaling", (None,), export=False),
+        AssumedByRuntime("attention_bias", (False,)),
     ),
     tensors=(
         *(rule for rule in OUTPUT if "norm" not in rule.gguf[0]),
@@ -88,7 +88,7 @@ _OLD_KEYS: Final[tuple[KeyRule, ...]] = (
 )
 _OLD_OWN: Final[tuple[KeyRule, ...]] = (
     _LAYOUT,
-    Computed("rope.dimension_count", ValueType.UINT32, head_size),
+    DerivedKey("rope.dimension_count", ValueType.UINT32, head_size),
     *_ASSUMED,
 )
 
@@ -97,7 +97,7 @@ XVERSE: Final = Architecture(
     classes=(HFClass("XverseForCausalLM", "xverse", _DEFAULTS),),
     tokenizer_kinds=("unscored",),
     keys=_OLD_KEYS,
-    own_keys=_OLD_OWN,
+    family_keys=_OLD_OWN,
     tensors=(
         *OUTPUT,
         *PRE_NORMS,
@@ -128,11 +128,11 @@ BAICHUAN: Final = Architecture(
     ),
     tokenizer_kinds=("spm",),
     keys=_OLD_KEYS,
-    own_keys=(
+    family_keys=(
         *_OLD_OWN,
         # the larger models' code reads this name
-        Assumed("model_max_length", lambda config: (config.integer(*_CONTEXTS),)),
-        Noted(
+        AssumedByRuntime("model_max_length", lambda config: (config.integer(*_CONTEXTS),)),
+        Note(
             lambda config: config.integer("vocab_size") == 125696,
             "Baichuan 2 scales the rows of its output matrix to length one as it runs; llama.cpp does not, "
             "and their lengths differ",
@@ -161,9 +161,9 @@ INTERNLM2: Final = Architecture(
     name="internlm2",
     classes=(HFClass("InternLM2ForCausalLM", "internlm2", _DEFAULTS, _NULLS),),
     tokenizer_kinds=("internlm2",),
-    heads=("output.",),
+    unprefixed=("output.",),
     keys=(*SIZES, KV_HEADS, CAUSAL, Rope(kinds=("linear", "yarn", "dynamic"), theta=None), RMS_EPS),
-    own_keys=(*_ASSUMED, Assumed("bias", (False,))),
+    family_keys=(*_ASSUMED, AssumedByRuntime("bias", (False,))),
     tensors=(
         *renamed(("model.tok_embeddings", "token_embd"), ("model.norm", "output_norm"), ("output", "output")),
         *norms(

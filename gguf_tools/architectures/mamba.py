@@ -9,7 +9,7 @@ from ..errors import ArchitectureError
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig
 from .decoder import flag
-from .keys import LAYERS, WIDTH, Assumed, Computed, Entry, Key, KeyRule, RowsOf
+from .keys import LAYERS, WIDTH, AssumedByRuntime, DerivedKey, Entry, FromTensorRows, Key, KeyRule
 from .table import Architecture, HFClass
 from .tensors import Condition, Rule, always, weight_and_bias
 from .transforms import IDENTITY, Chain, Grouped, NegativeExp, Reshape, Transform
@@ -19,7 +19,7 @@ __all__ = ["ARCHITECTURES", "LOST", "UNLIMITED", "mamba1_mixer", "mamba2_mixer"]
 _BLOCK: Final = "backbone.layers.{i}"
 _SQUEEZED: Final = Reshape(gguf=lambda shape: (shape[0], shape[-1]), hf=lambda shape: (shape[0], 1, shape[1]))
 _COLUMN: Final = Reshape(gguf=lambda shape: (*shape, 1), hf=lambda shape: shape[:1])
-UNLIMITED: Final = Computed("context_length", ValueType.UINT32, lambda config: 1 << 20)
+UNLIMITED: Final = DerivedKey("context_length", ValueType.UINT32, lambda config: 1 << 20)
 """There is no limit to the context; llama.cpp's converter says this."""
 
 LOST: Final = ("A_log is computed back from A = -exp(A_log): its last bits may differ",)
@@ -117,8 +117,8 @@ def _start(width: str) -> tuple[KeyRule, ...]:
     return (
         UNLIMITED,
         WIDTH.named(width),
-        Computed("feed_forward_length", ValueType.UINT32, lambda config: 0),
-        Computed("attention.head_count", ValueType.UINT32, lambda config: 0),
+        DerivedKey("feed_forward_length", ValueType.UINT32, lambda config: 0),
+        DerivedKey("attention.head_count", ValueType.UINT32, lambda config: 0),
         LAYERS,
         Key("ssm.conv_kernel", "conv_kernel"),
     )
@@ -135,9 +135,9 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "use_conv_bias": True,
 }
 _ASSUMED: Final[tuple[KeyRule, ...]] = (
-    RowsOf("vocab_size", "token_embd.weight"),
-    Assumed("hidden_act", ("silu", "swish")),
-    Assumed("use_bias", (False,)),
+    FromTensorRows("vocab_size", "token_embd.weight"),
+    AssumedByRuntime("hidden_act", ("silu", "swish")),
+    AssumedByRuntime("use_bias", (False,)),
 )
 _ENDS: Final = (
     Rule(("backbone.embeddings.weight",), ("token_embd.weight",)),
@@ -168,14 +168,14 @@ MAMBA: Final = Architecture(
         Key("ssm.state_size", "state_size"),
         Key("ssm.time_step_rank", "time_step_rank"),
         _EPS,
-        Computed("ssm.dt_b_c_rms", ValueType.BOOL, lambda config: False),
+        DerivedKey("ssm.dt_b_c_rms", ValueType.BOOL, lambda config: False),
     ),
-    own_keys=_ASSUMED,
+    family_keys=_ASSUMED,
     tensors=(
         *_ENDS,
         *mamba1_mixer(f"{_BLOCK}.mixer"),
     ),
-    lost=LOST,
+    export_notes=LOST,
 )
 
 
@@ -215,12 +215,12 @@ MAMBA2: Final = Architecture(
         Key("ssm.group_count", "n_groups"),
         _EPS,
     ),
-    own_keys=_ASSUMED,
+    family_keys=_ASSUMED,
     tensors=(
         *_ENDS,
         *mamba2_mixer(f"{_BLOCK}.mixer", "n_groups"),
     ),
-    lost=LOST,
+    export_notes=LOST,
 )
 
 ARCHITECTURES: Final = (MAMBA, MAMBA2)

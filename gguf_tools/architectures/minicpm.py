@@ -21,11 +21,11 @@ from .keys import (
     RMS_EPS,
     SIZES,
     WIDTH,
-    Assumed,
+    AssumedByRuntime,
     Entry,
+    FromTensorRows,
     Key,
     KeyRule,
-    RowsOf,
     head_size,
 )
 from .rope import LongropeFactors, Rope
@@ -35,9 +35,9 @@ _DEFAULTS: Final[dict[str, Any]] = {"tie_word_embeddings": True}
 _NULLS: Final = {"num_key_value_heads": head_count}
 _FACTORS: Final = (LongropeFactors("long"), LongropeFactors("short"))
 _ASSUMED: Final[tuple[KeyRule, ...]] = (
-    RowsOf("vocab_size", "token_embd.weight"),
+    FromTensorRows("vocab_size", "token_embd.weight"),
     TIED,
-    Assumed("hidden_act", ("silu", "swish")),
+    AssumedByRuntime("hidden_act", ("silu", "swish")),
 )
 
 
@@ -82,7 +82,7 @@ MINICPM: Final = Architecture(
         Rope(kinds=("linear", "yarn", "longrope", "dynamic"), theta=None),
         RMS_EPS,
     ),
-    own_keys=(_Multipliers(), *_ASSUMED),
+    family_keys=(_Multipliers(), *_ASSUMED),
     computed=_FACTORS,
     tensors=(*OUTPUT, *PRE_NORMS, *attention(permuted=True), *FFN),
 )
@@ -108,7 +108,7 @@ MINICPM3: Final = Architecture(
     classes=(HFClass("MiniCPM3ForCausalLM", "minicpm3", _DEFAULTS, _NULLS),),
     tokenizer_kinds=("spm",),
     keys=(),
-    own_keys=(
+    family_keys=(
         CONTEXT,
         WIDTH,
         LAYERS,
@@ -122,11 +122,11 @@ MINICPM3: Final = Architecture(
         _Latent(),
         *_ASSUMED,
         # llama.cpp takes these from the only model there is
-        Assumed("v_head_dim", lambda config: (head_size(config),)),
-        Assumed("scale_emb", (12,)),
-        Assumed("scale_depth", (1.4,)),
-        Assumed("dim_model_base", (256,)),
-        Assumed("rope_theta", (10000.0,)),
+        AssumedByRuntime("v_head_dim", lambda config: (head_size(config),)),
+        AssumedByRuntime("scale_emb", (12,)),
+        AssumedByRuntime("scale_depth", (1.4,)),
+        AssumedByRuntime("dim_model_base", (256,)),
+        AssumedByRuntime("rope_theta", (10000.0,)),
     ),
     computed=_FACTORS,
     tensors=(

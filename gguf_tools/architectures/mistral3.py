@@ -61,8 +61,8 @@ ARCHITECTURE: Final[Architecture] = replace(
         HFClass("MistralForCausalLM", "mistral", _DEFAULTS, _NULLS, export_only=True),
     ),
     choose=_choose,
-    own_keys=(
-        *(rule for rule in llama.ARCHITECTURE.own_keys if not isinstance(rule, YarnMultiplier)),
+    family_keys=(
+        *(rule for rule in llama.ARCHITECTURE.family_keys if not isinstance(rule, YarnMultiplier)),
         _Ministral(),
     ),
 )

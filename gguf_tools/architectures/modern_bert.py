@@ -9,7 +9,7 @@ from ..errors import ArchitectureError
 from ..spec import ValueType
 from .classifier import Labels, classifies
 from .config import GGUFFacts, HFConfig
-from .keys import SIZES, Assumed, Computed, Entry, Key, Text
+from .keys import SIZES, AssumedByRuntime, DerivedKey, Entry, Key, Text
 from .pooling import Pooling, pooling_files
 from .table import Architecture, HFClass, class_name
 from .tensors import Drop, Rule
@@ -88,7 +88,7 @@ ARCHITECTURE: Final = Architecture(
         HFClass("ModernBertForSequenceClassification", "modernbert", _DEFAULTS),
     ),
     tokenizer_kinds=("bpe",),
-    heads=("head.", "decoder.", "classifier."),
+    unprefixed=("head.", "decoder.", "classifier."),
     choose=_choose,
     keys=(
         *SIZES,
@@ -96,17 +96,17 @@ ARCHITECTURE: Final = Architecture(
         Key("rope.freq_base_swa", "local_rope_theta", type=ValueType.FLOAT32),
         _Eps(),
     ),
-    own_keys=(
-        Computed("attention.causal", ValueType.BOOL, lambda config: False),
+    family_keys=(
+        DerivedKey("attention.causal", ValueType.BOOL, lambda config: False),
         Pooling(),
         _ClassifierPooling(),
         Labels(),
         Key("attention.sliding_window", "local_attention"),
         Key("attention.sliding_window_pattern", "global_attn_every_n_layers"),
-        Computed("rope.scaling.type", ValueType.STRING, lambda config: "none"),
+        DerivedKey("rope.scaling.type", ValueType.STRING, lambda config: "none"),
         Key("vocab_size", "vocab_size"),
         Text("hidden_activation", "hidden_activation"),
-        Assumed("classifier_activation", ("gelu",)),
+        AssumedByRuntime("classifier_activation", ("gelu",)),
     ),
     tensors=(
         Rule(("model.embeddings.tok_embeddings.weight",), ("token_embd.weight",)),

@@ -6,7 +6,18 @@ from typing import Any, Final
 
 from ..spec import ValueType
 from .decoder import BLOCK, OUTPUT, TIED, attention, flag, head_count, modules
-from .keys import CAUSAL, HEAD_DIM, KV_HEADS, SIZES, Assumed, Computed, Key, Present, RowsOf, head_size
+from .keys import (
+    CAUSAL,
+    HEAD_DIM,
+    KV_HEADS,
+    SIZES,
+    AssumedByRuntime,
+    DerivedKey,
+    FromTensorPresence,
+    FromTensorRows,
+    Key,
+    head_size,
+)
 from .rope import PartialRotary, Rope
 from .table import Architecture, HFClass
 from .tensors import Rule
@@ -45,16 +56,16 @@ ARCHITECTURE: Final = Architecture(
         Key("attention.layer_norm_rms_epsilon", "norm_eps", type=ValueType.FLOAT32),
         HEAD_DIM,
     ),
-    own_keys=(
+    family_keys=(
         Key("vocab_size", "vocab_size"),
         Key("attention.layer_norm_epsilon", "norm_eps", type=ValueType.FLOAT32),
         PartialRotary(whole=True),
-        Computed("rope.scaling.type", ValueType.STRING, lambda config: "none"),
-        RowsOf("vocab_size", "token_embd.weight"),
-        Present("attention_bias", "blk.0.attn_q.bias"),
-        Present("mlp_bias", "blk.0.ffn_up.bias"),
+        DerivedKey("rope.scaling.type", ValueType.STRING, lambda config: "none"),
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        FromTensorPresence("attention_bias", "blk.0.attn_q.bias"),
+        FromTensorPresence("mlp_bias", "blk.0.ffn_up.bias"),
         TIED,
-        Assumed("hidden_act", ("relu2",)),
+        AssumedByRuntime("hidden_act", ("relu2",)),
     ),
     tensors=(
         *(rule for rule in OUTPUT if "norm" not in rule.gguf[0]),

@@ -7,7 +7,7 @@ from typing import Any, Final
 from ..errors import ArchitectureError
 from ..spec import ValueType
 from .config import HFConfig
-from .decoder import TIED, flag, has_head, head_count, never
+from .decoder import TIED, flag, has_head, head_count, optional
 from .hybrid import AnyTensor, Heads, LayerArray
 from .keys import (
     CAUSAL,
@@ -16,11 +16,11 @@ from .keys import (
     LAYERS,
     RMS_EPS,
     WIDTH,
-    Assumed,
-    Computed,
+    AssumedByRuntime,
+    DerivedKey,
+    FromTensorRows,
     Key,
     KeyRule,
-    RowsOf,
     experts_keys,
     head_size,
 )
@@ -108,29 +108,29 @@ def _start(letter: str, size: str) -> tuple[KeyRule, ...]:
 
 _SSM: Final[tuple[KeyRule, ...]] = (
     Key("vocab_size", "vocab_size"),
-    Computed("rope.dimension_count", ValueType.UINT32, _rotary),
+    DerivedKey("rope.dimension_count", ValueType.UINT32, _rotary),
     Key("ssm.conv_kernel", "conv_kernel"),
     Key("ssm.state_size", "ssm_state_size"),
     Key("ssm.group_count", "n_groups"),
-    Computed("ssm.inner_size", ValueType.UINT32, _inner),
+    DerivedKey("ssm.inner_size", ValueType.UINT32, _inner),
     Heads(_inner, "mamba_num_heads", "mamba_head_dim"),
-    Computed("rope.scaling.finetuned", ValueType.BOOL, lambda config: False),
+    DerivedKey("rope.scaling.finetuned", ValueType.BOOL, lambda config: False),
     HEAD_DIM,
 )
 _ASSUMED: Final[tuple[KeyRule, ...]] = (
-    RowsOf("vocab_size", "token_embd.weight"),
+    FromTensorRows("vocab_size", "token_embd.weight"),
     TIED,
     AnyTensor("attention_bias", ".attn_q.bias"),
     AnyTensor("mlp_bias", ".ffn_up.bias"),
     AnyTensor("use_conv_bias", ".ssm_conv1d.bias"),
-    Assumed("mamba_hidden_act", ("silu", "swish")),
-    Assumed("mamba_proj_bias", (False,)),
-    Assumed("mlp_hidden_act", ("relu2",)),
-    Assumed("use_bias", (False,)),
+    AssumedByRuntime("mamba_hidden_act", ("silu", "swish")),
+    AssumedByRuntime("mamba_proj_bias", (False,)),
+    AssumedByRuntime("mlp_hidden_act", ("relu2",)),
+    AssumedByRuntime("use_bias", (False,)),
 )
 
 
-def _module(hf: str, gguf: str, *, bias: Condition = never, heads: str | None = None) -> tuple[Rule, ...]:
+def _module(hf: str, gguf: str, *, bias: Condition = optional, heads: str | None = None) -> tuple[Rule, ...]:
     """A module of the mixer; its rows are permuted by heads where an HF key with their number is given."""
     transform = PermuteHeads(heads) if heads else IDENTITY
     return weight_and_bias(f"{_MIXER}.{hf}", f"blk.{{i}}.{gguf}", transform, bias=bias)
@@ -187,7 +187,7 @@ DENSE: Final = Architecture(
     prefix="backbone.",
     renames=_RENAMES,
     keys=_start("-", "intermediate_size"),
-    own_keys=(*_SSM, *_ASSUMED),
+    family_keys=(*_SSM, *_ASSUMED),
     tensors=(
         *_TENSORS,
         *only(
@@ -198,7 +198,7 @@ DENSE: Final = Architecture(
             ),
         ),
     ),
-    lost=LOST,
+    export_notes=LOST,
 )
 
 
@@ -220,7 +220,7 @@ MOE: Final = Architecture(
     classes=(HFClass("NemotronHForCausalLM", "nemotron_h", _DEFAULTS, _NULLS, when=_experts),),
     tokenizer_kinds=("bpe",),
     prefix="backbone.",
-    heads=("lm_head.", "mtp."),
+    unprefixed=("lm_head.", "mtp."),
     renames=_RENAMES,
     keys=(
         *_start("E", "moe_intermediate_size"),
@@ -228,7 +228,7 @@ MOE: Final = Architecture(
         Key("expert_group_count", "n_group"),
         Key("expert_group_used_count", "topk_group"),
     ),
-    own_keys=(
+    family_keys=(
         *_SSM,
         Key("expert_feed_forward_length", "moe_intermediate_size"),
         Key("expert_shared_feed_forward_length", "moe_shared_expert_intermediate_size"),
@@ -255,7 +255,7 @@ MOE: Final = Architecture(
         ),
     ),
     drops=(Drop(r"mtp\..*", "predicts several tokens at once"),),
-    lost=LOST,
+    export_notes=LOST,
 )
 
 ARCHITECTURES: Final = (DENSE, MOE)

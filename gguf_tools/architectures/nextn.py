@@ -8,7 +8,7 @@ from typing import Any
 
 from ..spec import ValueType
 from .config import MAX_LAYERS, GGUFFacts, HFConfig
-from .decoder import BLOCK, never
+from .decoder import BLOCK, optional
 from .keys import LAYERS, Entry
 from .tensors import Condition, Rule
 
@@ -70,9 +70,9 @@ NEXT_TENSORS = tuple(
         ("eh_proj", "eh_proj", is_next),
         ("enorm", "enorm", is_next),
         ("hnorm", "hnorm", is_next),
-        ("embed_tokens", "embed_tokens", never),
-        ("shared_head.head", "shared_head_head", never),
-        ("shared_head.norm", "shared_head_norm", never),
+        ("embed_tokens", "embed_tokens", optional),
+        ("shared_head.head", "shared_head_head", optional),
+        ("shared_head.norm", "shared_head_norm", optional),
     )
 )
 """What they have besides the parts of a block, named as GLM and DeepSeek name them."""

@@ -10,7 +10,7 @@ from ..errors import ArchitectureError, FormatError
 from ..spec import ValueType
 from . import bert
 from .config import GGUFFacts, HFConfig
-from .keys import HEADS, INNER, LAYERS, WIDTH, Entry, Fixed, Key, KeyRule, RowsOf, Stated
+from .keys import HEADS, INNER, LAYERS, WIDTH, ConstHF, Entry, FromTensorRows, Key, KeyRule, RequireEqual
 from .pooling import pooling_files
 from .table import Architecture, HFClass
 from .tensors import Drop, Rule, weight_and_bias
@@ -20,7 +20,7 @@ _CONTEXTS: Final = {8192: 2048, 2048: 512}
 """Positions the published models claim, and those they were trained on, which GGUF states."""
 
 _REPOSITORY: Final = "nomic-ai/nomic-bert-2048--"
-_CODE: Final = Stated(
+_CODE: Final = ConstHF(
     "auto_map",
     {
         "AutoConfig": _REPOSITORY + "configuration_hf_nomic_bert.NomicBertConfig",
@@ -60,12 +60,15 @@ class _Context:
 def _fixed(*, moe: bool) -> tuple[KeyRule, ...]:
     biases = ("qkv_proj_bias", "mlp_fc1_bias", "mlp_fc2_bias")
     return (
-        Fixed("activation_function", "gelu" if moe else "swiglu"),
-        *(Fixed(name, moe) for name in biases),
-        *(Fixed(name, False) for name in ("causal", "prenorm", "rotary_emb_interleaved", "use_rms_norm")),
-        Fixed("rotary_emb_fraction", 1.0),
-        Fixed("rotary_emb_scale_base", None),
-        Fixed("rotary_scaling_factor", None),
+        RequireEqual("activation_function", "gelu" if moe else "swiglu"),
+        *(RequireEqual(name, moe) for name in biases),
+        *(
+            RequireEqual(name, False)
+            for name in ("causal", "prenorm", "rotary_emb_interleaved", "use_rms_norm")
+        ),
+        RequireEqual("rotary_emb_fraction", 1.0),
+        RequireEqual("rotary_emb_scale_base", None),
+        RequireEqual("rotary_scaling_factor", None),
     )
 
 
@@ -86,8 +89,8 @@ _KEYS: Final[tuple[KeyRule, ...]] = (
 )
 _OWN_KEYS: Final[tuple[KeyRule, ...]] = (
     *bert.EMBEDDING,
-    RowsOf("vocab_size", "token_embd.weight"),
-    RowsOf("type_vocab_size", "token_types.weight"),
+    FromTensorRows("vocab_size", "token_embd.weight"),
+    FromTensorRows("type_vocab_size", "token_types.weight"),
     _CODE,
 )
 _SHARED: Final = (
@@ -110,7 +113,7 @@ NOMIC_BERT: Final = Architecture(
     prefix="",
     renames=((r"^bert\.", ""),),
     keys=_KEYS,
-    own_keys=(*_OWN_KEYS, *_fixed(moe=False)),
+    family_keys=(*_OWN_KEYS, *_fixed(moe=False)),
     tensors=(
         *_SHARED,
         *_layers(
@@ -141,7 +144,7 @@ NOMIC_BERT_MOE: Final = replace(
     name="nomic-bert-moe",
     classes=(HFClass("NomicBertModel", "nomic_bert", _DEFAULTS, when=_moe),),
     keys=(*_KEYS, Key("expert_count", "num_experts")),
-    own_keys=(
+    family_keys=(
         *_OWN_KEYS,
         Key("moe_every_n_layers", "moe_every_n_layers", least=2),
         Key("expert_used_count", "moe_top_k"),
@@ -177,7 +180,7 @@ NOMIC_BERT_MOE: Final = replace(
         *NOMIC_BERT.drops,
         Drop(r".*\.mlp\.experts\.bias", "llama.cpp has no place for a bias after the experts"),
     ),
-    lost=("biases after the experts (mlp.experts.bias) are not in GGUF",),
+    export_notes=("biases after the experts (mlp.experts.bias) are not in GGUF",),
 )
 
 ARCHITECTURES: Final = (NOMIC_BERT, NOMIC_BERT_MOE)

@@ -12,12 +12,12 @@ from .keys import (
     KV_HEADS,
     RMS_EPS,
     SIZES,
-    Assumed,
-    Computed,
+    AssumedByRuntime,
+    DerivedKey,
+    FromTensorRows,
     HeadDim,
     Key,
     KeyRule,
-    RowsOf,
     Windows,
     experts_keys,
 )
@@ -35,10 +35,10 @@ _NULLS: Final = {"num_key_value_heads": head_count}
 _EPS: Final = 1e-5  # fixed in OLMo and, for llama.cpp, in OLMoE
 
 _ASSUMED: Final[tuple[KeyRule, ...]] = (
-    RowsOf("vocab_size", "token_embd.weight"),
+    FromTensorRows("vocab_size", "token_embd.weight"),
     TIED,
-    Assumed("hidden_act", ("silu", "swish")),
-    Assumed("attention_bias", (False,)),
+    AssumedByRuntime("hidden_act", ("silu", "swish")),
+    AssumedByRuntime("attention_bias", (False,)),
 )
 
 OLMO: Final = Architecture(
@@ -46,8 +46,8 @@ OLMO: Final = Architecture(
     classes=(HFClass("OlmoForCausalLM", "olmo", _DEFAULTS | {"rms_norm_eps": None}, _NULLS),),
     tokenizer_kinds=("bpe",),
     keys=(*SIZES, KV_HEADS, CAUSAL, Rope(), HeadDim(always=False)),
-    own_keys=(
-        Computed("attention.layer_norm_epsilon", ValueType.FLOAT32, lambda config: rounded(_EPS)),
+    family_keys=(
+        DerivedKey("attention.layer_norm_epsilon", ValueType.FLOAT32, lambda config: rounded(_EPS)),
         Key("attention.clamp_kqv", "clip_qkv", type=ValueType.FLOAT32, optional=True),
         *_ASSUMED,
     ),
@@ -69,7 +69,7 @@ OLMO2: Final = Architecture(
     tokenizer_kinds=("bpe",),
     choose=_choose,
     keys=(*SIZES, KV_HEADS, CAUSAL, Rope(), RMS_EPS, HeadDim(always=False)),
-    own_keys=(Windows(lambda config, layer: (layer + 1) % 4 != 0), *_ASSUMED),
+    family_keys=(Windows(lambda config, layer: (layer + 1) % 4 != 0), *_ASSUMED),
     tensors=(
         *OUTPUT,
         *attention(),
@@ -104,15 +104,15 @@ OLMOE: Final = Architecture(
         KV_HEADS,
         CAUSAL,
         Rope(),
-        Computed("attention.layer_norm_rms_epsilon", ValueType.FLOAT32, lambda config: rounded(_EPS)),
+        DerivedKey("attention.layer_norm_rms_epsilon", ValueType.FLOAT32, lambda config: rounded(_EPS)),
         *experts_keys("num_experts"),
         HeadDim(always=False),
     ),
-    own_keys=(
+    family_keys=(
         *_ASSUMED,
-        Assumed("rms_norm_eps", (_EPS,)),
-        Assumed("norm_topk_prob", (False,)),
-        Assumed("clip_qkv", (None,)),
+        AssumedByRuntime("rms_norm_eps", (_EPS,)),
+        AssumedByRuntime("norm_topk_prob", (False,)),
+        AssumedByRuntime("clip_qkv", (None,)),
     ),
     tensors=(
         *OUTPUT,

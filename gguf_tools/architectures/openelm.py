@@ -14,7 +14,7 @@ from ..errors import ArchitectureError, FormatError
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig, real, rounded, whole
 from .decoder import norms, renamed
-from .keys import CONTEXT, LAYERS, WIDTH, Assumed, Computed, Entry, HeadDim, Key, RowsOf
+from .keys import CONTEXT, LAYERS, WIDTH, AssumedByRuntime, DerivedKey, Entry, FromTensorRows, HeadDim, Key
 from .table import Architecture, HFClass
 from .tensors import Rule
 from .transforms import SplitMiddle
@@ -94,16 +94,16 @@ ARCHITECTURE: Final = Architecture(
         _PerLayer("attention.head_count", "num_query_heads"),
         _PerLayer("attention.head_count_kv", "num_kv_heads"),
         Key("rope.freq_base", "rope_freq_constant", type=ValueType.FLOAT32),
-        Computed("attention.layer_norm_rms_epsilon", ValueType.FLOAT32, lambda config: rounded(1e-6)),
-        Computed("rope.dimension_count", ValueType.UINT32, lambda config: config.integer("head_dim")),
+        DerivedKey("attention.layer_norm_rms_epsilon", ValueType.FLOAT32, lambda config: rounded(1e-6)),
+        DerivedKey("rope.dimension_count", ValueType.UINT32, lambda config: config.integer("head_dim")),
         HeadDim(),
     ),
-    own_keys=(
-        RowsOf("vocab_size", "token_embd.weight"),
-        Assumed("activation_fn_name", ("swish", "silu")),
-        Assumed("ffn_with_glu", (True,)),
-        Assumed("normalize_qk_projections", (True,)),
-        Assumed("share_input_output_layers", (True,)),
+    family_keys=(
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        AssumedByRuntime("activation_fn_name", ("swish", "silu")),
+        AssumedByRuntime("ffn_with_glu", (True,)),
+        AssumedByRuntime("normalize_qk_projections", (True,)),
+        AssumedByRuntime("share_input_output_layers", (True,)),
     ),
     tensors=(
         *renamed(("transformer.token_embeddings", "token_embd"), ("transformer.norm", "output_norm")),

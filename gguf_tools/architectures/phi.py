@@ -29,13 +29,13 @@ from .keys import (
     LAYERS,
     RMS_EPS,
     WIDTH,
-    Assumed,
-    Computed,
+    AssumedByRuntime,
+    DerivedKey,
     Entry,
+    FromTensorPresence,
+    FromTensorRows,
     Key,
     KeyRule,
-    Present,
-    RowsOf,
     experts_keys,
 )
 from .rope import LongropeFactors, PartialRotary, longrope_scale
@@ -79,16 +79,16 @@ PHI2: Final = Architecture(
         _FourTimes(),
         LAYERS,
         HEADS,
-        Computed("attention.head_count_kv", ValueType.UINT32, head_count),
+        DerivedKey("attention.head_count_kv", ValueType.UINT32, head_count),
         LAYER_EPS,
         PartialRotary(whole=True),
     ),
-    own_keys=(
-        RowsOf("vocab_size", "token_embd.weight"),
+    family_keys=(
+        FromTensorRows("vocab_size", "token_embd.weight"),
         TIED,
-        Assumed("rope_theta", (10000.0,)),
-        Assumed("hidden_act", ("gelu_new", "gelu", "gelu_pytorch_tanh")),
-        Assumed("qk_layernorm", (False,)),
+        AssumedByRuntime("rope_theta", (10000.0,)),
+        AssumedByRuntime("hidden_act", ("gelu_new", "gelu", "gelu_pytorch_tanh")),
+        AssumedByRuntime("qk_layernorm", (False,)),
     ),
     tensors=(
         *renamed(("model.embed_tokens", "token_embd")),
@@ -123,13 +123,13 @@ _KEYS: Final[tuple[KeyRule, ...]] = (
     PartialRotary(whole=True),
     Key("rope.freq_base", "rope_theta", type=ValueType.FLOAT32),
 )
-_SCALE: Final = Computed("rope.scaling.attn_factor", ValueType.FLOAT32, longrope_scale)
+_SCALE: Final = DerivedKey("rope.scaling.attn_factor", ValueType.FLOAT32, longrope_scale)
 _FACTORS: Final = (LongropeFactors("long"), LongropeFactors("short"))
 _ASSUMED: Final[tuple[KeyRule, ...]] = (
     _Window(),
-    RowsOf("vocab_size", "token_embd.weight"),
+    FromTensorRows("vocab_size", "token_embd.weight"),
     TIED,
-    Assumed("hidden_act", ("silu", "swish")),
+    AssumedByRuntime("hidden_act", ("silu", "swish")),
 )
 
 PHI3: Final = Architecture(
@@ -150,9 +150,9 @@ PHI3: Final = Architecture(
         ),
     ),
     tokenizer_kinds=("spm", "bpe"),
-    first_keys=(_SCALE,),
+    leading_keys=(_SCALE,),
     keys=_KEYS,
-    own_keys=_ASSUMED,
+    family_keys=_ASSUMED,
     computed=_FACTORS,
     tensors=(
         *OUTPUT,
@@ -189,14 +189,14 @@ PHIMOE: Final = Architecture(
         ),
     ),
     tokenizer_kinds=("spm", "bpe"),
-    first_keys=(_SCALE,),
+    leading_keys=(_SCALE,),
     keys=_KEYS,
-    own_keys=(
+    family_keys=(
         _ASSUMED[0],
         *reversed(experts_keys("num_local_experts")),
         *_ASSUMED[1:],
-        Present("attention_bias", "blk.0.attn_q.bias"),
-        Present("lm_head_bias", "output.bias"),
+        FromTensorPresence("attention_bias", "blk.0.attn_q.bias"),
+        FromTensorPresence("lm_head_bias", "output.bias"),
     ),
     computed=_FACTORS,
     tensors=(

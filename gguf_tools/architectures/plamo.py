@@ -16,7 +16,7 @@ from ..source import Source
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig
 from .decoder import has_head, norms, renamed
-from .keys import HEADS, INNER, LAYERS, RMS_EPS, WIDTH, Assumed, Computed, Entry, RowsOf
+from .keys import HEADS, INNER, LAYERS, RMS_EPS, WIDTH, AssumedByRuntime, DerivedKey, Entry, FromTensorRows
 from .table import Architecture, HFClass
 from .tensors import Rule
 from .views import Columns, Gathered
@@ -91,7 +91,7 @@ ARCHITECTURE: Final = Architecture(
     classes=(HFClass("PlamoForCausalLM", "plamo", {"tie_word_embeddings": False}),),
     tokenizer_kinds=("spm",),
     keys=(
-        Computed("context_length", ValueType.UINT32, lambda config: _CONTEXT),
+        DerivedKey("context_length", ValueType.UINT32, lambda config: _CONTEXT),
         WIDTH,
         INNER,
         LAYERS,
@@ -99,7 +99,10 @@ ARCHITECTURE: Final = Architecture(
         _KeyHeads(),
         RMS_EPS,
     ),
-    own_keys=(RowsOf("vocab_size", "token_embd.weight"), Assumed("tie_word_embeddings", (False,))),
+    family_keys=(
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        AssumedByRuntime("tie_word_embeddings", (False,)),
+    ),
     tensors=(
         *renamed(("model.embed_tokens", "token_embd"), ("model.norm", "output_norm")),
         Rule(("lm_head.weight",), ("output.weight",), needed=has_head),

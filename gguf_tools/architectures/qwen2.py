@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from .decoder import FFN, OUTPUT, TIED, head_count
-from .keys import CAUSAL, KV_HEADS, RMS_EPS, SIZES, Assumed, HeadDim, RowsOf
+from .keys import CAUSAL, KV_HEADS, RMS_EPS, SIZES, AssumedByRuntime, FromTensorRows, HeadDim
 from .pooling import Pooling, pooling_files
 from .rope import Rope
 from .table import Architecture, HFClass
@@ -39,12 +39,12 @@ ARCHITECTURE: Final = Architecture(
         RMS_EPS,
         HeadDim(always=False),
     ),
-    own_keys=(
+    family_keys=(
         Pooling(),
-        RowsOf("vocab_size", "token_embd.weight"),
+        FromTensorRows("vocab_size", "token_embd.weight"),
         TIED,
-        Assumed("hidden_act", ("silu", "swish")),
-        Assumed("use_sliding_window", (False,)),
+        AssumedByRuntime("hidden_act", ("silu", "swish")),
+        AssumedByRuntime("use_sliding_window", (False,)),
     ),
     tensors=(
         *OUTPUT,

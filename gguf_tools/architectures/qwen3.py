@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any, Final
 
 from .decoder import FFN, OUTPUT, TIED, flag, head_count
-from .keys import CAUSAL, HEAD_DIM, KV_HEADS, RMS_EPS, SIZES, Assumed, Present, RowsOf
+from .keys import (
+    CAUSAL,
+    HEAD_DIM,
+    KV_HEADS,
+    RMS_EPS,
+    SIZES,
+    AssumedByRuntime,
+    FromTensorPresence,
+    FromTensorRows,
+)
 from .pooling import Pooling, pooling_files
 from .rope import Rope
 from .table import Architecture, HFClass
@@ -38,13 +47,13 @@ ARCHITECTURE: Final = Architecture(
         RMS_EPS,
         HEAD_DIM,
     ),
-    own_keys=(
+    family_keys=(
         Pooling(),
-        RowsOf("vocab_size", "token_embd.weight"),
-        Present("attention_bias", "blk.0.attn_q.bias"),
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        FromTensorPresence("attention_bias", "blk.0.attn_q.bias"),
         TIED,
-        Assumed("hidden_act", ("silu", "swish")),
-        Assumed("use_sliding_window", (False,)),
+        AssumedByRuntime("hidden_act", ("silu", "swish")),
+        AssumedByRuntime("use_sliding_window", (False,)),
     ),
     tensors=(
         *OUTPUT,

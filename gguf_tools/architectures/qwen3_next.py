@@ -19,12 +19,12 @@ from .keys import (
     KV_HEADS,
     RMS_EPS,
     WIDTH,
-    Assumed,
+    AssumedByRuntime,
     Entry,
+    FromTensorPresence,
+    FromTensorRows,
     HeadDim,
     Key,
-    Present,
-    RowsOf,
     experts_keys,
 )
 from .nextn import Blocks, Predicting, is_next
@@ -216,7 +216,7 @@ ARCHITECTURE: Final = Architecture(
         ),
     ),
     tokenizer_kinds=("bpe",),
-    heads=("lm_head.", "mtp."),
+    unprefixed=("lm_head.", "mtp."),
     renames=((r"^model\.mtp\.", "mtp."),),
     keys=(
         Blocks(_FURTHER),
@@ -231,7 +231,7 @@ ARCHITECTURE: Final = Architecture(
         *experts_keys("num_experts"),
         HeadDim(),
     ),
-    own_keys=(
+    family_keys=(
         Key("expert_feed_forward_length", "moe_intermediate_size"),
         Key("expert_shared_feed_forward_length", "shared_expert_intermediate_size"),
         Predicting(_FURTHER),
@@ -242,13 +242,13 @@ ARCHITECTURE: Final = Architecture(
         _Inner(),
         _Kinds(),
         PartialRotary(),
-        RowsOf("vocab_size", "token_embd.weight"),
-        Present("attention_bias", "blk.0.attn_q.bias"),
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        FromTensorPresence("attention_bias", "blk.0.attn_q.bias"),
         TIED,
-        Assumed("hidden_act", ("silu", "swish")),
-        Assumed("norm_topk_prob", (True,)),
-        Assumed("decoder_sparse_step", (1,)),
-        Assumed("mlp_only_layers", ([],)),
+        AssumedByRuntime("hidden_act", ("silu", "swish")),
+        AssumedByRuntime("norm_topk_prob", (True,)),
+        AssumedByRuntime("decoder_sparse_step", (1,)),
+        AssumedByRuntime("mlp_only_layers", ([],)),
     ),
     tensors=(
         OUTPUT[0],
@@ -259,5 +259,5 @@ ARCHITECTURE: Final = Architecture(
         *_block("mtp.layers.0", is_next),
         *_NEXT,
     ),
-    lost=("A_log is computed back from A = -exp(A_log): its last bits may differ",),
+    export_notes=("A_log is computed back from A = -exp(A_log): its last bits may differ",),
 )

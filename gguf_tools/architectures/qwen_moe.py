@@ -14,20 +14,20 @@ from .decoder import (
     experts,
     flag,
     head_count,
-    never,
     norms,
+    optional,
 )
 from .keys import (
     CAUSAL,
     KV_HEADS,
     RMS_EPS,
     SIZES,
-    Assumed,
+    AssumedByRuntime,
+    FromTensorPresence,
+    FromTensorRows,
     HeadDim,
     Key,
     KeyRule,
-    Present,
-    RowsOf,
     experts_keys,
 )
 from .rope import Rope
@@ -57,12 +57,12 @@ _SHARED: Final[tuple[KeyRule, ...]] = (
 )
 _EXPERT_SIZE: Final = Key("expert_feed_forward_length", "moe_intermediate_size")
 _ASSUMED: Final[tuple[KeyRule, ...]] = (
-    RowsOf("vocab_size", "token_embd.weight"),
+    FromTensorRows("vocab_size", "token_embd.weight"),
     TIED,
-    Assumed("hidden_act", ("silu", "swish")),
-    Assumed("use_sliding_window", (False,)),
-    Assumed("decoder_sparse_step", (1,)),
-    Assumed("mlp_only_layers", ([],)),
+    AssumedByRuntime("hidden_act", ("silu", "swish")),
+    AssumedByRuntime("use_sliding_window", (False,)),
+    AssumedByRuntime("decoder_sparse_step", (1,)),
+    AssumedByRuntime("mlp_only_layers", ([],)),
 )
 _ROUTER: Final = Rule((f"{BLOCK}.mlp.gate.weight",), ("blk.{i}.ffn_gate_inp.weight",))
 
@@ -85,16 +85,16 @@ QWEN2MOE: Final = Architecture(
     ),
     tokenizer_kinds=("spm", "bpe"),
     keys=_SHARED,
-    own_keys=(
+    family_keys=(
         _EXPERT_SIZE,
         Key("expert_shared_feed_forward_length", "shared_expert_intermediate_size"),
         *_ASSUMED,
-        Assumed("norm_topk_prob", (False,)),
+        AssumedByRuntime("norm_topk_prob", (False,)),
     ),
     tensors=(
         *OUTPUT,
         *PRE_NORMS,
-        *attention(bias=always, output_bias=never),
+        *attention(bias=always, output_bias=optional),
         _ROUTER,
         *experts("num_experts"),
         *norms(
@@ -128,11 +128,11 @@ QWEN3MOE: Final = Architecture(
     ),
     tokenizer_kinds=("spm", "bpe"),
     keys=_SHARED,
-    own_keys=(
+    family_keys=(
         _EXPERT_SIZE,
         *_ASSUMED,
-        Present("attention_bias", "blk.0.attn_q.bias"),
-        Assumed("norm_topk_prob", (True,)),
+        FromTensorPresence("attention_bias", "blk.0.attn_q.bias"),
+        AssumedByRuntime("norm_topk_prob", (True,)),
     ),
     tensors=(
         *OUTPUT,

@@ -14,7 +14,7 @@ from . import qwen2, qwen3, qwen_moe
 from .axes import Axes
 from .config import HFConfig
 from .decoder import BLOCK, head_count
-from .keys import Computed, KeyRule, head_size
+from .keys import DerivedKey, KeyRule, head_size
 from .pooling import Pooling
 from .rope import Rope
 from .table import Architecture, HFClass
@@ -54,7 +54,7 @@ QWEN2VL: Final[Architecture] = replace(
     ),
     choose=lambda facts: "Qwen2ForCausalLM",
     keys=_turned(qwen2.ARCHITECTURE.keys),
-    own_keys=tuple(rule for rule in qwen2.ARCHITECTURE.own_keys if not isinstance(rule, Pooling)),
+    family_keys=tuple(rule for rule in qwen2.ARCHITECTURE.family_keys if not isinstance(rule, Pooling)),
     extras=None,
 )
 QWEN3VL: Final[Architecture] = replace(
@@ -78,9 +78,9 @@ QWEN3VL: Final[Architecture] = replace(
     ),
     choose=lambda facts: "Qwen3ForCausalLM",
     keys=_turned(qwen3.ARCHITECTURE.keys),
-    own_keys=(
-        *qwen3.ARCHITECTURE.own_keys,
-        Computed("n_deepstack_layers", ValueType.UINT32, _deepstack),
+    family_keys=(
+        *qwen3.ARCHITECTURE.family_keys,
+        DerivedKey("n_deepstack_layers", ValueType.UINT32, _deepstack),
     ),
 )
 
@@ -109,9 +109,9 @@ QWEN3VLMOE: Final[Architecture] = replace(
     ),
     choose=lambda facts: "Qwen3MoeForCausalLM",
     keys=_turned(qwen_moe.QWEN3MOE.keys),
-    own_keys=(
-        *qwen_moe.QWEN3MOE.own_keys,
-        Computed("n_deepstack_layers", ValueType.UINT32, _deepstack),
+    family_keys=(
+        *qwen_moe.QWEN3MOE.family_keys,
+        DerivedKey("n_deepstack_layers", ValueType.UINT32, _deepstack),
     ),
     tensors=(
         *(rule for rule in qwen_moe.QWEN3MOE.tensors if rule.hf[0] not in _STACKED),

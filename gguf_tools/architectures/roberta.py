@@ -9,7 +9,7 @@ from ..spec import ValueType
 from . import bert
 from .classifier import chosen_by_head, dense_head
 from .config import MAX_UINT32, GGUFFacts, HFConfig
-from .keys import HEADS, INNER, LAYERS, WIDTH, Assumed, Entry, RowsOf
+from .keys import HEADS, INNER, LAYERS, WIDTH, AssumedByRuntime, Entry, FromTensorRows
 from .pooling import pooling_files
 from .table import Architecture, HFClass
 from .tensors import Drop, Rule
@@ -53,16 +53,16 @@ def _architecture(name: str, model_type: str, tokenizer_kind: str, tokenizer_mod
         ),
         tokenizer_kinds=(tokenizer_kind,),
         prefix="roberta.",
-        heads=("lm_head.", "classifier."),
-        claims=_tokenized_by(tokenizer_model),
+        unprefixed=("lm_head.", "classifier."),
+        matches_gguf=_tokenized_by(tokenizer_model),
         choose=chosen_by_head(f"{name}Model", classifier),
         keys=(LAYERS, _Context(), WIDTH, INNER, HEADS, bert.EPS),
-        own_keys=(
+        family_keys=(
             *bert.EMBEDDING,
-            RowsOf("vocab_size", "token_embd.weight"),
-            RowsOf("type_vocab_size", "token_types.weight"),
-            Assumed("hidden_act", bert.GELU),
-            Assumed("position_embedding_type", ("absolute",)),
+            FromTensorRows("vocab_size", "token_embd.weight"),
+            FromTensorRows("type_vocab_size", "token_types.weight"),
+            AssumedByRuntime("hidden_act", bert.GELU),
+            AssumedByRuntime("position_embedding_type", ("absolute",)),
         ),
         tensors=(
             *bert.embeddings("roberta."),
@@ -78,7 +78,10 @@ def _architecture(name: str, model_type: str, tokenizer_kind: str, tokenizer_mod
             *bert.heads_without_use("roberta."),
             Drop(r"lm_head\..*", "the masked-word head: llama.cpp uses RoBERTa for embeddings"),
         ),
-        lost=(bert.LOST_POOLER, "the position embedding's first rows, which no token uses, are zeros"),
+        export_notes=(
+            bert.LOST_POOLER,
+            "the position embedding's first rows, which no token uses, are zeros",
+        ),
         extras=pooling_files,
     )
 

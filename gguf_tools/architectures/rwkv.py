@@ -13,7 +13,7 @@ from ..errors import ArchitectureError
 from ..source import Source
 from ..spec import ValueType
 from .config import HFConfig
-from .keys import LAYERS, WIDTH, Assumed, Computed, Key, RowsOf
+from .keys import LAYERS, WIDTH, AssumedByRuntime, DerivedKey, FromTensorRows, Key
 from .mamba import UNLIMITED
 from .scaling import Scaled
 from .table import Architecture, HFClass
@@ -21,7 +21,7 @@ from .tensors import Drop, PerLayer, Rule, only, weight_and_bias
 from .transforms import IDENTITY, Grouped, Reshape, Reversed, StackExperts, Transform, Transpose
 
 _VECTOR: Final = Reshape(gguf=lambda shape: shape[-1:], hf=lambda shape: (1, 1, *shape))
-_NO_HEADS: Final = Computed("attention.head_count", ValueType.UINT32, lambda config: 0)
+_NO_HEADS: Final = DerivedKey("attention.head_count", ValueType.UINT32, lambda config: 0)
 _LOST: Final = ("transformers runs RWKV only with the model's own code, which is not in the file",)
 _WIDEST: Final = 4096
 """From this width on RWKV 6 has wider low-rank projections; releases have no wider one."""
@@ -101,7 +101,7 @@ RWKV6: Final = Architecture(
     ),
     tokenizer_kinds=("rwkv",),
     prefix="rwkv.",
-    heads=("head.",),
+    unprefixed=("head.",),
     keys=(
         UNLIMITED,
         WIDTH,
@@ -109,23 +109,23 @@ RWKV6: Final = Architecture(
         Key("attention.layer_norm_epsilon", "layer_norm_epsilon", type=ValueType.FLOAT32),
         Key("rescale_every_n_layers", "rescale_every", least=0),
         Key("wkv.head_size", "head_size"),
-        Computed(
+        DerivedKey(
             "time_mix_extra_dim",
             ValueType.UINT32,
             lambda config: 64 if config["hidden_size"] == _WIDEST else 32,
         ),
-        Computed(
+        DerivedKey(
             "time_decay_extra_dim",
             ValueType.UINT32,
             lambda config: 128 if config["hidden_size"] == _WIDEST else 64,
         ),
         Key("feed_forward_length", "intermediate_size"),
     ),
-    own_keys=(
+    family_keys=(
         _NO_HEADS,
-        RowsOf("vocab_size", "token_embd.weight"),
-        Assumed("head_size_divisor", (8,)),
-        Assumed("tie_word_embeddings", (False,)),
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        AssumedByRuntime("head_size_divisor", (8,)),
+        AssumedByRuntime("tie_word_embeddings", (False,)),
     ),
     tensors=(
         Rule(("rwkv.embeddings.weight",), ("token_embd.weight",)),
@@ -134,7 +134,7 @@ RWKV6: Final = Architecture(
         Rule(("head.weight",), ("output.weight",)),
         *_blocks6(),
     ),
-    lost=_LOST,
+    export_notes=_LOST,
 )
 
 
@@ -226,13 +226,13 @@ RWKV7: Final = Architecture(
         Key("attention.gate_lora_rank", "gate_low_rank_dim"),
         Key("feed_forward_length", "intermediate_size"),
     ),
-    own_keys=(
+    family_keys=(
         _NO_HEADS,
-        RowsOf("vocab_size", "token_embd.weight"),
-        Assumed("hidden_act", ("sqrelu",)),
-        Assumed("norm_bias", (True,)),
-        Assumed("norm_first", (True,)),
-        Assumed("tie_word_embeddings", (False,)),
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        AssumedByRuntime("hidden_act", ("sqrelu",)),
+        AssumedByRuntime("norm_bias", (True,)),
+        AssumedByRuntime("norm_first", (True,)),
+        AssumedByRuntime("tie_word_embeddings", (False,)),
     ),
     tensors=(
         Rule(("model.embeddings.weight",), ("token_embd.weight",)),
@@ -242,7 +242,7 @@ RWKV7: Final = Architecture(
         *_blocks7(),
     ),
     drops=(Drop(r"model\.layers\.0\.attn\.v_lora\..*", "the first layer has no earlier values to mix in"),),
-    lost=_LOST,
+    export_notes=_LOST,
 )
 
 ARCHITECTURES: Final = (RWKV6, RWKV7)

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any, Final
 
 from .decoder import FFN, OUTPUT, TIED, attention, flag, head_count, norms
-from .keys import CAUSAL, HEAD_DIM, KV_HEADS, RMS_EPS, SIZES, Assumed, Present, RowsOf, head_size
+from .keys import (
+    CAUSAL,
+    HEAD_DIM,
+    KV_HEADS,
+    RMS_EPS,
+    SIZES,
+    AssumedByRuntime,
+    FromTensorPresence,
+    FromTensorRows,
+    head_size,
+)
 from .rope import Rope
 from .table import Architecture, HFClass
 
@@ -32,13 +42,13 @@ ARCHITECTURE: Final = Architecture(
     ),
     tokenizer_kinds=("bpe",),
     keys=(*SIZES, KV_HEADS, CAUSAL, Rope(), RMS_EPS, HEAD_DIM),
-    own_keys=(
-        RowsOf("vocab_size", "token_embd.weight"),
-        Present("attention_bias", "blk.0.attn_q.bias"),
-        Present("attention_out_bias", "blk.0.attn_output.bias"),
-        Present("mlp_bias", "blk.0.ffn_gate.bias"),
+    family_keys=(
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        FromTensorPresence("attention_bias", "blk.0.attn_q.bias"),
+        FromTensorPresence("attention_out_bias", "blk.0.attn_output.bias"),
+        FromTensorPresence("mlp_bias", "blk.0.ffn_gate.bias"),
         TIED,
-        Assumed("hidden_act", ("silu", "swish")),
+        AssumedByRuntime("hidden_act", ("silu", "swish")),
     ),
     tensors=(
         *OUTPUT,

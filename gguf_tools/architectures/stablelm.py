@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from ..spec import ValueType
 from .config import HFConfig
-from .decoder import BLOCK, FFN, OUTPUT, TIED, attention, flag, head_count, modules, never, renamed
+from .decoder import BLOCK, FFN, OUTPUT, TIED, attention, flag, head_count, modules, optional, renamed
 from .keys import (
     CONTEXT,
     HEADS,
@@ -15,10 +15,10 @@ from .keys import (
     LAYER_EPS,
     LAYERS,
     WIDTH,
-    Assumed,
+    AssumedByRuntime,
+    FromTensorPresence,
+    FromTensorRows,
     Key,
-    Present,
-    RowsOf,
 )
 from .rope import PartialRotary
 from .table import Architecture, HFClass
@@ -61,13 +61,13 @@ ARCHITECTURE: Final = Architecture(
         Key("use_parallel_residual", "use_parallel_residual", type=ValueType.BOOL),
         LAYER_EPS,
     ),
-    own_keys=(
-        RowsOf("vocab_size", "token_embd.weight"),
-        Present("use_qkv_bias", "blk.0.attn_q.bias"),
-        Present("qk_layernorm", "blk.0.attn_q_norm.weight"),
+    family_keys=(
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        FromTensorPresence("use_qkv_bias", "blk.0.attn_q.bias"),
+        FromTensorPresence("qk_layernorm", "blk.0.attn_q_norm.weight"),
         TIED,
-        Assumed("hidden_act", ("silu", "swish")),
-        Assumed("rope_theta", (10000.0,)),
+        AssumedByRuntime("hidden_act", ("silu", "swish")),
+        AssumedByRuntime("rope_theta", (10000.0,)),
     ),
     tensors=(
         *(rule for rule in OUTPUT if "norm" not in rule.gguf[0]),
@@ -79,7 +79,7 @@ ARCHITECTURE: Final = Architecture(
             )
             for part in ("weight", "bias")
         ),
-        *attention(bias=flag("use_qkv_bias"), output_bias=never),
+        *attention(bias=flag("use_qkv_bias"), output_bias=optional),
         *(
             Rule(
                 (f"{BLOCK}.self_attn.{letter}_layernorm.norms.{{e}}.weight",),

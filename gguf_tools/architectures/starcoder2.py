@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any, Final
 
 from .decoder import OUTPUT, TIED, attention, flag, head_count, modules, renamed
-from .keys import CAUSAL, KV_HEADS, LAYER_EPS, SIZES, Assumed, HeadDim, Noted, Present, RowsOf
+from .keys import (
+    CAUSAL,
+    KV_HEADS,
+    LAYER_EPS,
+    SIZES,
+    AssumedByRuntime,
+    FromTensorPresence,
+    FromTensorRows,
+    HeadDim,
+    Note,
+)
 from .rope import Rope
 from .table import Architecture, HFClass
 from .tensors import always
@@ -25,12 +35,12 @@ ARCHITECTURE: Final = Architecture(
     classes=(HFClass("Starcoder2ForCausalLM", "starcoder2", _DEFAULTS, {"num_key_value_heads": head_count}),),
     tokenizer_kinds=("bpe",),
     keys=(*SIZES, KV_HEADS, CAUSAL, Rope(), LAYER_EPS.named("norm_epsilon"), HeadDim(always=False)),
-    own_keys=(
-        RowsOf("vocab_size", "token_embd.weight"),
-        Present("use_bias", "blk.0.attn_q.bias"),
+    family_keys=(
+        FromTensorRows("vocab_size", "token_embd.weight"),
+        FromTensorPresence("use_bias", "blk.0.attn_q.bias"),
         TIED,
-        Assumed("hidden_act", ("gelu_pytorch_tanh", "gelu")),
-        Noted(
+        AssumedByRuntime("hidden_act", ("gelu_pytorch_tanh", "gelu")),
+        Note(
             lambda config: (
                 config.find("sliding_window") is not None
                 and config.integer("sliding_window", least=0) < config.integer("max_position_embeddings")

@@ -8,8 +8,20 @@ from typing import Any, Final
 
 from ..spec import ValueType
 from .config import MAX_LAYERS, GGUFFacts, HFConfig
-from .decoder import TIED, has_head, never
-from .keys import CONTEXT, HEADS, INNER, LAYERS, WIDTH, Assumed, Entry, Key, KeyRule, Noted, RowsOf
+from .decoder import TIED, has_head, optional
+from .keys import (
+    CONTEXT,
+    HEADS,
+    INNER,
+    LAYERS,
+    WIDTH,
+    AssumedByRuntime,
+    Entry,
+    FromTensorRows,
+    Key,
+    KeyRule,
+    Note,
+)
 from .pooling import Pooling, pooling_files
 from .table import Architecture, HFClass, class_name
 from .tensors import Drop, Rule
@@ -139,9 +151,9 @@ _ATTENTION: Final[tuple[KeyRule, ...]] = (
     _Repeated(),
 )
 _ASSUMED: Final[tuple[KeyRule, ...]] = (
-    RowsOf("vocab_size", "token_embd.weight"),
+    FromTensorRows("vocab_size", "token_embd.weight"),
     _FeedForward(),
-    Assumed("relative_attention_max_distance", (128,)),
+    AssumedByRuntime("relative_attention_max_distance", (128,)),
 )
 
 
@@ -171,10 +183,10 @@ T5: Final = Architecture(
         *_ATTENTION,
         Key("decoder_start_token_id", "decoder_start_token_id", least=0),
     ),
-    own_keys=(
+    family_keys=(
         *_ASSUMED,
         TIED,
-        Noted(
+        Note(
             lambda config: config.flag("tie_word_embeddings"),
             "T5 scales what goes into a tied head by width^-0.5; llama.cpp does not, so its logits are "
             "√width times as large: a temperature must be, too",
@@ -186,7 +198,7 @@ T5: Final = Architecture(
         *_stack("decoder", 2),
         _cross("layer_norm", "norm"),
         *(_cross(f"EncDecAttention.{part}", part) for part in "qkvo"),
-        _cross("EncDecAttention.relative_attention_bias", "rel_b", needed=never),
+        _cross("EncDecAttention.relative_attention_bias", "rel_b", needed=optional),
         Rule(("lm_head.weight",), ("output.weight",), needed=has_head),
     ),
 )
@@ -197,7 +209,7 @@ T5_ENCODER: Final = replace(
     classes=(HFClass("T5EncoderModel", "t5", _T5),),
     choose=None,
     keys=(*_SIZES, *_ATTENTION),
-    own_keys=(Pooling(), *_ASSUMED),
+    family_keys=(Pooling(), *_ASSUMED),
     tensors=(_EMBEDDING, *_stack("encoder", 1)),
     drops=(Drop(r"(decoder\..*|lm_head\.weight)", "the encoder is used alone"),),
     extras=pooling_files,

@@ -124,7 +124,7 @@ class CheckpointDraft:
     """
 
     source: str
-    side: architectures.GGUFSide
+    side: architectures.GGUFParts
     general: Sequence[tuple[str, ValueType, Any]]
     vocabulary: Metadata
     dropped: Sequence[tuple[str, str]]
