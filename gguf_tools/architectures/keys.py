@@ -26,8 +26,12 @@ __all__ = [
     "KV_HEADS",
     "LAYERS",
     "LAYER_EPS",
+    "MLP_BIAS",
+    "NO_SCALING_TYPE",
     "RMS_EPS",
+    "ROPE_DIMENSION",
     "SIZES",
+    "VOCABULARY_SIZE",
     "WIDTH",
     "AssumedByRuntime",
     "Causal",
@@ -438,3 +442,7 @@ LAYER_EPS = Key(
 CAUSAL = Causal()
 RMS_EPS = Key("attention.layer_norm_rms_epsilon", "rms_norm_eps", "norm_eps", type=ValueType.FLOAT32)
 HEAD_DIM = HeadDim()
+VOCABULARY_SIZE = Key("vocab_size", "vocab_size")
+ROPE_DIMENSION = DerivedKey("rope.dimension_count", ValueType.UINT32, head_size)
+NO_SCALING_TYPE = DerivedKey("rope.scaling.type", ValueType.STRING, lambda config: "none")
+MLP_BIAS = FromTensorPresence("mlp_bias", "blk.0.ffn_gate.bias")

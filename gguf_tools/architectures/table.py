@@ -14,11 +14,11 @@ from ..errors import ArchitectureError, FormatError
 from ..source import Source, is_weight_only
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig
-from .factors import INPUT_SCALE, applied, factor_tensors
 from .keys import Entry, KeyRule
-from .scalars import Scalars
+from .multimodal_prefix import reason_to_leave, unwrapped
+from .tensor_to_key import Scalars
 from .tensors import COMMON_DROPS, Drop, Rule, dropped, expand, packable, translate
-from .wrapped import reason_to_leave, unwrapped
+from .weight_scales import INPUT_SCALE, applied, factor_tensors
 
 __all__ = ["Architecture", "FromConfig", "GGUFParts", "HFClass", "HFParts"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from gguf_tools import architectures
 from gguf_tools.architectures.config import HFConfig
-from gguf_tools.architectures.hybrid import periods
+from gguf_tools.architectures.per_layer_keys import periods
 from gguf_tools.architectures.scaling import Scaled
 from gguf_tools.architectures.table import GGUFParts
 from gguf_tools.container.metadata import Array, Metadata

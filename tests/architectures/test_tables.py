@@ -14,10 +14,10 @@ import pytest
 
 from gguf_tools import architectures
 from gguf_tools.architectures.config import GGUFFacts
+from gguf_tools.architectures.multimodal_prefix import unwrapped
 from gguf_tools.architectures.table import Architecture, GGUFParts
 from gguf_tools.architectures.tensors import Rule
 from gguf_tools.architectures.transforms import SplitRows, StackExperts
-from gguf_tools.architectures.wrapped import unwrapped
 from gguf_tools.container.metadata import Array, Metadata
 from gguf_tools.errors import ArchitectureError
 from gguf_tools.source import ArraySource, Source, row_count

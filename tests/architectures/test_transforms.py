@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gguf_tools.architectures.config import HFConfig
-from gguf_tools.architectures.deepseek import SplitLatent
 from gguf_tools.architectures.delta_net import SplitDelta
-from gguf_tools.architectures.gpt_oss import Deinterleave, DeinterleaveRows
+from gguf_tools.architectures.families.deepseek2 import SplitLatent
+from gguf_tools.architectures.families.gpt_oss import Deinterleave, DeinterleaveRows
+from gguf_tools.architectures.families.plamo import GroupHeads
+from gguf_tools.architectures.families.rwkv import Twice
 from gguf_tools.architectures.padding import PadTokens
-from gguf_tools.architectures.plamo import GroupHeads
-from gguf_tools.architectures.rwkv import Twice
 from gguf_tools.architectures.scaling import Scaled
 from gguf_tools.architectures.transforms import (
     IDENTITY,

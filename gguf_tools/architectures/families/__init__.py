@@ -1,0 +1,83 @@
+"""The families: one module each, named as GGUF names the architecture, with its table in ``ARCHITECTURE``.
+
+Adding one is its module and a line here.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final
+
+from ..table import Architecture
+
+__all__ = ["ARCHITECTURES", "FAMILIES"]
+
+FAMILIES: Final = (
+    "roberta",  # before BERT, which takes what these do not claim
+    "distilbert",
+    "apertus",
+    "bert",
+    "bitnet",
+    "command_r",
+    "cohere2",
+    "deepseek2",
+    "dots1",
+    "ernie",
+    "exaone",
+    "exaone4",
+    "falcon_h1",
+    "gemma",
+    "gemma2",
+    "gemma3",
+    "gemma3n",
+    "gemma_embedding",
+    "glm",
+    "glm4moe",
+    "gpt",
+    "gpt_oss",
+    "granite",
+    "granitehybrid",
+    "hunyuan_dense",
+    "jamba",
+    "jina_bert_v2",
+    "lfm2",
+    "llama",
+    "llama4",
+    "smollm3",
+    "arcee",
+    "llama_unlisted",
+    "mamba",
+    "minicpm",
+    "mistral3",
+    "modern_bert",
+    "nemotron",
+    "nemotron_h",
+    "nomic_bert",
+    "olmo",
+    "olmo2",
+    "olmoe",
+    "openelm",
+    "phi",
+    "plamo",
+    "qwen2",
+    "qwen3",
+    "qwen3next",
+    "qwen2moe",
+    "qwen3moe",
+    "rwkv",
+    "qwen_vl",
+    "seed_oss",
+    "stablelm",
+    "starcoder2",
+    "t5",
+)
+"""Modules in the order in which their tables are asked for a checkpoint or a file."""
+
+
+def _tables(name: str) -> tuple[Architecture, ...]:
+    module = import_module(f".{name}", __name__)
+    tables: tuple[Architecture, ...] = getattr(module, "ARCHITECTURES", None) or (module.ARCHITECTURE,)
+    return tables
+
+
+ARCHITECTURES: Final[tuple[Architecture, ...]] = tuple(table for name in FAMILIES for table in _tables(name))

@@ -1,0 +1,26 @@
+"""Arcee: Llama with a feed-forward without gate, and squared ReLU."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..decoder import LLAMA_DEFAULTS, decoder, flag, modules
+from ..keys import HEAD_DIM, ROPE_DIMENSION, VOCABULARY_SIZE, FromTensorPresence, head_size
+from ..rope import Llama3Factors, Rope
+from ..table import HFClass
+
+ARCHITECTURE: Final = decoder(
+    "arcee",
+    HFClass("ArceeForCausalLM", "arcee"),
+    defaults={**LLAMA_DEFAULTS, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5},
+    derived={"head_dim": head_size},
+    tokenizers=("spm", "llama-hf", "bpe"),
+    rope=Rope(kinds=("linear", "yarn", "llama3")),
+    head_dim=HEAD_DIM,
+    own=(VOCABULARY_SIZE, ROPE_DIMENSION),
+    activation=("relu2",),
+    checks=(FromTensorPresence("mlp_bias", "blk.0.ffn_up.bias"),),
+    permuted=True,
+    ffn=modules(("mlp.up_proj", "ffn_up"), ("mlp.down_proj", "ffn_down"), bias=flag("mlp_bias")),
+    computed=(Llama3Factors(),),
+)

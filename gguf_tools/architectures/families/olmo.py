@@ -1,0 +1,28 @@
+"""OLMo: norms without weights."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ...spec import ValueType
+from ..config import rounded
+from ..decoder import EMBEDDING, HEAD, decoder
+from ..keys import CAUSAL, KV_HEADS, SIZES, DerivedKey, HeadDim, Key
+from ..rope import Rope
+from ..table import HFClass
+
+ARCHITECTURE: Final = decoder(
+    "olmo",
+    HFClass("OlmoForCausalLM", "olmo"),
+    defaults={"max_position_embeddings": 2048, "rope_theta": 10000.0},
+    keys=(*SIZES, KV_HEADS, CAUSAL, Rope(), HeadDim(always=False)),
+    own=(
+        DerivedKey("attention.layer_norm_epsilon", ValueType.FLOAT32, lambda config: rounded(1e-5)),
+        Key("attention.clamp_kqv", "clip_qkv", type=ValueType.FLOAT32, optional=True),
+    ),
+    bias=None,
+    assumed={"attention_bias": False},
+    output=(EMBEDDING, HEAD),
+    pre_norms=(),
+    permuted=True,
+)

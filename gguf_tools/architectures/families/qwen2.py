@@ -1,0 +1,26 @@
+"""Qwen2 and Qwen2.5: biases on query, key and value."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..decoder import LLAMA_DEFAULTS, attention, decoder, optional
+from ..pooling import Pooling, pooling_files
+from ..table import HFClass
+from ..tensors import always
+
+ARCHITECTURE: Final = decoder(
+    "qwen2",
+    HFClass("Qwen2ForCausalLM", "qwen2"),
+    HFClass("Qwen2Model", "qwen2"),
+    HFClass("Qwen2AudioForConditionalGeneration", "qwen2_audio"),
+    HFClass("AudioFlamingo3ForConditionalGeneration", "audioflamingo3"),
+    HFClass("DotsOCRForCausalLM", "dots_ocr"),
+    defaults={**LLAMA_DEFAULTS, "max_position_embeddings": 32768, "num_key_value_heads": 32},
+    tokenizers=("spm", "bpe"),
+    own=(Pooling(),),
+    bias=None,
+    assumed={"use_sliding_window": False},
+    attn=attention(bias=always, output_bias=optional),
+    extras=pooling_files,
+)

@@ -1,0 +1,23 @@
+"""Qwen3 (dense): norms of each head's query and key."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..decoder import LLAMA_DEFAULTS, QK_NORMS, decoder
+from ..keys import HEAD_DIM
+from ..pooling import Pooling, pooling_files
+from ..table import HFClass
+
+ARCHITECTURE: Final = decoder(
+    "qwen3",
+    HFClass("Qwen3ForCausalLM", "qwen3"),
+    HFClass("Qwen3Model", "qwen3"),
+    defaults={**LLAMA_DEFAULTS, "head_dim": 128, "max_position_embeddings": 32768, "num_key_value_heads": 32},
+    tokenizers=("spm", "bpe"),
+    head_dim=HEAD_DIM,
+    own=(Pooling(),),
+    assumed={"use_sliding_window": False},
+    qk_norms=QK_NORMS,
+    extras=pooling_files,
+)
