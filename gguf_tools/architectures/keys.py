@@ -20,6 +20,8 @@ from .config import MAX_LAYERS, MAX_UINT32, GGUFFacts, HFConfig
 __all__ = [
     "CAUSAL",
     "CONTEXT",
+    "EXPERT_GROUPS",
+    "EXPERT_SCALE_AND_NORM",
     "HEADS",
     "HEAD_DIM",
     "INNER",
@@ -442,6 +444,14 @@ LAYER_EPS = Key(
 CAUSAL = Causal()
 RMS_EPS = Key("attention.layer_norm_rms_epsilon", "rms_norm_eps", "norm_eps", type=ValueType.FLOAT32)
 HEAD_DIM = HeadDim()
+EXPERT_GROUPS: tuple[KeyRule, ...] = (
+    Key("expert_group_count", "n_group"),
+    Key("expert_group_used_count", "topk_group"),
+)
+EXPERT_SCALE_AND_NORM: tuple[KeyRule, ...] = (
+    Key("expert_weights_scale", "routed_scaling_factor", type=ValueType.FLOAT32),
+    Key("expert_weights_norm", "norm_topk_prob", type=ValueType.BOOL),
+)
 VOCABULARY_SIZE = Key("vocab_size", "vocab_size")
 ROPE_DIMENSION = DerivedKey("rope.dimension_count", ValueType.UINT32, head_size)
 NO_SCALING_TYPE = DerivedKey("rope.scaling.type", ValueType.STRING, lambda config: "none")

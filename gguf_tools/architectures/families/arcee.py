@@ -1,15 +1,11 @@
 """Arcee: Llama with a feed-forward without gate, and squared ReLU."""
 
-from __future__ import annotations
-
-from typing import Final
-
 from ..decoder import LLAMA_DEFAULTS, decoder, flag, modules
 from ..keys import HEAD_DIM, ROPE_DIMENSION, VOCABULARY_SIZE, FromTensorPresence, head_size
 from ..rope import Llama3Factors, Rope
 from ..table import HFClass
 
-ARCHITECTURE: Final = decoder(
+ARCHITECTURE = decoder(
     "arcee",
     HFClass("ArceeForCausalLM", "arcee"),
     defaults={**LLAMA_DEFAULTS, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5},

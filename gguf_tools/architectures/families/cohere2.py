@@ -1,9 +1,5 @@
 """Command R7B: Command R with a window in three layers of four, the fourth not rotated."""
 
-from __future__ import annotations
-
-from typing import Final
-
 from ...spec import ValueType
 from ..config import HFConfig
 from ..decoder import TIED_OUTPUT, decoder
@@ -22,7 +18,7 @@ def _layer_types(config: HFConfig) -> tuple[list[str], ...]:
     return ([layer_type((i + 1) % 4 != 0) for i in range(config.integer("num_hidden_layers"))],)
 
 
-ARCHITECTURE: Final = decoder(
+ARCHITECTURE = decoder(
     "cohere2",
     HFClass("Cohere2ForCausalLM", "cohere2"),
     defaults={**command_r.DEFAULTS, "rotary_pct": 1.0, "sliding_window": 4096},

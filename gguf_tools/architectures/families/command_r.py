@@ -1,9 +1,5 @@
 """Command R: one norm for attention and feed-forward, which run side by side; scaled logits."""
 
-from __future__ import annotations
-
-from typing import Final
-
 from ...spec import ValueType
 from ..decoder import EMBEDDING, LAST_NORM, QK_NORMS, TIED_OUTPUT, decoder, flag, norms
 from ..keys import CONTEXT, LAYER_EPS, NO_SCALING_TYPE, FromTensorPresence, Key
@@ -11,18 +7,18 @@ from ..rope import Rope
 from ..table import HFClass
 from ..tensors import limit_to
 
-DEFAULTS: Final = {
+DEFAULTS = {
     "layer_norm_eps": 1e-5,
     "logit_scale": 0.0625,
     "max_position_embeddings": 8192,
     "rope_theta": 10000.0,
     "tie_word_embeddings": True,
 }
-LOGIT_SCALE: Final = Key("logit_scale", "logit_scale", type=ValueType.FLOAT32)
-ENDS: Final = (EMBEDDING, LAST_NORM)
-NORM: Final = norms(("input_layernorm", "attn_norm"))
+LOGIT_SCALE = Key("logit_scale", "logit_scale", type=ValueType.FLOAT32)
+ENDS = (EMBEDDING, LAST_NORM)
+NORM = norms(("input_layernorm", "attn_norm"))
 
-ARCHITECTURE: Final = decoder(
+ARCHITECTURE = decoder(
     "command-r",
     HFClass("CohereForCausalLM", "cohere", {"use_qk_norm": False}),
     defaults=DEFAULTS,

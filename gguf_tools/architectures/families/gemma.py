@@ -1,26 +1,22 @@
 """Gemma 1: norms stored as the distance from one, a head tied to the embedding."""
 
-from __future__ import annotations
-
-from typing import Any, Final
-
 from ..decoder import EMBEDDING, LLAMA_DEFAULTS, TIED_OUTPUT, decoder, norms
 from ..keys import CONTEXT, HEAD_DIM, HEADS, INNER, KV_HEADS, LAYERS, RMS_EPS, WIDTH, AssumedByRuntime
 from ..table import HFClass
 from ..tensors import Rule
 from ..transforms import AddOne
 
-DEFAULTS: Final[dict[str, Any]] = {
+DEFAULTS = {
     **LLAMA_DEFAULTS,
     "head_dim": 256,
     "max_position_embeddings": 8192,
     "tie_word_embeddings": True,
 }
-KEYS: Final = (CONTEXT, WIDTH, LAYERS, INNER, HEADS, KV_HEADS, RMS_EPS, HEAD_DIM)
-NO_SCALING: Final = AssumedByRuntime("rope_scaling", (None,), export=False)
-ENDS: Final = (EMBEDDING, Rule(("model.norm.weight",), ("output_norm.weight",), AddOne()))
+KEYS = (CONTEXT, WIDTH, LAYERS, INNER, HEADS, KV_HEADS, RMS_EPS, HEAD_DIM)
+NO_SCALING = AssumedByRuntime("rope_scaling", (None,), export=False)
+ENDS = (EMBEDDING, Rule(("model.norm.weight",), ("output_norm.weight",), AddOne()))
 
-ARCHITECTURE: Final = decoder(
+ARCHITECTURE = decoder(
     "gemma",
     HFClass("GemmaForCausalLM", "gemma", {"num_key_value_heads": 16}),
     defaults=DEFAULTS,

@@ -1,9 +1,5 @@
 """Gemma 2: norms around attention and feed-forward, capped logits, a window in every other layer."""
 
-from __future__ import annotations
-
-from typing import Final
-
 from ...spec import ValueType
 from ..config import HFConfig
 from ..decoder import TIED_OUTPUT, decoder, norms
@@ -12,9 +8,9 @@ from ..table import HFClass
 from ..transforms import AddOne
 from . import gemma
 
-_27B: Final = 46  # layers
+_27B = 46  # layers
 
-AROUND_NORMS: Final = norms(
+AROUND_NORMS = norms(
     ("input_layernorm", "attn_norm"),
     ("post_attention_layernorm", "post_attention_norm"),
     ("pre_feedforward_layernorm", "ffn_norm"),
@@ -34,7 +30,7 @@ def _attention_scalar(config: HFConfig) -> tuple[int, ...]:
     return (config.integer("head_dim"),)
 
 
-ARCHITECTURE: Final = decoder(
+ARCHITECTURE = decoder(
     "gemma2",
     HFClass("Gemma2ForCausalLM", "gemma2"),
     defaults={

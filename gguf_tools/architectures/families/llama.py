@@ -1,9 +1,5 @@
 """Llama, Mistral and Mixtral, and InternLM 3, which exports call a Llama."""
 
-from __future__ import annotations
-
-from typing import Final
-
 from ..config import HFConfig
 from ..decoder import FFN, LLAMA_DEFAULTS, NO_WINDOW, decoder, routed
 from ..keys import MLP_BIAS, ROPE_DIMENSION, HeadDim, Key, head_size
@@ -12,8 +8,8 @@ from ..rope import Llama3Factors, Rope
 from ..table import HFClass
 from ..tensors import limit_to
 
-_MISTRAL: Final = {"max_position_embeddings": 131072, "num_key_value_heads": 8, "sliding_window": 4096}
-_MIXTRAL: Final = {
+_MISTRAL = {"max_position_embeddings": 131072, "num_key_value_heads": 8, "sliding_window": 4096}
+_MIXTRAL = {
     **_MISTRAL,
     "num_experts_per_tok": 2,
     "num_local_experts": 8,
@@ -21,7 +17,7 @@ _MIXTRAL: Final = {
     "rope_theta": 1000000.0,
     "sliding_window": None,
 }
-_HEAD_SIZE: Final = {"head_dim": head_size}
+_HEAD_SIZE = {"head_dim": head_size}
 
 
 def _mixed(config: HFConfig, layer: int) -> bool:
@@ -32,7 +28,7 @@ def _dense(config: HFConfig, layer: int) -> bool:
     return not _mixed(config, layer)
 
 
-ARCHITECTURE: Final = decoder(
+ARCHITECTURE = decoder(
     "llama",
     HFClass("LlamaForCausalLM", "llama", {}, _HEAD_SIZE),
     HFClass("LlamaModel", "llama", {}, _HEAD_SIZE),

@@ -1,9 +1,5 @@
 """OLMo: norms without weights."""
 
-from __future__ import annotations
-
-from typing import Final
-
 from ...spec import ValueType
 from ..config import rounded
 from ..decoder import EMBEDDING, HEAD, decoder
@@ -11,7 +7,7 @@ from ..keys import CAUSAL, KV_HEADS, SIZES, DerivedKey, HeadDim, Key
 from ..rope import Rope
 from ..table import HFClass
 
-ARCHITECTURE: Final = decoder(
+ARCHITECTURE = decoder(
     "olmo",
     HFClass("OlmoForCausalLM", "olmo"),
     defaults={"max_position_embeddings": 2048, "rope_theta": 10000.0},

@@ -1,14 +1,10 @@
 """OLMo 2 and 3: norms after attention and feed-forward; the third has sliding windows."""
 
-from __future__ import annotations
-
-from typing import Final
-
 from ..decoder import LLAMA_DEFAULTS, POST_NORMS, QK_NORMS, decoder
 from ..keys import Windows
 from ..table import HFClass
 
-ARCHITECTURE: Final = decoder(
+ARCHITECTURE = decoder(
     "olmo2",
     HFClass("Olmo2ForCausalLM", "olmo2"),
     HFClass("Olmo3ForCausalLM", "olmo3", {"sliding_window": 4096}),

@@ -1,18 +1,14 @@
 """OLMoE: routed experts in every layer, norms of query and key."""
 
-from __future__ import annotations
-
-from typing import Final
-
 from ...spec import ValueType
 from ..config import rounded
 from ..decoder import LLAMA_DEFAULTS, QK_NORMS, decoder, routed
 from ..keys import DerivedKey, experts_keys
 from ..table import HFClass
 
-_EPS: Final = 1e-5  # what the runtime acts on, whatever the config says
+_EPS = 1e-5  # what the runtime acts on, whatever the config says
 
-ARCHITECTURE: Final = decoder(
+ARCHITECTURE = decoder(
     "olmoe",
     HFClass("OlmoeForCausalLM", "olmoe"),
     defaults={

@@ -1,15 +1,11 @@
 """Qwen2 and Qwen2.5: biases on query, key and value."""
 
-from __future__ import annotations
-
-from typing import Final
-
 from ..decoder import LLAMA_DEFAULTS, attention, decoder, optional
 from ..pooling import Pooling, pooling_files
 from ..table import HFClass
 from ..tensors import always
 
-ARCHITECTURE: Final = decoder(
+ARCHITECTURE = decoder(
     "qwen2",
     HFClass("Qwen2ForCausalLM", "qwen2"),
     HFClass("Qwen2Model", "qwen2"),

@@ -1,16 +1,12 @@
 """Qwen2Moe: Qwen2 with routed experts in every layer, and a shared one behind a gate."""
 
-from __future__ import annotations
-
-from typing import Final
-
 from ..decoder import LLAMA_DEFAULTS, attention, decoder, norms, optional, routed
 from ..keys import Key, experts_keys
 from ..table import HFClass
 from ..tensors import always
 from ..transforms import Reshape
 
-ARCHITECTURE: Final = decoder(
+ARCHITECTURE = decoder(
     "qwen2moe",
     HFClass("Qwen2MoeForCausalLM", "qwen2_moe"),
     defaults={

@@ -1,15 +1,11 @@
 """Qwen3 (dense): norms of each head's query and key."""
 
-from __future__ import annotations
-
-from typing import Final
-
 from ..decoder import LLAMA_DEFAULTS, QK_NORMS, decoder
 from ..keys import HEAD_DIM
 from ..pooling import Pooling, pooling_files
 from ..table import HFClass
 
-ARCHITECTURE: Final = decoder(
+ARCHITECTURE = decoder(
     "qwen3",
     HFClass("Qwen3ForCausalLM", "qwen3"),
     HFClass("Qwen3Model", "qwen3"),

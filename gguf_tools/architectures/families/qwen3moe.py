@@ -1,14 +1,10 @@
 """Qwen3Moe: Qwen3 with routed experts in every layer."""
 
-from __future__ import annotations
-
-from typing import Final
-
 from ..decoder import LLAMA_DEFAULTS, QK_NORMS, decoder, routed
 from ..keys import Key, experts_keys
 from ..table import HFClass
 
-ARCHITECTURE: Final = decoder(
+ARCHITECTURE = decoder(
     "qwen3moe",
     HFClass("Qwen3MoeForCausalLM", "qwen3_moe"),
     defaults={

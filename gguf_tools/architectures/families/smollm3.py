@@ -1,23 +1,19 @@
 """SmolLM3: Llama in which every fourth layer is not rotated."""
 
-from __future__ import annotations
-
-from typing import Final
-
 from ..config import HFConfig
 from ..decoder import LLAMA_DEFAULTS, decoder
 from ..keys import MLP_BIAS, ROPE_DIMENSION, VOCABULARY_SIZE, AssumedByRuntime
 from ..rope import Llama3Factors, Rope
 from ..table import HFClass
 
-_PERIOD: Final = 4  # the runtime leaves every fourth layer unrotated
+_PERIOD = 4  # the runtime leaves every fourth layer unrotated
 
 
 def _rotated(config: HFConfig) -> tuple[list[int], ...]:
     return ([int((i + 1) % _PERIOD != 0) for i in range(config.integer("num_hidden_layers"))],)
 
 
-ARCHITECTURE: Final = decoder(
+ARCHITECTURE = decoder(
     "smollm3",
     HFClass("SmolLM3ForCausalLM", "smollm3"),
     defaults={

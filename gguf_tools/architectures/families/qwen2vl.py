@@ -1,0 +1,32 @@
+"""The text model inside of Qwen2-VL and Qwen2.5-VL: Qwen2, rotated along several axes.
+
+In text all axes count alike, so an export is the plain Qwen2 that computes the same.
+"""
+
+from dataclasses import replace
+
+from ..decoder import LLAMA_DEFAULTS, attention, decoder, optional
+from ..mrope import Axes
+from ..table import HFClass
+from ..tensors import always
+from . import qwen2
+
+ARCHITECTURE = decoder(
+    "qwen2vl",
+    HFClass("Qwen2VLForConditionalGeneration", "qwen2_vl"),
+    HFClass("Qwen2_5_VLForConditionalGeneration", "qwen2_5_vl"),
+    replace(qwen2.ARCHITECTURE.classes[0], export_only=True),
+    defaults={
+        **LLAMA_DEFAULTS,
+        "max_position_embeddings": 32768,
+        "num_key_value_heads": 8,
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 1000000.0,
+    },
+    choose=lambda facts: "Qwen2ForCausalLM",
+    tokenizers=("spm", "bpe"),
+    rope=Axes(),
+    bias=None,
+    assumed={"use_sliding_window": False},
+    attn=attention(bias=always, output_bias=optional),
+)
