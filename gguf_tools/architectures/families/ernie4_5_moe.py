@@ -1,0 +1,74 @@
+"""ERNIE 4.5 with experts in all but the first layers."""
+
+from ...spec import ValueType
+from ..config import HFConfig
+from ..decoder import BLOCK, FFN, LLAMA_DEFAULTS, decoder, norms, routed
+from ..keys import DerivedKey, Key
+from ..table import HFClass
+from ..tensors import Drop, Rule, limit_to
+from ..transforms import Reshape
+
+
+def _is_mixed(config: HFConfig, layer: int) -> bool:
+    first, step = config.integer("moe_layer_start_index", least=0), config.integer("moe_layer_interval")
+    return layer >= first and (layer + 1) % step == 0
+
+
+def _is_dense(config: HFConfig, layer: int) -> bool:
+    return not _is_mixed(config, layer)
+
+
+def _shared_size(config: HFConfig) -> int | None:
+    """As llama.cpp's converter has it; the runtime takes the tensors' own."""
+    if not config.integer("moe_num_shared_experts", least=0):
+        return None
+    return config.integer("intermediate_size") // config.integer("num_key_value_heads")
+
+
+ARCHITECTURE = decoder(
+    "ernie4_5-moe",
+    HFClass("Ernie4_5_MoeForCausalLM", "ernie4_5_moe"),
+    defaults={
+        **LLAMA_DEFAULTS,
+        "max_position_embeddings": 131072,
+        "moe_intermediate_size": 1536,
+        "moe_k": 6,
+        "moe_layer_interval": 1,
+        "moe_layer_start_index": 1,
+        "moe_num_experts": 64,
+        "moe_num_shared_experts": 2,
+        "num_key_value_heads": 4,
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 500000.0,
+        "tie_word_embeddings": True,
+        "use_bias": False,
+    },
+    tokenizers=("spm", "llama-hf"),
+    own=(
+        Key("expert_count", "moe_num_experts"),
+        Key("expert_used_count", "moe_k"),
+        Key("interleave_moe_layer_step", "moe_layer_interval"),
+        Key("leading_dense_block_count", "moe_layer_start_index"),
+        Key("expert_feed_forward_length", "moe_intermediate_size"),
+        Key("expert_shared_count", "moe_num_shared_experts"),
+        DerivedKey("expert_shared_feed_forward_length", ValueType.UINT32, _shared_size),
+    ),
+    bias="use_bias",
+    ffn=(*limit_to(_is_dense, FFN), *routed("moe_num_experts", when=_is_mixed)),
+    tensors=limit_to(
+        _is_mixed,
+        (
+            *norms(
+                ("mlp.shared_experts.gate_proj", "ffn_gate_shexp"),
+                ("mlp.shared_experts.up_proj", "ffn_up_shexp"),
+                ("mlp.shared_experts.down_proj", "ffn_down_shexp"),
+            ),
+            Rule(
+                (f"{BLOCK}.mlp.moe_statics.e_score_correction_bias",),
+                ("blk.{i}.exp_probs_b.bias",),
+                Reshape(gguf=lambda shape: shape[-1:], hf=lambda shape: (1, *shape)),
+            ),
+        ),
+    ),
+    drops=(Drop(r"model\.mtp_.*", "predicts several tokens at once"),),
+)
