@@ -30,7 +30,7 @@ from .rope import Rope
 from .table import Architecture, FromConfig, HFClass, class_name
 from .tensor_to_key import Scalars
 from .tensors import Condition, Drop, Rule, always, weight_and_bias
-from .transforms import IDENTITY, PermuteHeads, SplitMiddle, StackExperts, Transform
+from .transforms import IDENTITY, PermuteHeads, SplitMiddle, StackExperts, Transform, Transpose
 
 __all__ = [
     "BLOCK",
@@ -46,6 +46,7 @@ __all__ = [
     "PRE_LAYER_NORMS",
     "PRE_NORMS",
     "QK_NORMS",
+    "SPARE_HEAD",
     "TIED",
     "TIED_OUTPUT",
     "VOCABULARY_ROWS",
@@ -95,6 +96,8 @@ EMBEDDING: Final = Rule(("model.embed_tokens.weight",), ("token_embd.weight",))
 LAST_NORM: Final = Rule(("model.norm.weight",), ("output_norm.weight",))
 # Kept even where the config ties it and it is stored all the same, as llama.cpp's converter does.
 HEAD: Final = Rule(("lm_head.weight",), ("output.weight",), needed=has_head)
+SPARE_HEAD: Final = Rule(("lm_head.weight",), ("output.weight",), needed=optional)
+"""Of families whose output matrix is the embedding, and which some checkpoints store again."""
 OUTPUT: Final = (EMBEDDING, LAST_NORM, HEAD)
 
 _MLP_BIAS: Final = flag("mlp_bias")
@@ -113,13 +116,17 @@ def norms(*pairs: tuple[str, str], transform: Transform = IDENTITY, block: str =
     )
 
 
-def modules(*pairs: tuple[str, str], bias: Condition = always, block: str = BLOCK) -> tuple[Rule, ...]:
-    """Weights, and biases where ``bias`` says so: (HF module of a block, GGUF name)."""
-    return tuple(
-        rule
-        for hf, gguf in pairs
-        for rule in weight_and_bias(f"{block}.{hf}", f"blk.{{i}}.{gguf}", bias=bias)
-    )
+def modules(
+    *rows: tuple[str, str] | tuple[str, str, Transform], bias: Condition = always, block: str = BLOCK
+) -> tuple[Rule, ...]:
+    """Weights, and biases where ``bias`` says so: (HF module of a block, GGUF name, transform of both)."""
+    made: list[Rule] = []
+    for hf, gguf, *rest in rows:
+        transform = rest[0] if rest else IDENTITY
+        of_bias = IDENTITY if isinstance(transform, Transpose) else transform
+        made.append(Rule((f"{block}.{hf}.weight",), (f"blk.{{i}}.{gguf}.weight",), transform))
+        made.append(Rule((f"{block}.{hf}.bias",), (f"blk.{{i}}.{gguf}.bias",), of_bias, needed=bias))
+    return tuple(made)
 
 
 def renamed(*pairs: tuple[str, str], bias: Condition | None = None) -> tuple[Rule, ...]:
@@ -273,6 +280,7 @@ def decoder(
     qk_norms: tuple[Rule, ...] = (),
     ffn: tuple[Rule, ...] = FFN,
     tensors: tuple[Rule, ...] = (),
+    blocks: tuple[Rule, ...] | None = None,
     **options: Unpack[Options],
 ) -> Architecture:
     """The table of a decoder family.
@@ -302,14 +310,19 @@ def decoder(
         qk_norms: rules for norms of query and key.
         ffn: rules for the feed-forward network.
         tensors: further rules.
+        blocks: rules for all of a layer, in place of its norms, attention and feed-forward network.
         options: further fields of `Architecture`.
     """
     if keys is None:
         usual = (*SIZES, KV_HEADS)
         replaced = tuple(sizes.get(rule.gguf, rule) if isinstance(rule, Key) else rule for rule in usual)
         keys = (*replaced, CAUSAL, rope, eps, *expert_keys, head_dim)
-    if attn is None:
-        attn = attention(bias=flag(bias) if bias else optional, permuted=permuted)
+    if blocks is None:
+        attn = (
+            attn if attn is not None else attention(bias=flag(bias) if bias else optional, permuted=permuted)
+        )
+        blocks = (*pre_norms, *attn, *qk_norms, *ffn)
+    shared = {"num_key_value_heads": head_count} if KV_HEADS in keys else {}
     activations = activation if isinstance(activation, Mapping) else {"hidden_act": activation}
     return Architecture(
         name=name,
@@ -317,7 +330,7 @@ def decoder(
             replace(
                 entry,
                 defaults={"tie_word_embeddings": False, **defaults, **entry.defaults},
-                derived_defaults={"num_key_value_heads": head_count, **derived, **entry.derived_defaults},
+                derived_defaults={**shared, **derived, **entry.derived_defaults},
             )
             for entry in classes
         ),
@@ -332,6 +345,6 @@ def decoder(
             *(AssumedByRuntime(key, (value,)) for key, value in assumed.items()),
             *checks,
         ),
-        tensors=(*output, *pre_norms, *attn, *qk_norms, *ffn, *tensors),
+        tensors=(*output, *blocks, *tensors),
         **options,
     )

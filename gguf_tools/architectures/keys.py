@@ -41,6 +41,7 @@ __all__ = [
     "ConstHF",
     "DerivedKey",
     "Entry",
+    "FourTimes",
     "FromTensorPresence",
     "FromTensorRows",
     "HeadDim",
@@ -379,6 +380,34 @@ def layer_type(slides: bool) -> str:
 def experts_keys(count: str, used: str = "num_experts_per_tok", *, least: int = 1) -> tuple[KeyRule, ...]:
     """How many routed experts there are, and how many a token uses, by their HF keys."""
     return Key("expert_count", count, least=least), Key("expert_used_count", used, least=least)
+
+
+@dataclass(frozen=True)
+class FourTimes:
+    """A feed-forward network four times as wide as the model, which is all that llama.cpp's converter knows.
+
+    Attributes:
+        hf: the HF key some configs give its width by.
+        width: the HF key of the model's width.
+    """
+
+    hf: str
+    width: str = "hidden_size"
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        inner = 4 * config.integer(self.width)
+        if config.find(self.hf) not in (None, inner):
+            raise ArchitectureError(
+                "the feed-forward must be four times as wide as the model in this architecture",
+                path="config.json",
+                key=self.hf,
+                found=config.find(self.hf),
+                expected=inner,
+            )
+        yield "feed_forward_length", ValueType.UINT32, inner
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        return
 
 
 @dataclass(frozen=True)
