@@ -28,6 +28,7 @@ __all__ = [
     "KV_HEADS",
     "LAYERS",
     "LAYER_EPS",
+    "META_LAYOUT",
     "MLP_BIAS",
     "NO_SCALING_TYPE",
     "RMS_EPS",
@@ -484,4 +485,5 @@ EXPERT_SCALE_AND_NORM: tuple[KeyRule, ...] = (
 VOCABULARY_SIZE = Key("vocab_size", "vocab_size")
 ROPE_DIMENSION = DerivedKey("rope.dimension_count", ValueType.UINT32, head_size)
 NO_SCALING_TYPE = DerivedKey("rope.scaling.type", ValueType.STRING, lambda config: "none")
+META_LAYOUT = DerivedKey("tensor_data_layout", ValueType.STRING, lambda config: "Meta AI original pth")
 MLP_BIAS = FromTensorPresence("mlp_bias", "blk.0.ffn_gate.bias")
