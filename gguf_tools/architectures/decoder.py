@@ -322,7 +322,7 @@ def decoder(
             attn if attn is not None else attention(bias=flag(bias) if bias else optional, permuted=permuted)
         )
         blocks = (*pre_norms, *attn, *qk_norms, *ffn)
-    shared = {"num_key_value_heads": head_count} if KV_HEADS in keys else {}
+    shared = {"num_key_value_heads": head_count} if KV_HEADS in (*keys, *own) else {}
     activations = activation if isinstance(activation, Mapping) else {"hidden_act": activation}
     return Architecture(
         name=name,

@@ -55,6 +55,7 @@ __all__ = [
     "experts_keys",
     "head_size",
     "layer_type",
+    "windows_but",
 ]
 
 Entry = tuple[str, ValueType, Any]
@@ -376,6 +377,15 @@ class Windows:
 def layer_type(slides: bool) -> str:
     """What transformers calls a layer with or without a sliding window."""
     return "sliding_attention" if slides else "full_attention"
+
+
+def windows_but(period: int) -> Callable[[HFConfig], tuple[list[str], ...]]:
+    """``layer_types`` as the runtime takes them: every ``period``-th layer sees all, the others slide."""
+
+    def kinds(config: HFConfig) -> tuple[list[str], ...]:
+        return ([layer_type((i + 1) % period != 0) for i in range(config.integer("num_hidden_layers"))],)
+
+    return kinds
 
 
 def experts_keys(count: str, used: str = "num_experts_per_tok", *, least: int = 1) -> tuple[KeyRule, ...]:

@@ -58,6 +58,7 @@ FAMILIES: Final = (
     "internlm2",
     "mamba",
     "minicpm",
+    "minicpm3",
     "mistral3",
     "modern_bert",
     "nemotron",

@@ -3,7 +3,7 @@
 from ...spec import ValueType
 from ..config import HFConfig
 from ..decoder import TIED_OUTPUT, decoder
-from ..keys import LAYER_EPS, NO_SCALING_TYPE, AssumedByRuntime, DerivedKey, Key, layer_type
+from ..keys import LAYER_EPS, NO_SCALING_TYPE, AssumedByRuntime, DerivedKey, Key, windows_but
 from ..rope import Rope
 from ..table import HFClass
 from . import command_r
@@ -12,10 +12,6 @@ from . import command_r
 def _rotary(config: HFConfig) -> int:
     share = config.number("rotary_pct")
     return int(share * (config.integer("hidden_size") // config.integer("num_attention_heads")))
-
-
-def _layer_types(config: HFConfig) -> tuple[list[str], ...]:
-    return ([layer_type((i + 1) % 4 != 0) for i in range(config.integer("num_hidden_layers"))],)
 
 
 ARCHITECTURE = decoder(
@@ -33,7 +29,7 @@ ARCHITECTURE = decoder(
     ),
     bias=None,
     assumed={"attention_bias": False},
-    checks=(AssumedByRuntime("layer_types", _layer_types, export=False),),
+    checks=(AssumedByRuntime("layer_types", windows_but(4), export=False),),
     output=command_r.ENDS,
     pre_norms=command_r.NORM,
     drops=(TIED_OUTPUT,),

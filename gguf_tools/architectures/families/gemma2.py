@@ -1,14 +1,14 @@
 """Gemma 2: norms around attention and feed-forward, capped logits, a window in every other layer."""
 
+from collections.abc import Callable
+
 from ...spec import ValueType
 from ..config import HFConfig
 from ..decoder import TIED_OUTPUT, decoder, norms
-from ..keys import AssumedByRuntime, Key, layer_type
+from ..keys import AssumedByRuntime, Key, windows_but
 from ..table import HFClass
 from ..transforms import AddOne
 from . import gemma
-
-_27B = 46  # layers
 
 AROUND_NORMS = norms(
     ("input_layernorm", "attn_norm"),
@@ -19,15 +19,15 @@ AROUND_NORMS = norms(
 )
 
 
-def _layer_types(config: HFConfig) -> tuple[list[str], ...]:
-    return ([layer_type(i % 2 == 0) for i in range(config.integer("num_hidden_layers"))],)
+def attention_scalar(layers: int) -> Callable[[HFConfig], tuple[int, ...]]:
+    """What llama.cpp scales attention by: width / heads in 27B, told by its layers, else the head size."""
 
+    def scalar(config: HFConfig) -> tuple[int, ...]:
+        if config.integer("num_hidden_layers") == layers:
+            return (config.integer("hidden_size") // config.integer("num_attention_heads"),)
+        return (config.integer("head_dim"),)
 
-def _attention_scalar(config: HFConfig) -> tuple[int, ...]:
-    """llama.cpp scales 27B's attention by width / heads, and all others' by the head size."""
-    if config.integer("num_hidden_layers") == _27B:
-        return (config.integer("hidden_size") // config.integer("num_attention_heads"),)
-    return (config.integer("head_dim"),)
+    return scalar
 
 
 ARCHITECTURE = decoder(
@@ -53,8 +53,8 @@ ARCHITECTURE = decoder(
     assumed={"rope_theta": 10000.0, "attention_bias": False},
     checks=(
         gemma.NO_SCALING,
-        AssumedByRuntime("query_pre_attn_scalar", _attention_scalar),
-        AssumedByRuntime("layer_types", _layer_types, export=False),
+        AssumedByRuntime("query_pre_attn_scalar", attention_scalar(46)),
+        AssumedByRuntime("layer_types", windows_but(2), export=False),
     ),
     output=gemma.ENDS,
     pre_norms=AROUND_NORMS,

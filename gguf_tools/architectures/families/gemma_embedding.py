@@ -1,19 +1,15 @@
 """EmbeddingGemma: Gemma 3 without a head, attending both ways, with a pooling."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import Final
 
 from ..keys import AssumedByRuntime
 from ..pooling import Pooling, pooling_files
-from ..table import HFClass
 from . import gemma3
 
-ARCHITECTURE: Final = replace(
+ARCHITECTURE = replace(
     gemma3.ARCHITECTURE,
     name="gemma-embedding",
-    classes=(HFClass("Gemma3TextModel", "gemma3_text", gemma3.DEFAULTS, prefixed=False),),
+    classes=(replace(gemma3.ARCHITECTURE.classes[0], name="Gemma3TextModel", prefixed=False),),
     family_keys=(
         *(
             rule

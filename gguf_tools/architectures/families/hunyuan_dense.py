@@ -1,43 +1,22 @@
 """HunYuan (dense): Qwen 3's shape with norms after the rotation, whose base follows from a factor alpha."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from ...errors import ArchitectureError
 from ...spec import ValueType
 from ..config import GGUFFacts, HFConfig, real, simplest
-from ..decoder import FFN, OUTPUT, PRE_NORMS, TIED, attention, flag, head_count, norms
-from ..keys import (
-    CAUSAL,
-    CONTEXT,
-    HEAD_DIM,
-    KV_HEADS,
-    RMS_EPS,
-    SIZES,
-    AssumedByRuntime,
-    Entry,
-    FromTensorPresence,
-    FromTensorRows,
-    head_size,
-)
+from ..decoder import LLAMA_DEFAULTS, decoder, norms
+from ..keys import CONTEXT, HEAD_DIM, Entry, head_size
 from ..rope import Rope
-from ..table import Architecture, HFClass
+from ..table import HFClass
 from ..tensors import Drop
 
-_DEFAULTS: Final[dict[str, Any]] = {
-    "max_position_embeddings": 2048,
-    "rms_norm_eps": 1e-5,
-    "rope_theta": 10000.0,
-    "tie_word_embeddings": False,
-}
-_NULLS: Final = {"num_key_value_heads": head_count, "head_dim": head_size}
-_BASE: Final = 10000.0
-_LONGEST: Final = 256 * 1024
+_BASE = 10000.0
+_LONGEST = 256 * 1024
 """What the published models were trained for, whatever their config says."""
-_PLAIN: Final = Rope()
+_PLAIN = Rope()
 
 
 def _alpha(config: HFConfig) -> float | None:
@@ -112,33 +91,17 @@ class _Scaling:
         config["rope_scaling"] = {"type": "dynamic", "alpha": alpha, "factor": 1.0}
 
 
-ARCHITECTURE: Final = Architecture(
-    name="hunyuan-dense",
-    classes=(HFClass("HunYuanDenseV1ForCausalLM", "hunyuan_v1_dense", _DEFAULTS, _NULLS),),
-    tokenizer_kinds=("bpe",),
-    keys=(
-        *(_Context() if rule is CONTEXT else rule for rule in SIZES),
-        KV_HEADS,
-        CAUSAL,
-        _Base(),
-        RMS_EPS,
-        HEAD_DIM,
-    ),
-    family_keys=(
-        _Scaling(),
-        FromTensorRows("vocab_size", "token_embd.weight"),
-        FromTensorPresence("attention_bias", "blk.0.attn_q.bias"),
-        TIED,
-        AssumedByRuntime("hidden_act", ("silu", "swish")),
-    ),
+ARCHITECTURE = decoder(
+    "hunyuan-dense",
+    HFClass("HunYuanDenseV1ForCausalLM", "hunyuan_v1_dense"),
+    defaults={**LLAMA_DEFAULTS, "rms_norm_eps": 1e-5},
+    derived={"head_dim": head_size},
+    sizes={"context_length": _Context()},
+    rope=_Base(),
+    head_dim=HEAD_DIM,
+    own=(_Scaling(),),
+    qk_norms=norms(("self_attn.query_layernorm", "attn_q_norm"), ("self_attn.key_layernorm", "attn_k_norm")),
     drops=(
         Drop(r"lm_head\.weight", "the embedding again", lambda config: config.flag("tie_word_embeddings")),
-    ),
-    tensors=(
-        *OUTPUT,
-        *PRE_NORMS,
-        *attention(bias=flag("attention_bias")),
-        *norms(("self_attn.query_layernorm", "attn_q_norm"), ("self_attn.key_layernorm", "attn_k_norm")),
-        *FFN,
     ),
 )

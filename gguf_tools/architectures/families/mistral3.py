@@ -1,28 +1,25 @@
 """Mistral Small 3.1 and later, Ministral 3: Llama's table under a name of its own, with YaRN's details."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from ...spec import ValueType
 from ..config import GGUFFacts, HFConfig, real
-from ..decoder import head_count
+from ..decoder import LLAMA_DEFAULTS, head_count
 from ..keys import Entry
 from ..mistral_yarn import LOG_MULTIPLIER, TEMPERATURE_SCALE, YarnMultiplier
-from ..table import Architecture, HFClass
+from ..table import HFClass
 from . import llama
 
-_DEFAULTS: Final[dict[str, Any]] = {
+_DEFAULTS = {
+    **LLAMA_DEFAULTS,
     "max_position_embeddings": 131072,
     "num_key_value_heads": 8,
-    "rms_norm_eps": 1e-6,
-    "rope_theta": 10000.0,
     "sliding_window": None,
     "tie_word_embeddings": False,
 }
-_NULLS: Final = {"num_key_value_heads": head_count}
+_NULLS = {"num_key_value_heads": head_count}
 
 
 class _Ministral:
@@ -48,11 +45,7 @@ class _Ministral:
             }
 
 
-def _choose(facts: GGUFFacts) -> str:
-    return "MistralForCausalLM" if facts.find(TEMPERATURE_SCALE) is None else "Ministral3ForCausalLM"
-
-
-ARCHITECTURE: Final[Architecture] = replace(
+ARCHITECTURE = replace(
     llama.ARCHITECTURE,
     name="mistral3",
     classes=(
@@ -60,7 +53,9 @@ ARCHITECTURE: Final[Architecture] = replace(
         HFClass("Ministral3ForCausalLM", "ministral3", _DEFAULTS, _NULLS),
         HFClass("MistralForCausalLM", "mistral", _DEFAULTS, _NULLS, export_only=True),
     ),
-    choose=_choose,
+    choose=lambda facts: (
+        "MistralForCausalLM" if facts.find(TEMPERATURE_SCALE) is None else "Ministral3ForCausalLM"
+    ),
     family_keys=(
         *(rule for rule in llama.ARCHITECTURE.family_keys if not isinstance(rule, YarnMultiplier)),
         _Ministral(),
