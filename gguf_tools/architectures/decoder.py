@@ -267,7 +267,7 @@ def decoder(
     rope: KeyRule = Rope(),  # noqa: B008 - immutable
     eps: KeyRule = RMS_EPS,
     expert_keys: tuple[KeyRule, ...] = (),
-    head_dim: KeyRule = HeadDim(always=False),  # noqa: B008 - immutable
+    head_dim: KeyRule | None = HeadDim(always=False),  # noqa: B008 - immutable
     own: tuple[KeyRule, ...] = (),
     bias: str | None = "attention_bias",
     activation: tuple[str, ...] | Mapping[str, tuple[str, ...]] = ("silu", "swish"),
@@ -296,7 +296,7 @@ def decoder(
         rope: the rule for ``rope.*``.
         eps: the rule for the norms' epsilon.
         expert_keys: rules for the experts' numbers, before the head's size.
-        head_dim: the rule for the head's size.
+        head_dim: the rule for the head's size; None for none.
         own: rules for keys of the family's own, in the order in which they are written.
         bias: the flag that says query, key, value and output have biases; None where there is no such flag.
         activation: ``hidden_act`` as the runtime acts on it, the usual name first; or another HF key for it,
@@ -316,7 +316,7 @@ def decoder(
     if keys is None:
         usual = (*SIZES, KV_HEADS)
         replaced = tuple(sizes.get(rule.gguf, rule) if isinstance(rule, Key) else rule for rule in usual)
-        keys = (*replaced, CAUSAL, rope, eps, *expert_keys, head_dim)
+        keys = (*replaced, CAUSAL, rope, eps, *expert_keys, *((head_dim,) if head_dim else ()))
     if blocks is None:
         attn = (
             attn if attn is not None else attention(bias=flag(bias) if bias else optional, permuted=permuted)

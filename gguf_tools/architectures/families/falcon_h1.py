@@ -24,13 +24,13 @@ from ..keys import (
     Note,
     head_size,
 )
+from ..mamba_parts import LOST, mamba2_mixer
 from ..per_layer_keys import AnyTensor, Heads
 from ..rope import Rope
 from ..scaling import Factors, Scaled
 from ..table import Architecture, HFClass
 from ..tensors import Rule
 from ..transforms import Transform
-from .mamba import LOST, mamba2_mixer
 
 _SINGLE: Final = (
     "attention_in_multiplier",

@@ -1,43 +1,25 @@
 """Granite 4: Mamba 2 or attention by layer, then experts and a shared one, or only the latter."""
 
-from __future__ import annotations
-
-from typing import Final
-
 from ...spec import ValueType
 from ..config import HFConfig
-from ..decoder import OUTPUT, PRE_NORMS, TIED
-from ..keys import (
-    CAUSAL,
-    HEADS,
-    INNER,
-    LAYERS,
-    RMS_EPS,
-    WIDTH,
-    AssumedByRuntime,
-    DerivedKey,
-    FromTensorRows,
-    Note,
-    experts_keys,
-)
-from ..per_layer_keys import AnyTensor
-from ..rope import Rope
-from ..table import Architecture, HFClass
-from ..tensors import limit_to
-from .granite import (
-    ATTENTION,
+from ..decoder import BLOCK, attention, decoder, flag, head_count
+from ..granite_parts import (
     EXPERTS,
+    HYBRID,
     HYBRID_DEFAULTS,
     KV_ARRAY,
     MIXER_KEYS,
     MULTIPLIERS,
-    NULLS,
     all_attention,
     attends,
     has_shared,
     shared_mlp,
 )
-from .mamba import LOST, UNLIMITED, mamba2_mixer
+from ..keys import DerivedKey, Note, experts_keys
+from ..mamba_parts import LOST, UNLIMITED, mamba2_mixer
+from ..per_layer_keys import AnyTensor
+from ..table import HFClass
+from ..tensors import limit_to
 
 
 def _mixes(config: HFConfig, layer: int) -> bool:
@@ -52,41 +34,29 @@ def _dense(config: HFConfig, layer: int) -> bool:
     return not _routed(config, layer)
 
 
-ARCHITECTURE: Final = Architecture(
-    name="granitehybrid",
-    classes=(
-        HFClass(
-            "GraniteMoeHybridForCausalLM",
-            "granitemoehybrid",
-            HYBRID_DEFAULTS,
-            NULLS,
-            when=lambda config: not all_attention(config),
-        ),
+ARCHITECTURE = decoder(
+    "granitehybrid",
+    HFClass(
+        HYBRID,
+        "granitemoehybrid",
+        HYBRID_DEFAULTS,
+        {"num_key_value_heads": head_count},
+        when=lambda config: not all_attention(config),
     ),
-    tokenizer_kinds=("spm", "bpe"),
-    keys=(
-        LAYERS,
-        UNLIMITED,
-        WIDTH,
-        INNER,
-        HEADS,
-        KV_ARRAY,
-        CAUSAL,
-        Rope(),
-        RMS_EPS,
-        *experts_keys("num_local_experts", least=0),
-    ),
-    family_keys=(
+    tokenizers=("spm", "bpe"),
+    sizes={"context_length": UNLIMITED, "attention.head_count_kv": KV_ARRAY},
+    expert_keys=experts_keys("num_local_experts", least=0),
+    head_dim=None,
+    own=(
         *MULTIPLIERS,
         *MIXER_KEYS,
         DerivedKey("rope.scaling.finetuned", ValueType.BOOL, lambda config: False),
-        FromTensorRows("vocab_size", "token_embd.weight"),
-        TIED,
+    ),
+    bias=None,
+    assumed={"mamba_proj_bias": False, "position_embedding_type": "nope"},
+    checks=(
         AnyTensor("attention_bias", ".attn_q.bias"),
         AnyTensor("mamba_conv_bias", ".ssm_conv1d.bias"),
-        AssumedByRuntime("hidden_act", ("silu", "swish")),
-        AssumedByRuntime("mamba_proj_bias", (False,)),
-        AssumedByRuntime("position_embedding_type", ("nope",)),
         Note(
             lambda config: config.integer("mamba_n_groups") > 1,
             "llama.cpp norms each of the mixers' mamba_n_groups by itself, transformers all of them at once",
@@ -98,15 +68,12 @@ ARCHITECTURE: Final = Architecture(
             "without experts llama.cpp expects shared_intermediate_size to be intermediate_size",
         ),
     ),
-    tensors=(
-        *OUTPUT,
-        *PRE_NORMS,
-        *limit_to(attends, ATTENTION),
-        *limit_to(
-            _mixes, mamba2_mixer("model.layers.{i}.mamba", "mamba_n_groups", conv_bias="mamba_conv_bias")
-        ),
-        *limit_to(_routed, EXPERTS),
-        *limit_to(_routed, limit_to(has_shared, shared_mlp("_shexp"))),
+    attn=(
+        *limit_to(attends, attention(bias=flag("attention_bias"), permuted=True)),
+        *limit_to(_mixes, mamba2_mixer(f"{BLOCK}.mamba", "mamba_n_groups", conv_bias="mamba_conv_bias")),
+    ),
+    ffn=(
+        *limit_to(_routed, (*EXPERTS, *limit_to(has_shared, shared_mlp("_shexp")))),
         *limit_to(_dense, shared_mlp("")),
     ),
     export_notes=(*LOST, "max_position_embeddings is not in the file: nothing in the model depends on it"),

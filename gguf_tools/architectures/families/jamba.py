@@ -21,10 +21,10 @@ from ..keys import (
     Key,
     experts_keys,
 )
+from ..mamba_parts import LOST, mamba1_mixer
 from ..per_layer_keys import AnyTensor, LayerArray, SSMInner, periodic, periods
 from ..table import Architecture, HFClass
 from ..tensors import Rule, limit_to
-from .mamba import LOST, mamba1_mixer
 
 _ATTENTION: Final = ("attn_layer_period", "attn_layer_offset")
 _EXPERTS: Final = ("expert_layer_period", "expert_layer_offset")

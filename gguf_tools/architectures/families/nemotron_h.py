@@ -23,11 +23,11 @@ from ..keys import (
     experts_keys,
     head_size,
 )
+from ..mamba_parts import LOST, UNLIMITED, mamba2_mixer
 from ..per_layer_keys import AnyTensor, Heads, LayerArray
 from ..table import Architecture, HFClass
 from ..tensors import Condition, Drop, Rule, limit_to, weight_and_bias
 from ..transforms import IDENTITY, PermuteHeads, StackExperts
-from .mamba import LOST, UNLIMITED, mamba2_mixer
 
 _MIXER: Final = "backbone.layers.{i}.mixer"
 _PATTERN: Final = "hybrid_override_pattern"

@@ -14,11 +14,11 @@ from ...source import Source
 from ...spec import ValueType
 from ..config import HFConfig
 from ..keys import LAYERS, WIDTH, AssumedByRuntime, DerivedKey, FromTensorRows, Key
+from ..mamba_parts import UNLIMITED
 from ..scaling import Scaled
 from ..table import Architecture, HFClass
 from ..tensors import Drop, PerLayer, Rule, limit_to, weight_and_bias
 from ..transforms import IDENTITY, Grouped, Reshape, Reversed, StackExperts, Transform, Transpose
-from .mamba import UNLIMITED
 
 _VECTOR: Final = Reshape(gguf=lambda shape: shape[-1:], hf=lambda shape: (1, 1, *shape))
 _NO_HEADS: Final = DerivedKey("attention.head_count", ValueType.UINT32, lambda config: 0)
