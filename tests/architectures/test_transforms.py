@@ -15,7 +15,7 @@ from gguf_tools.architectures.delta_net import SplitDelta
 from gguf_tools.architectures.families.deepseek2 import SplitLatent
 from gguf_tools.architectures.families.gpt_oss import Deinterleave, DeinterleaveRows
 from gguf_tools.architectures.families.plamo import GroupHeads
-from gguf_tools.architectures.families.rwkv import Twice
+from gguf_tools.architectures.families.rwkv7 import Twice
 from gguf_tools.architectures.padding import PadTokens
 from gguf_tools.architectures.scaling import Scaled
 from gguf_tools.architectures.transforms import (

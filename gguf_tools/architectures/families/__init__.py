@@ -13,7 +13,8 @@ from ..table import Architecture
 __all__ = ["ARCHITECTURES", "FAMILIES"]
 
 FAMILIES: Final = (
-    "roberta",  # before BERT, which takes what these do not claim
+    "roberta",  # these before BERT, which takes what they do not claim
+    "xlm_roberta",
     "distilbert",
     "apertus",
     "bert",
@@ -65,7 +66,9 @@ FAMILIES: Final = (
     "modern_bert",
     "nemotron",
     "nemotron_h",
+    "nemotron_h_moe",
     "nomic_bert",
+    "nomic_bert_moe",
     "olmo",
     "olmo2",
     "olmoe",
@@ -79,7 +82,8 @@ FAMILIES: Final = (
     "qwen3next",
     "qwen2moe",
     "qwen3moe",
-    "rwkv",
+    "rwkv6",
+    "rwkv7",
     "qwen2vl",
     "qwen3vl",
     "qwen3vlmoe",
@@ -87,14 +91,11 @@ FAMILIES: Final = (
     "stablelm",
     "starcoder2",
     "t5",
+    "t5encoder",
 )
 """Modules in the order in which their tables are asked for a checkpoint or a file."""
 
 
-def _tables(name: str) -> tuple[Architecture, ...]:
-    module = import_module(f".{name}", __name__)
-    tables: tuple[Architecture, ...] = getattr(module, "ARCHITECTURES", None) or (module.ARCHITECTURE,)
-    return tables
-
-
-ARCHITECTURES: Final[tuple[Architecture, ...]] = tuple(table for name in FAMILIES for table in _tables(name))
+ARCHITECTURES: Final[tuple[Architecture, ...]] = tuple(
+    import_module(f".{name}", __name__).ARCHITECTURE for name in FAMILIES
+)

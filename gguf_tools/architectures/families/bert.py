@@ -1,12 +1,8 @@
 """BERT encoders, for embeddings and classification, and what their descendants share with them."""
 
-from __future__ import annotations
-
-from typing import Any, Final
-
 from ...spec import ValueType
 from ..classifier import Labels, chosen_by_head, projection
-from ..keys import SIZES, AssumedByRuntime, DerivedKey, FromTensorRows, Key, KeyRule
+from ..keys import SIZES, AssumedByRuntime, DerivedKey, FromTensorRows, Key
 from ..pooling import Pooling, pooling_files
 from ..table import Architecture, HFClass
 from ..tensors import Drop, Rule, weight_and_bias
@@ -25,27 +21,25 @@ __all__ = [
     "layers",
 ]
 
-DEFAULTS: Final[dict[str, Any]] = {
+DEFAULTS = {
     "layer_norm_eps": 1e-12,
     "max_position_embeddings": 512,
     "type_vocab_size": 2,
 }
 """transformers' values where config.json says nothing."""
 
-EPS: Final = Key(
-    "attention.layer_norm_epsilon", "layer_norm_eps", "layer_norm_epsilon", type=ValueType.FLOAT32
-)
-EMBEDDING: Final[tuple[KeyRule, ...]] = (
+EPS = Key("attention.layer_norm_epsilon", "layer_norm_eps", "layer_norm_epsilon", type=ValueType.FLOAT32)
+EMBEDDING = (
     DerivedKey("attention.causal", ValueType.BOOL, lambda config: False),
     Pooling(),
     Labels(),
 )
 """What llama.cpp's converter says of all encoders after the sizes."""
 
-GELU: Final = ("gelu", "gelu_new", "gelu_pytorch_tanh", "gelu_fast")
+GELU = ("gelu", "gelu_new", "gelu_pytorch_tanh", "gelu_fast")
 """Names of the one activation llama.cpp knows here, and of its approximations."""
 
-LOST_POOLER: Final = "pooler.dense is not in GGUF; transformers will start it at random values"
+LOST_POOLER = "pooler.dense is not in GGUF; transformers will start it at random values"
 
 
 def embeddings(prefix: str) -> tuple[Rule, ...]:
@@ -96,7 +90,7 @@ def heads_without_use(prefix: str) -> tuple[Drop, ...]:
     )
 
 
-ARCHITECTURE: Final = Architecture(
+ARCHITECTURE = Architecture(
     name="bert",
     classes=(
         HFClass("BertModel", "bert", DEFAULTS, prefixed=False),

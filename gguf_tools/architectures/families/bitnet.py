@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     Rounding = Callable[[NDArray[np.float32], GGMLType | None], NDArray[np.float32]]
 
-_CHUNK: Final = 1 << 22  # values looked at together
-_LEAST: Final = 1e-5
+_CHUNK = 1 << 22  # values looked at together
+_LEAST = 1e-5
 """The least scale, as BitNet's authors have it."""
 
 
@@ -114,15 +114,15 @@ class _Base:
         config["rope_theta"] = facts.number("rope.freq_base") or 10000.0
 
 
-_DEFAULTS: Final[dict[str, Any]] = {
+_DEFAULTS = {
     "max_position_embeddings": 2048,
     "rms_norm_eps": 1e-5,
     "rope_theta": 500000.0,
     "tie_word_embeddings": False,
 }
-_NULLS: Final = {"num_key_value_heads": head_count}
+_NULLS = {"num_key_value_heads": head_count}
 
-ARCHITECTURE: Final = Architecture(
+ARCHITECTURE = Architecture(
     name="bitnet",
     classes=(
         HFClass("BitNetForCausalLM", "bitnet", _DEFAULTS | {"hidden_act": "relu2"}, _NULLS),

@@ -1,10 +1,8 @@
 """DeepSeek V2 and V3: latent attention, which llama.cpp computes as one key head, and experts with groups."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from ...errors import ArchitectureError
 from ...source import Source
@@ -20,7 +18,6 @@ from ..keys import (
     Entry,
     FromTensorRows,
     Key,
-    KeyRule,
     experts_keys,
 )
 from ..mistral_yarn import Cooling
@@ -137,7 +134,7 @@ def _full_rank(config: HFConfig, layer: int) -> bool:
     return config.find("q_lora_rank") is None
 
 
-_DEFAULTS: Final[dict[str, Any]] = {
+_DEFAULTS = {
     "kv_lora_rank": 512,
     "qk_nope_head_dim": 128,
     "qk_rope_head_dim": 64,
@@ -146,7 +143,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "tie_word_embeddings": False,
     "v_head_dim": 128,
 }
-_V3_DEFAULTS: Final[dict[str, Any]] = _DEFAULTS | {
+_V3_DEFAULTS = _DEFAULTS | {
     "first_k_dense_replace": 3,
     "max_position_embeddings": 4096,
     "moe_intermediate_size": 2048,
@@ -159,7 +156,7 @@ _V3_DEFAULTS: Final[dict[str, Any]] = _DEFAULTS | {
     "scoring_func": "sigmoid",
     "topk_group": 4,
 }
-_OWN: Final[tuple[KeyRule, ...]] = (
+_OWN = (
     Key("leading_dense_block_count", "first_k_dense_replace"),
     Key("vocab_size", "vocab_size"),
     _Latent(),
@@ -183,7 +180,7 @@ class _Normed:
         config["norm_topk_prob"] = facts.find("expert_weights_norm") is True
 
 
-ARCHITECTURE: Final = Architecture(
+ARCHITECTURE = Architecture(
     name="deepseek2",
     classes=(
         HFClass(_V3, "deepseek_v3", _V3_DEFAULTS),

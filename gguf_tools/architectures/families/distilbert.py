@@ -1,9 +1,5 @@
 """DistilBERT: half of BERT's layers, no kinds of texts, names of its own."""
 
-from __future__ import annotations
-
-from typing import Any, Final
-
 from ...spec import ValueType
 from ..classifier import chosen_by_head, dense_head
 from ..config import rounded
@@ -13,10 +9,10 @@ from ..table import Architecture, HFClass
 from ..tensors import Drop, Rule, weight_and_bias
 from . import bert
 
-_EPS: Final = 1e-12  # not in its config
-_DEFAULTS: Final[dict[str, Any]] = {"max_position_embeddings": 512}
+_EPS = 1e-12  # not in its config
+_DEFAULTS = {"max_position_embeddings": 512}
 
-ARCHITECTURE: Final = Architecture(
+ARCHITECTURE = Architecture(
     name="bert",
     classes=(
         HFClass("DistilBertModel", "distilbert", _DEFAULTS, prefixed=False),

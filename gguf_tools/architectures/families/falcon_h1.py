@@ -1,10 +1,8 @@
 """Falcon H1: Mamba 2 and attention side by side, and multipliers that become part of the weights."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from ...errors import ArchitectureError
 from ..config import GGUFFacts, HFConfig, real
@@ -32,7 +30,7 @@ from ..table import Architecture, HFClass
 from ..tensors import Rule
 from ..transforms import Transform
 
-_SINGLE: Final = (
+_SINGLE = (
     "attention_in_multiplier",
     "attention_out_multiplier",
     "embedding_multiplier",
@@ -41,7 +39,7 @@ _SINGLE: Final = (
     "ssm_in_multiplier",
     "ssm_out_multiplier",
 )
-_LISTS: Final = {"mlp_multipliers": 2, "ssm_multipliers": 5}
+_LISTS = {"mlp_multipliers": 2, "ssm_multipliers": 5}
 
 
 def _multipliers(config: HFConfig, key: str) -> list[float]:
@@ -102,7 +100,7 @@ def _matrix(hf: str, gguf: str, *keys: str, at: int = 0) -> Rule:
     return Rule((f"{BLOCK}.{hf}.weight",), (f"blk.{{i}}.{gguf}.weight",), _times(*keys, at=at))
 
 
-ARCHITECTURE: Final = Architecture(
+ARCHITECTURE = Architecture(
     name="falcon-h1",
     classes=(
         HFClass(

@@ -1,11 +1,9 @@
 """Gemma 3n's text model: four streams mixed by altup, low-rank laurel paths, embeddings for every layer."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from statistics import NormalDist
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -37,13 +35,13 @@ from ..table import Architecture, HFClass
 from ..tensors import Rule
 from ..transforms import StackExperts
 
-_PERIOD: Final = 5  # every fifth layer is a global one
-_OWN_KV_LAYERS: Final = 20  # llama.cpp lets all layers after these use the keys and values of earlier ones
-_SPARSE_LAYERS: Final = 10
-_STREAMS: Final = 4
-_FIXED: Final = {"altup_num_inputs": _STREAMS, "hidden_size_per_layer_input": 256, "laurel_rank": 64}
+_PERIOD = 5  # every fifth layer is a global one
+_OWN_KV_LAYERS = 20  # llama.cpp lets all layers after these use the keys and values of earlier ones
+_SPARSE_LAYERS = 10
+_STREAMS = 4
+_FIXED = {"altup_num_inputs": _STREAMS, "hidden_size_per_layer_input": 256, "laurel_rank": 64}
 _TOKENS, _PER_LAYER_TOKENS = 262400, 262144  # of all releases
-_DEFAULTS: Final[dict[str, Any]] = {
+_DEFAULTS = {
     "altup_active_idx": 0,
     "altup_num_inputs": _STREAMS,
     "final_logit_softcapping": 30.0,
@@ -105,7 +103,7 @@ class _Inner:
 class _Sparsity:
     """The share of a layer's activations that is cut off ↔ how many deviations above the mean that is."""
 
-    name: Final = "activation_sparsity_scale"
+    name = "activation_sparsity_scale"
 
     def forward(self, config: HFConfig) -> Iterator[Entry]:
         scales = [_deviations(share) for share in _each(config, "activation_sparsity_pattern")]
@@ -146,7 +144,7 @@ def _share(scale: float) -> float:
 class _Pattern:
     """``layer_types`` ↔ which layers have a window."""
 
-    name: Final = "attention.sliding_window_pattern"
+    name = "attention.sliding_window_pattern"
 
     def forward(self, config: HFConfig) -> Iterator[Entry]:
         slides = [kind == layer_type(True) for kind in _each(config, "layer_types")]
@@ -187,7 +185,7 @@ def _streams(hf: str, gguf: str) -> Rule:
     )
 
 
-ARCHITECTURE: Final = Architecture(
+ARCHITECTURE = Architecture(
     name="gemma3n",
     classes=tuple(
         HFClass(

@@ -1,10 +1,8 @@
 """gpt-oss: experts with interleaved gate and up, biases everywhere, attention sinks, alternating windows."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from ...errors import ArchitectureError
 from ...source import Source
@@ -105,7 +103,7 @@ def _layer_types(config: HFConfig) -> tuple[list[str], ...]:
     return ([layer_type(i % 2 == 0) for i in range(config.integer("num_hidden_layers"))],)
 
 
-_DEFAULTS: Final[dict[str, Any]] = {
+_DEFAULTS = {
     "head_dim": 64,
     "max_position_embeddings": 131072,
     "num_experts_per_tok": 4,
@@ -116,10 +114,10 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "sliding_window": 128,
     "tie_word_embeddings": False,
 }
-_EXPERTS: Final = f"{BLOCK}.mlp.experts"
-_BOTH: Final = ("blk.{i}.ffn_gate_exps.", "blk.{i}.ffn_up_exps.")
+_EXPERTS = f"{BLOCK}.mlp.experts"
+_BOTH = ("blk.{i}.ffn_gate_exps.", "blk.{i}.ffn_up_exps.")
 
-ARCHITECTURE: Final = Architecture(
+ARCHITECTURE = Architecture(
     name="gpt-oss",
     classes=(
         HFClass(

@@ -1,10 +1,8 @@
 """Jamba: Mamba 1 or attention, then dense or experts, each by layers at a fixed distance."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from ..config import GGUFFacts, HFConfig
 from ..decoder import BLOCK, TIED, attention, experts, has_head, head_count, norms, renamed
@@ -26,10 +24,10 @@ from ..per_layer_keys import AnyTensor, LayerArray, SSMInner, periodic, periods
 from ..table import Architecture, HFClass
 from ..tensors import Rule, limit_to
 
-_ATTENTION: Final = ("attn_layer_period", "attn_layer_offset")
-_EXPERTS: Final = ("expert_layer_period", "expert_layer_offset")
-_USUAL_ATTENTION: Final = (8, 4)
-_USUAL_EXPERTS: Final = (2, 1)
+_ATTENTION = ("attn_layer_period", "attn_layer_offset")
+_EXPERTS = ("expert_layer_period", "expert_layer_offset")
+_USUAL_ATTENTION = (8, 4)
+_USUAL_EXPERTS = (2, 1)
 
 _attends = periodic(*_ATTENTION)
 _in_turn = periodic(*_EXPERTS)
@@ -69,7 +67,7 @@ def _rank(config: HFConfig) -> int:
     return -(-config.integer("hidden_size") // 16)
 
 
-ARCHITECTURE: Final = Architecture(
+ARCHITECTURE = Architecture(
     name="jamba",
     classes=(
         HFClass(

@@ -1,9 +1,7 @@
 """Jina's BERT, version 2: biases by distance (ALiBi) instead of positions, gated feed-forward."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from ..config import GGUFFacts, HFConfig
 from ..keys import SIZES, AssumedByRuntime, Entry, FromTensorRows
@@ -13,8 +11,8 @@ from ..tensors import Rule, weight_and_bias
 from ..transforms import SwapHalves
 from . import bert
 
-_PLAIN: Final = "jinaai/jina-bert-implementation"
-_NORMED: Final = "jinaai/jina-bert-v2-qk-post-norm"
+_PLAIN = "jinaai/jina-bert-implementation"
+_NORMED = "jinaai/jina-bert-v2-qk-post-norm"
 """Repositories with the code of the models for text and of that for code, which norms queries and keys."""
 
 
@@ -40,10 +38,10 @@ def _plain(config: HFConfig, layer: int) -> bool:
     return not _normed(config, layer)
 
 
-_LAYER: Final = "bert.encoder.layer.{i}"
-_DEFAULTS: Final[dict[str, Any]] = bert.DEFAULTS
+_LAYER = "bert.encoder.layer.{i}"
+_DEFAULTS = bert.DEFAULTS
 
-ARCHITECTURE: Final = Architecture(
+ARCHITECTURE = Architecture(
     name="jina-bert-v2",
     classes=(
         HFClass("JinaBertModel", "bert", _DEFAULTS, prefixed=False),

@@ -1,9 +1,7 @@
 """LFM2: layers of short convolutions between layers of attention."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from ...container.metadata import Array
 from ...errors import ArchitectureError, FormatError
@@ -70,7 +68,7 @@ class _Inner:
         config["block_auto_adjust_ff_dim"] = False
 
 
-ARCHITECTURE: Final = Architecture(
+ARCHITECTURE = Architecture(
     name="lfm2",
     classes=(
         HFClass(

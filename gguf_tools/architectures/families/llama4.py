@@ -3,10 +3,8 @@
 Its weights are in the rotary layout of ggml already: nothing is permuted.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from ...spec import ValueType
 from ..config import GGUFFacts, HFConfig
@@ -35,12 +33,12 @@ from ..table import Architecture, HFClass
 from ..tensors import Rule
 from ..transforms import Chain, SplitMiddle, Transpose
 
-_PERIOD: Final = 4  # every fourth layer sees everything and is not rotated
-_CHUNK: Final = 8192
-_UNNORMED_EXPERTS: Final = 128  # llama.cpp normalizes queries and keys in all models but that of 128 experts
-_WINDOW: Final = "attention.sliding_window"
-_FULL: Final = "full_attention"
-_DEFAULTS: Final[dict[str, Any]] = {
+_PERIOD = 4  # every fourth layer sees everything and is not rotated
+_CHUNK = 8192
+_UNNORMED_EXPERTS = 128  # llama.cpp normalizes queries and keys in all models but that of 128 experts
+_WINDOW = "attention.sliding_window"
+_FULL = "full_attention"
+_DEFAULTS = {
     "head_dim": 128,
     "interleave_moe_layer_step": 1,
     "intermediate_size": 8192,
@@ -53,7 +51,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "rope_theta": 500000.0,
     "tie_word_embeddings": False,
 }
-_NULLS: Final = {"num_key_value_heads": head_count, "head_dim": head_size}
+_NULLS = {"num_key_value_heads": head_count, "head_dim": head_size}
 
 
 def _all_full(config: HFConfig) -> bool:
@@ -96,9 +94,9 @@ def _is_dense(config: HFConfig, layer: int) -> bool:
     return not _is_mixed(config, layer)
 
 
-_FORWARD: Final = "feed_forward"
+_FORWARD = "feed_forward"
 
-ARCHITECTURE: Final = Architecture(
+ARCHITECTURE = Architecture(
     name="llama4",
     classes=(
         HFClass("Llama4ForCausalLM", "llama4_text", _DEFAULTS, _NULLS),

@@ -1,9 +1,7 @@
 """ModernBERT: an encoder with rotary positions, gated feed-forward and windows in two layers of three."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from ...errors import ArchitectureError
 from ...spec import ValueType
@@ -14,8 +12,8 @@ from ..pooling import Pooling, pooling_files
 from ..table import Architecture, HFClass, class_name
 from ..tensors import Drop, Rule
 
-_POOLINGS: Final = {"mean": 1, "cls": 2}  # numbers of ``pooling_type``
-_DEFAULTS: Final[dict[str, Any]] = {
+_POOLINGS = {"mean": 1, "cls": 2}  # numbers of ``pooling_type``
+_DEFAULTS = {
     "classifier_pooling": "cls",
     "global_attn_every_n_layers": 3,
     "global_rope_theta": 160000.0,
@@ -51,7 +49,7 @@ class _ClassifierPooling:
 class _Eps:
     """``norm_eps`` ↔ the epsilon of layer norms, and of the other kind: llama.cpp's converter says both."""
 
-    _KEYS: Final = ("attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon")
+    _KEYS = ("attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon")
 
     def forward(self, config: HFConfig) -> Iterator[Entry]:
         for key in self._KEYS:
@@ -78,9 +76,9 @@ def _normed(config: HFConfig, layer: int) -> bool:
     return layer > 0
 
 
-_BLOCK: Final = "model.layers.{i}"
+_BLOCK = "model.layers.{i}"
 
-ARCHITECTURE: Final = Architecture(
+ARCHITECTURE = Architecture(
     name="modern-bert",
     classes=(
         HFClass("ModernBertModel", "modernbert", _DEFAULTS, prefixed=False),

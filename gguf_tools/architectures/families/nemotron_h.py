@@ -1,8 +1,6 @@
 """Nemotron H: every layer is a Mamba 2 mixer, attention without RoPE, or a feed-forward part."""
 
-from __future__ import annotations
-
-from typing import Any, Final
+from typing import Any
 
 from ...errors import ArchitectureError
 from ...spec import ValueType
@@ -20,19 +18,18 @@ from ..keys import (
     FromTensorRows,
     Key,
     KeyRule,
-    experts_keys,
     head_size,
 )
 from ..mamba_parts import LOST, UNLIMITED, mamba2_mixer
 from ..per_layer_keys import AnyTensor, Heads, LayerArray
 from ..table import Architecture, HFClass
-from ..tensors import Condition, Drop, Rule, limit_to, weight_and_bias
-from ..transforms import IDENTITY, PermuteHeads, StackExperts
+from ..tensors import Condition, Rule, limit_to, weight_and_bias
+from ..transforms import IDENTITY, PermuteHeads
 
-_MIXER: Final = "backbone.layers.{i}.mixer"
-_PATTERN: Final = "hybrid_override_pattern"
-_LISTED: Final = "layers_block_type"
-_LETTERS: Final = {
+MIXER = "backbone.layers.{i}.mixer"
+_PATTERN = "hybrid_override_pattern"
+_LISTED = "layers_block_type"
+_LETTERS = {
     "mamba": "M",
     "linear_attention": "M",
     "attention": "*",
@@ -57,11 +54,11 @@ def _pattern(config: HFConfig) -> str:
     return "".join(letters)
 
 
-def _kind(letter: str) -> Condition:
+def of_kind(letter: str) -> Condition:
     return lambda config, layer: _pattern(config)[layer] == letter
 
 
-_mixes, _attends = _kind("M"), _kind("*")
+_mixes, _attends = of_kind("M"), of_kind("*")
 
 
 def _layer_count(config: HFConfig) -> int:
@@ -69,7 +66,7 @@ def _layer_count(config: HFConfig) -> int:
     return len(found) if isinstance(found, list | str) else 0
 
 
-def _experts(config: HFConfig) -> bool:
+def has_experts(config: HFConfig) -> bool:
     return config.find("num_experts_per_tok") is not None
 
 
@@ -82,7 +79,7 @@ def _rotary(config: HFConfig) -> int:
     return config.integer("hidden_size") // config.integer("num_attention_heads")
 
 
-def _start(letter: str, size: str) -> tuple[KeyRule, ...]:
+def leading_keys(letter: str, size: str) -> tuple[KeyRule, ...]:
     """Keys up to the epsilons; ``letter`` is the kind of the feed-forward layers, ``size`` names theirs."""
 
     def others(there: list[bool], config: dict[str, Any]) -> None:
@@ -96,7 +93,7 @@ def _start(letter: str, size: str) -> tuple[KeyRule, ...]:
         LAYERS,
         UNLIMITED,
         WIDTH,
-        LayerArray("feed_forward_length", size, _kind(letter), others),
+        LayerArray("feed_forward_length", size, of_kind(letter), others),
         HEADS,
         LayerArray("attention.head_count_kv", "num_key_value_heads", _attends, attention, none=head_count),
         CAUSAL,
@@ -106,7 +103,7 @@ def _start(letter: str, size: str) -> tuple[KeyRule, ...]:
     )
 
 
-_SSM: Final[tuple[KeyRule, ...]] = (
+MIXER_KEYS = (
     Key("vocab_size", "vocab_size"),
     DerivedKey("rope.dimension_count", ValueType.UINT32, _rotary),
     Key("ssm.conv_kernel", "conv_kernel"),
@@ -117,7 +114,7 @@ _SSM: Final[tuple[KeyRule, ...]] = (
     DerivedKey("rope.scaling.finetuned", ValueType.BOOL, lambda config: False),
     HEAD_DIM,
 )
-_ASSUMED: Final[tuple[KeyRule, ...]] = (
+CHECKS = (
     FromTensorRows("vocab_size", "token_embd.weight"),
     TIED,
     AnyTensor("attention_bias", ".attn_q.bias"),
@@ -130,30 +127,30 @@ _ASSUMED: Final[tuple[KeyRule, ...]] = (
 )
 
 
-def _module(hf: str, gguf: str, *, bias: Condition = optional, heads: str | None = None) -> tuple[Rule, ...]:
+def module(hf: str, gguf: str, *, bias: Condition = optional, heads: str | None = None) -> tuple[Rule, ...]:
     """A module of the mixer; its rows are permuted by heads where an HF key with their number is given."""
     transform = PermuteHeads(heads) if heads else IDENTITY
-    return weight_and_bias(f"{_MIXER}.{hf}", f"blk.{{i}}.{gguf}", transform, bias=bias)
+    return weight_and_bias(f"{MIXER}.{hf}", f"blk.{{i}}.{gguf}", transform, bias=bias)
 
 
-_BIASED: Final = flag("attention_bias")
-_TENSORS: Final = (
+_BIASED = flag("attention_bias")
+SHARED_TENSORS = (
     Rule(("backbone.embeddings.weight",), ("token_embd.weight",)),
     Rule(("backbone.norm_f.weight",), ("output_norm.weight",)),
     Rule(("lm_head.weight",), ("output.weight",), needed=has_head),
     Rule(("backbone.layers.{i}.norm.weight",), ("blk.{i}.attn_norm.weight",)),
-    *limit_to(_mixes, mamba2_mixer(_MIXER, "n_groups")),
+    *limit_to(_mixes, mamba2_mixer(MIXER, "n_groups")),
     *limit_to(
         _attends,
         (
-            *_module("q_proj", "attn_q", bias=_BIASED, heads="num_attention_heads"),
-            *_module("k_proj", "attn_k", bias=_BIASED, heads="num_key_value_heads"),
-            *_module("v_proj", "attn_v", bias=_BIASED),
-            *_module("o_proj", "attn_output", bias=_BIASED),
+            *module("q_proj", "attn_q", bias=_BIASED, heads="num_attention_heads"),
+            *module("k_proj", "attn_k", bias=_BIASED, heads="num_key_value_heads"),
+            *module("v_proj", "attn_v", bias=_BIASED),
+            *module("o_proj", "attn_output", bias=_BIASED),
         ),
     ),
 )
-_DEFAULTS: Final[dict[str, Any]] = {
+DEFAULTS = {
     "conv_kernel": 4,
     "layer_norm_epsilon": 1e-5,
     "n_groups": 8,
@@ -162,100 +159,41 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "tie_word_embeddings": False,
     "use_conv_bias": True,
 }
-_NULLS: Final = {
+DERIVED = {
     "head_dim": lambda config: config.find("attention_head_dim") or head_size(config),
     "num_hidden_layers": _layer_count,
     "num_key_value_heads": head_count,
 }
-_RENAMES: Final = (
+RENAMES = (
     (r"^model\.layers\.", "backbone.layers."),
     (r"^backbone\.embedding\.", "backbone.embeddings."),
 )
 
-DENSE: Final = Architecture(
+ARCHITECTURE = Architecture(
     name="nemotron_h",
     classes=(
         HFClass(
             "NemotronHForCausalLM",
             "nemotron_h",
-            _DEFAULTS,
-            _NULLS,
-            when=lambda config: not _experts(config),
+            DEFAULTS,
+            DERIVED,
+            when=lambda config: not has_experts(config),
         ),
     ),
     tokenizer_kinds=("bpe",),
     prefix="backbone.",
-    renames=_RENAMES,
-    keys=_start("-", "intermediate_size"),
-    family_keys=(*_SSM, *_ASSUMED),
+    renames=RENAMES,
+    keys=leading_keys("-", "intermediate_size"),
+    family_keys=(*MIXER_KEYS, *CHECKS),
     tensors=(
-        *_TENSORS,
+        *SHARED_TENSORS,
         *limit_to(
-            _kind("-"),
+            of_kind("-"),
             (
-                *_module("up_proj", "ffn_up", bias=flag("mlp_bias")),
-                *_module("down_proj", "ffn_down", bias=flag("mlp_bias")),
+                *module("up_proj", "ffn_up", bias=flag("mlp_bias")),
+                *module("down_proj", "ffn_down", bias=flag("mlp_bias")),
             ),
         ),
     ),
     export_notes=LOST,
 )
-
-
-def _stacked(hf: str, gguf: str) -> Rule:
-    return Rule(
-        (f"{_MIXER}.experts.{{e}}.{hf}.weight",),
-        (f"blk.{{i}}.{gguf}.weight",),
-        StackExperts(),
-        experts="n_routed_experts",
-    )
-
-
-def _latent(config: HFConfig, layer: int) -> bool:
-    return config.find("moe_latent_size") is not None
-
-
-MOE: Final = Architecture(
-    name="nemotron_h_moe",
-    classes=(HFClass("NemotronHForCausalLM", "nemotron_h", _DEFAULTS, _NULLS, when=_experts),),
-    tokenizer_kinds=("bpe",),
-    prefix="backbone.",
-    unprefixed=("lm_head.", "mtp."),
-    renames=_RENAMES,
-    keys=(
-        *_start("E", "moe_intermediate_size"),
-        *experts_keys("n_routed_experts"),
-        Key("expert_group_count", "n_group"),
-        Key("expert_group_used_count", "topk_group"),
-    ),
-    family_keys=(
-        *_SSM,
-        Key("expert_feed_forward_length", "moe_intermediate_size"),
-        Key("expert_shared_feed_forward_length", "moe_shared_expert_intermediate_size"),
-        Key("expert_shared_count", "n_shared_experts"),
-        Key("expert_weights_norm", "norm_topk_prob", type=ValueType.BOOL),
-        Key("expert_weights_scale", "routed_scaling_factor", type=ValueType.FLOAT32),
-        Key("moe_latent_size", "moe_latent_size", optional=True),
-        *_ASSUMED,
-    ),
-    tensors=(
-        *_TENSORS,
-        *limit_to(
-            _kind("E"),
-            (
-                Rule((f"{_MIXER}.gate.weight",), ("blk.{i}.ffn_gate_inp.weight",)),
-                Rule((f"{_MIXER}.gate.e_score_correction_bias",), ("blk.{i}.exp_probs_b.bias",)),
-                _stacked("up_proj", "ffn_up_exps"),
-                _stacked("down_proj", "ffn_down_exps"),
-                *_module("shared_experts.up_proj", "ffn_up_shexp"),
-                *_module("shared_experts.down_proj", "ffn_down_shexp"),
-                *limit_to(_latent, _module("fc1_latent_proj", "ffn_latent_down")),
-                *limit_to(_latent, _module("fc2_latent_proj", "ffn_latent_up")),
-            ),
-        ),
-    ),
-    drops=(Drop(r"mtp\..*", "predicts several tokens at once"),),
-    export_notes=LOST,
-)
-
-ARCHITECTURES: Final = (DENSE, MOE)

@@ -3,11 +3,9 @@
 It has no class in transformers: code beside the checkpoints runs it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from ...container.metadata import Array
 from ...errors import ArchitectureError, FormatError
@@ -19,8 +17,8 @@ from ..table import Architecture, HFClass
 from ..tensors import Rule
 from ..transforms import SplitMiddle
 
-_BLOCK: Final = "transformer.layers.{i}"
-_MAX_INT32: Final = 2**31 - 1
+_BLOCK = "transformer.layers.{i}"
+_MAX_INT32 = 2**31 - 1
 
 
 def _listed(config: HFConfig, key: str) -> list[Any]:
@@ -81,7 +79,7 @@ def _divisible(value: float, divisor: int) -> int:
     return nearest + divisor if nearest < 0.9 * value else nearest
 
 
-ARCHITECTURE: Final = Architecture(
+ARCHITECTURE = Architecture(
     name="openelm",
     classes=(HFClass("OpenELMForCausalLM", "openelm"),),
     tokenizer_kinds=("spm",),

@@ -3,11 +3,9 @@
 It has no class in transformers: code beside the checkpoint runs it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -21,8 +19,8 @@ from ..table import Architecture, HFClass
 from ..tensors import Rule
 from ..views import Columns, Gathered
 
-_BLOCK: Final = "model.layers.layers.{i}"
-_CONTEXT: Final = 4096  # not in config.json
+_BLOCK = "model.layers.layers.{i}"
+_CONTEXT = 4096  # not in config.json
 
 
 def _key_heads(config: HFConfig) -> int:
@@ -86,7 +84,7 @@ class GroupHeads:
         return [Gathered(source, lambda row: order[row // size] * size + row % size)]
 
 
-ARCHITECTURE: Final = Architecture(
+ARCHITECTURE = Architecture(
     name="plamo",
     classes=(HFClass("PlamoForCausalLM", "plamo", {"tie_word_embeddings": False}),),
     tokenizer_kinds=("spm",),

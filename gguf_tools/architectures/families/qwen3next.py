@@ -1,9 +1,7 @@
 """Qwen3-Next: gated delta nets in three of four layers, gated attention in the fourth, experts in all."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from ...container.metadata import Array
 from ...errors import ArchitectureError
@@ -33,10 +31,10 @@ from ..table import Architecture, HFClass
 from ..tensors import Condition, Rule, limit_to
 from ..transforms import AddOne, NegativeExp, Reshape
 
-_FURTHER: Final = "mtp_num_hidden_layers"
-_LINEAR: Final = "linear_attention"
-_RECURRENT: Final = "attention.recurrent_layers"
-_INTERVAL: Final = 4  # of layers with attention, where the config says nothing else
+_FURTHER = "mtp_num_hidden_layers"
+_LINEAR = "linear_attention"
+_RECURRENT = "attention.recurrent_layers"
+_INTERVAL = 4  # of layers with attention, where the config says nothing else
 
 
 class _Inner:
@@ -147,8 +145,8 @@ def _block(block: str, where: Condition) -> tuple[Rule, ...]:
     )
 
 
-_NET: Final = "model.layers.{i}.linear_attn"
-_DELTA: Final = (
+_NET = "model.layers.{i}.linear_attn"
+_DELTA = (
     Rule(
         (f"{_NET}.in_proj_qkvz.weight",),
         ("blk.{i}.attn_qkv.weight", "blk.{i}.attn_gate.weight"),
@@ -167,7 +165,7 @@ _DELTA: Final = (
     Rule((f"{_NET}.norm.weight",), ("blk.{i}.ssm_norm.weight",), when=_is_linear),
     Rule((f"{_NET}.out_proj.weight",), ("blk.{i}.ssm_out.weight",), when=_is_linear),
 )
-_NEXT: Final = (
+_NEXT = (
     Rule(("mtp.fc.weight",), ("blk.{i}.nextn.eh_proj.weight",), when=is_next),
     *(
         Rule((f"mtp.{hf}.weight",), (f"blk.{{i}}.nextn.{gguf}.weight",), AddOne(), when=is_next)
@@ -185,7 +183,7 @@ def _further(config: HFConfig) -> int | None:
     return 1 if config.has_tensors("mtp.layers.0.") or config.has_tensors("model.mtp.layers.0.") else None
 
 
-ARCHITECTURE: Final = Architecture(
+ARCHITECTURE = Architecture(
     name="qwen3next",
     classes=(
         HFClass(

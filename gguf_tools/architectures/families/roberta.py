@@ -1,9 +1,7 @@
-"""RoBERTa and XLM-RoBERTa: BERT whose positions are counted from after the padding token's id."""
-
-from __future__ import annotations
+"""RoBERTa: BERT whose positions are counted from after the padding token's id."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from ...spec import ValueType
 from ..classifier import chosen_by_head, dense_head
@@ -15,7 +13,7 @@ from ..tensors import Drop, Rule
 from ..transforms import SkipRows
 from . import bert
 
-_DEFAULTS: Final[dict[str, Any]] = bert.DEFAULTS | {"pad_token_id": 1}
+_DEFAULTS = bert.DEFAULTS | {"pad_token_id": 1}
 
 
 def _unused(config: HFConfig) -> int:
@@ -42,7 +40,7 @@ def _tokenized_by(model: str) -> Any:
     return lambda facts: facts.metadata.get("tokenizer.ggml.model") == model
 
 
-def _architecture(name: str, model_type: str, tokenizer_kind: str, tokenizer_model: str) -> Architecture:
+def roberta(name: str, model_type: str, tokenizer_kind: str, tokenizer_model: str) -> Architecture:
     classifier = f"{name}ForSequenceClassification"
     return Architecture(
         name="bert",
@@ -86,7 +84,4 @@ def _architecture(name: str, model_type: str, tokenizer_kind: str, tokenizer_mod
     )
 
 
-ROBERTA: Final = _architecture("Roberta", "roberta", "bpe", "gpt2")
-XLM_ROBERTA: Final = _architecture("XLMRoberta", "xlm-roberta", "unigram", "t5")
-
-ARCHITECTURES: Final = (ROBERTA, XLM_ROBERTA)
+ARCHITECTURE = roberta("Roberta", "roberta", "bpe", "gpt2")

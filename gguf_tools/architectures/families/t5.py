@@ -1,10 +1,7 @@
-"""T5, mT5, umT5: an encoder and a decoder with biases by relative position; and the encoder alone."""
-
-from __future__ import annotations
+"""T5, mT5, umT5: an encoder and a decoder with biases by relative position."""
 
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from ...spec import ValueType
 from ..config import MAX_LAYERS, GGUFFacts, HFConfig
@@ -19,14 +16,12 @@ from ..keys import (
     Entry,
     FromTensorRows,
     Key,
-    KeyRule,
     Note,
 )
-from ..pooling import Pooling, pooling_files
 from ..table import Architecture, HFClass, class_name
-from ..tensors import Drop, Rule
+from ..tensors import Rule
 
-_T5: Final[dict[str, Any]] = {
+DEFAULTS = {
     "d_ff": 2048,
     "d_kv": 64,
     "d_model": 512,
@@ -39,14 +34,14 @@ _T5: Final[dict[str, Any]] = {
     "relative_attention_num_buckets": 32,
     "tie_word_embeddings": True,
 }
-_MT5: Final = _T5 | {
+_MT5 = DEFAULTS | {
     "d_ff": 1024,
     "feed_forward_proj": "gated-gelu",
     "num_heads": 6,
     "num_layers": 8,
     "tie_word_embeddings": False,
 }
-_DECODER_LAYERS: Final = {"num_decoder_layers": lambda config: config.find("num_layers")}
+_DECODER_LAYERS = {"num_decoder_layers": lambda config: config.find("num_layers")}
 
 
 class _HeadSize:
@@ -100,7 +95,7 @@ def _biased(config: HFConfig, layer: int) -> bool:
     return layer == 0 or class_name(config).startswith("UMT5")
 
 
-def _stack(side: str, feed_forward: int) -> tuple[Rule, ...]:
+def stack(side: str, feed_forward: int) -> tuple[Rule, ...]:
     """Rules of the ``encoder`` or ``decoder``; ``feed_forward`` is that part's number in a block."""
     layers = "num_decoder_layers" if side == "decoder" else None
     short = side[:3]
@@ -136,21 +131,21 @@ def _cross(hf: str, gguf: str, **settings: Any) -> Rule:
     )
 
 
-_EMBEDDING: Final = Rule(("shared.weight",), ("token_embd.weight",))
-_SIZES: Final[tuple[KeyRule, ...]] = (
+EMBEDDING = Rule(("shared.weight",), ("token_embd.weight",))
+SIZES = (
     CONTEXT.named("n_positions"),
     WIDTH.named("d_model"),
     INNER.named("d_ff"),
     LAYERS.named("num_layers"),
 )
-_ATTENTION: Final[tuple[KeyRule, ...]] = (
+ATTENTION_KEYS = (
     HEADS.named("num_heads"),
     _HeadSize(),
     Key("attention.layer_norm_epsilon", "layer_norm_epsilon", type=ValueType.FLOAT32),
     Key("attention.relative_buckets_count", "relative_attention_num_buckets"),
     _Repeated(),
 )
-_ASSUMED: Final[tuple[KeyRule, ...]] = (
+CHECKS = (
     FromTensorRows("vocab_size", "token_embd.weight"),
     _FeedForward(),
     AssumedByRuntime("relative_attention_max_distance", (128,)),
@@ -162,11 +157,11 @@ def _choose(facts: GGUFFacts) -> str:
     return "UMT5ForConditionalGeneration" if every else "T5ForConditionalGeneration"
 
 
-T5: Final = Architecture(
+ARCHITECTURE = Architecture(
     name="t5",
     classes=(
-        HFClass("T5ForConditionalGeneration", "t5", _T5, _DECODER_LAYERS),
-        HFClass("T5WithLMHeadModel", "t5", _T5, _DECODER_LAYERS),
+        HFClass("T5ForConditionalGeneration", "t5", DEFAULTS, _DECODER_LAYERS),
+        HFClass("T5WithLMHeadModel", "t5", DEFAULTS, _DECODER_LAYERS),
         HFClass("MT5ForConditionalGeneration", "mt5", _MT5, _DECODER_LAYERS),
         HFClass("UMT5ForConditionalGeneration", "umt5", _MT5, _DECODER_LAYERS),
         HFClass("UMT5Model", "umt5", _MT5, _DECODER_LAYERS),
@@ -178,13 +173,13 @@ T5: Final = Architecture(
     repeated=("shared.weight",),
     choose=_choose,
     keys=(
-        *_SIZES,
+        *SIZES,
         Key("decoder_block_count", "num_decoder_layers", most=MAX_LAYERS),
-        *_ATTENTION,
+        *ATTENTION_KEYS,
         Key("decoder_start_token_id", "decoder_start_token_id", least=0),
     ),
     family_keys=(
-        *_ASSUMED,
+        *CHECKS,
         TIED,
         Note(
             lambda config: config.flag("tie_word_embeddings"),
@@ -193,26 +188,12 @@ T5: Final = Architecture(
         ),
     ),
     tensors=(
-        _EMBEDDING,
-        *_stack("encoder", 1),
-        *_stack("decoder", 2),
+        EMBEDDING,
+        *stack("encoder", 1),
+        *stack("decoder", 2),
         _cross("layer_norm", "norm"),
         *(_cross(f"EncDecAttention.{part}", part) for part in "qkvo"),
         _cross("EncDecAttention.relative_attention_bias", "rel_b", needed=optional),
         Rule(("lm_head.weight",), ("output.weight",), needed=has_head),
     ),
 )
-
-T5_ENCODER: Final = replace(
-    T5,
-    name="t5encoder",
-    classes=(HFClass("T5EncoderModel", "t5", _T5),),
-    choose=None,
-    keys=(*_SIZES, *_ATTENTION),
-    family_keys=(Pooling(), *_ASSUMED),
-    tensors=(_EMBEDDING, *_stack("encoder", 1)),
-    drops=(Drop(r"(decoder\..*|lm_head\.weight)", "the encoder is used alone"),),
-    extras=pooling_files,
-)
-
-ARCHITECTURES: Final = (T5, T5_ENCODER)
