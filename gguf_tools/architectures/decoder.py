@@ -288,7 +288,7 @@ def decoder(
     Args:
         name: ``general.architecture``.
         classes: the transformers classes; what each states of defaults comes before ``defaults``.
-        defaults: transformers' values for keys config.json may leave out, beside untied embeddings.
+        defaults: values for keys config.json may leave out, beside those in `hf_defaults`.
         derived: keys computed where they are null, beside the number of key-value heads.
         tokenizers: which tokenizers to look for, in order.
         keys: all keys up to the head's size, in place of the usual ones in their usual order.
@@ -329,7 +329,7 @@ def decoder(
         classes=tuple(
             replace(
                 entry,
-                defaults={"tie_word_embeddings": False, **defaults, **entry.defaults},
+                defaults={**defaults, **entry.defaults},
                 derived_defaults={**shared, **derived, **entry.derived_defaults},
             )
             for entry in classes

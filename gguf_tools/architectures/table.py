@@ -14,6 +14,7 @@ from ..errors import ArchitectureError, FormatError
 from ..source import Source, is_weight_only
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig
+from .hf_defaults import hf_defaults
 from .keys import Entry, KeyRule
 from .multimodal_prefix import reason_to_leave, unwrapped
 from .tensor_to_key import Scalars
@@ -33,8 +34,8 @@ class HFClass:
     Attributes:
         name: what stands in ``architectures`` of config.json.
         model_type: what stands in ``model_type``.
-        defaults: transformers' values for keys config.json may leave out. Essential sizes are not here:
-            a config without them is an error.
+        defaults: values of keys that config.json may leave out, beside those in `hf_defaults`. Essential
+            sizes are not here: a config without them is an error.
         derived_defaults: keys that transformers computes where they are null, or left out without a default.
         prefixed: whether its tensors carry the architecture's ``prefix``.
         when: which configs of the class are this architecture, where GGUF has several for one class.
@@ -188,7 +189,7 @@ class Architecture:
                 found=class_name(config),
                 expected=", ".join(self.hf_classes),
             )
-        values = {**chosen.defaults, **values}
+        values = {"tie_word_embeddings": False, **hf_defaults(chosen.name), **chosen.defaults, **values}
         for key, value in chosen.derived_defaults.items():
             if values.get(key) is None:
                 values[key] = value(HFConfig(values, tensor_names=tensor_names))

@@ -11,19 +11,6 @@ _XIELU = {"alpha_n": (1,), "alpha_p": (1,), "beta": (), "eps": ()}
 ARCHITECTURE = decoder(
     "apertus",
     HFClass("ApertusForCausalLM", "apertus"),
-    defaults={
-        "hidden_act": "xielu",
-        "max_position_embeddings": 65536,
-        "rms_norm_eps": 1e-5,
-        "rope_scaling": {
-            "factor": 8.0,
-            "high_freq_factor": 4.0,
-            "low_freq_factor": 1.0,
-            "original_max_position_embeddings": 8192,
-            "rope_type": "llama3",
-        },
-        "rope_theta": 12000000.0,
-    },
     tokenizers=("spm", "llama-hf", "bpe"),
     rope=Rope(kinds=("linear", "yarn", "llama3", "dynamic")),
     own=(VOCABULARY_SIZE, ROPE_DIMENSION),

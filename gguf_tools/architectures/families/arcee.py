@@ -1,6 +1,6 @@
 """Arcee: Llama with a feed-forward without gate, and squared ReLU."""
 
-from ..decoder import LLAMA_DEFAULTS, decoder, flag, modules
+from ..decoder import decoder, flag, modules
 from ..keys import HEAD_DIM, ROPE_DIMENSION, VOCABULARY_SIZE, FromTensorPresence, head_size
 from ..rope import Llama3Factors, Rope
 from ..table import HFClass
@@ -8,7 +8,6 @@ from ..table import HFClass
 ARCHITECTURE = decoder(
     "arcee",
     HFClass("ArceeForCausalLM", "arcee"),
-    defaults={**LLAMA_DEFAULTS, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5},
     derived={"head_dim": head_size},
     tokenizers=("spm", "llama-hf", "bpe"),
     rope=Rope(kinds=("linear", "yarn", "llama3")),

@@ -12,7 +12,6 @@ _HEADS = ("n_head", "num_attention_heads")
 ARCHITECTURE = decoder(
     "bloom",
     HFClass("BloomForCausalLM", "bloom"),
-    defaults={"layer_norm_epsilon": 1e-5, "tie_word_embeddings": True},
     derived={
         "hidden_size": lambda config: config.find("n_embed"),
         "seq_length": lambda config: config.find("hidden_size"),

@@ -17,7 +17,7 @@ def _rotary(config: HFConfig) -> int:
 ARCHITECTURE = decoder(
     "cohere2",
     HFClass("Cohere2ForCausalLM", "cohere2"),
-    defaults={**command_r.DEFAULTS, "rotary_pct": 1.0, "sliding_window": 4096},
+    defaults={"rotary_pct": 1.0},
     rope=Rope(kinds=()),
     eps=LAYER_EPS,
     own=(

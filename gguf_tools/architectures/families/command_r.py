@@ -21,7 +21,6 @@ NORM = norms(("input_layernorm", "attn_norm"))
 ARCHITECTURE = decoder(
     "command-r",
     HFClass("CohereForCausalLM", "cohere", {"use_qk_norm": False}),
-    defaults=DEFAULTS,
     # The config may say less than what the model was trained on.
     sizes={"context_length": CONTEXT.named("model_max_length", "max_position_embeddings")},
     rope=Rope(kinds=()),

@@ -2,7 +2,7 @@
 
 from ...spec import ValueType
 from ..config import HFConfig
-from ..decoder import BLOCK, FFN, LLAMA_DEFAULTS, decoder, norms, routed
+from ..decoder import BLOCK, FFN, decoder, norms, routed
 from ..keys import DerivedKey, Key
 from ..table import HFClass
 from ..tensors import Drop, Rule, limit_to
@@ -28,21 +28,6 @@ def _shared_size(config: HFConfig) -> int | None:
 ARCHITECTURE = decoder(
     "ernie4_5-moe",
     HFClass("Ernie4_5_MoeForCausalLM", "ernie4_5_moe"),
-    defaults={
-        **LLAMA_DEFAULTS,
-        "max_position_embeddings": 131072,
-        "moe_intermediate_size": 1536,
-        "moe_k": 6,
-        "moe_layer_interval": 1,
-        "moe_layer_start_index": 1,
-        "moe_num_experts": 64,
-        "moe_num_shared_experts": 2,
-        "num_key_value_heads": 4,
-        "rms_norm_eps": 1e-5,
-        "rope_theta": 500000.0,
-        "tie_word_embeddings": True,
-        "use_bias": False,
-    },
     tokenizers=("spm", "llama-hf"),
     own=(
         Key("expert_count", "moe_num_experts"),

@@ -1,7 +1,7 @@
 """EXAONE 4: norms after attention and feed-forward; 32B has sliding windows, and rotates only there."""
 
 from ..config import HFConfig
-from ..decoder import LLAMA_DEFAULTS, POST_NORMS, QK_NORMS, decoder
+from ..decoder import POST_NORMS, QK_NORMS, decoder
 from ..keys import VOCABULARY_SIZE, Windows
 from ..rope import Llama3Factors, Rope
 from ..table import HFClass
@@ -18,13 +18,7 @@ def _slides(config: HFConfig, layer: int) -> bool:
 ARCHITECTURE = decoder(
     "exaone4",
     HFClass("Exaone4ForCausalLM", "exaone4"),
-    defaults={
-        **LLAMA_DEFAULTS,
-        "num_key_value_heads": 32,
-        "rms_norm_eps": 1e-5,
-        "sliding_window": 4096,
-        "sliding_window_pattern": 4,
-    },
+    defaults={"sliding_window_pattern": 4},
     rope=Rope(kinds=("linear", "yarn", "llama3")),
     own=(VOCABULARY_SIZE, Windows(_slides, stated=True)),
     bias=None,

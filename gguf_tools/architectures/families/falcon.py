@@ -46,18 +46,7 @@ class _KVHeads:
 ARCHITECTURE = decoder(
     "falcon",
     HFClass("FalconForCausalLM", "falcon"),
-    defaults={
-        "activation": "gelu",
-        "alibi": False,
-        "bias": False,
-        "layer_norm_epsilon": 1e-5,
-        "max_position_embeddings": 2048,
-        "multi_query": True,
-        "new_decoder_architecture": False,
-        "parallel_attn": True,
-        "rope_theta": 10000.0,
-        "tie_word_embeddings": True,
-    },
+    defaults={"activation": "gelu", "max_position_embeddings": 2048, "multi_query": True},
     derived={"num_kv_heads": _kv_heads},
     keys=(
         DerivedKey("context_length", ValueType.UINT32, lambda config: 2048),  # what it was trained on

@@ -19,7 +19,6 @@ ENDS = (EMBEDDING, Rule(("model.norm.weight",), ("output_norm.weight",), AddOne(
 ARCHITECTURE = decoder(
     "gemma",
     HFClass("GemmaForCausalLM", "gemma", {"num_key_value_heads": 16}),
-    defaults=DEFAULTS,
     tokenizers=("spm",),
     keys=KEYS,
     bias=None,

@@ -33,14 +33,6 @@ def attention_scalar(layers: int) -> Callable[[HFConfig], tuple[int, ...]]:
 ARCHITECTURE = decoder(
     "gemma2",
     HFClass("Gemma2ForCausalLM", "gemma2"),
-    defaults={
-        **gemma.DEFAULTS,
-        "attn_logit_softcapping": 50.0,
-        "final_logit_softcapping": 30.0,
-        "num_key_value_heads": 4,
-        "query_pre_attn_scalar": 256,
-        "sliding_window": 4096,
-    },
     tokenizers=("spm",),
     keys=gemma.KEYS,
     own=(

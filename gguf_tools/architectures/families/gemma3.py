@@ -5,7 +5,7 @@ from typing import Any
 
 from ...spec import ValueType
 from ..config import GGUFFacts, HFConfig
-from ..decoder import HEAD, LLAMA_DEFAULTS, decoder, norms
+from ..decoder import HEAD, decoder, norms
 from ..keys import HEAD_DIM, AssumedByRuntime, Entry, Key, windows_but
 from ..rope import Rope
 from ..table import HFClass
@@ -39,17 +39,7 @@ ARCHITECTURE = decoder(
     "gemma3",
     HFClass("Gemma3ForCausalLM", "gemma3_text"),
     HFClass("Gemma3ForConditionalGeneration", "gemma3"),
-    defaults={
-        **LLAMA_DEFAULTS,
-        "head_dim": 256,
-        "max_position_embeddings": 131072,
-        "num_attention_heads": 8,
-        "num_key_value_heads": 4,
-        "rope_local_base_freq": 10000.0,
-        "rope_theta": 1000000.0,
-        "sliding_window": 4096,
-        "tie_word_embeddings": True,
-    },
+    defaults={"num_attention_heads": 8},
     tokenizers=("spm", "bpe"),
     rope=Rope(kinds=("linear", "yarn"), local="rope_local_base_freq", theta=1000000.0),
     head_dim=HEAD_DIM,

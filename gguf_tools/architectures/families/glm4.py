@@ -17,7 +17,6 @@ DEFAULTS = {
 ARCHITECTURE = decoder(
     "glm4",
     HFClass("Glm4ForCausalLM", "glm4"),
-    defaults={**DEFAULTS, "head_dim": 128},
     head_dim=HEAD_DIM,
     own=(PartialRotary(),),
     pre_norms=norms(

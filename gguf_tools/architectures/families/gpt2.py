@@ -41,7 +41,6 @@ def layers(stored: Transform) -> tuple[Rule, ...]:
 ARCHITECTURE = decoder(
     "gpt2",
     HFClass("GPT2LMHeadModel", "gpt2", {}, {"n_ctx": lambda config: config.find("n_positions")}),
-    defaults=DEFAULTS,
     keys=(
         NAMED_LAYERS,
         Key("context_length", "n_ctx", "n_positions"),

@@ -11,14 +11,6 @@ from ..transforms import UngroupQKV
 ARCHITECTURE = decoder(
     "gptneox",
     HFClass("GPTNeoXForCausalLM", "gpt_neox"),
-    defaults={
-        "hidden_act": "gelu",
-        "layer_norm_eps": 1e-5,
-        "max_position_embeddings": 2048,
-        "rotary_emb_base": 10000,
-        "rotary_pct": 0.25,
-        "use_parallel_residual": True,
-    },
     keys=(
         *(CONTEXT, WIDTH, LAYERS, INNER, PartialRotary(("rotary_pct",)), HEADS),
         Key("use_parallel_residual", "use_parallel_residual", type=ValueType.BOOL),

@@ -1,7 +1,7 @@
 """GraniteMoe: Granite with experts, whose gate and up are fused, and perhaps a shared one."""
 
 from ..decoder import decoder
-from ..granite_parts import DEFAULTS, EXPERTS, MULTIPLIERS, has_shared, shared_mlp
+from ..granite_parts import EXPERTS, MULTIPLIERS, has_shared, shared_mlp
 from ..keys import CAUSAL, KV_HEADS, RMS_EPS, SIZES, Key, experts_keys
 from ..rope import Rope
 from ..table import HFClass
@@ -11,7 +11,6 @@ ARCHITECTURE = decoder(
     "granitemoe",
     HFClass("GraniteMoeForCausalLM", "granitemoe"),
     HFClass("GraniteMoeSharedForCausalLM", "granitemoeshared"),
-    defaults=DEFAULTS,
     choose=lambda facts: (
         "GraniteMoeForCausalLM"
         if facts.find("expert_shared_feed_forward_length") is None

@@ -7,7 +7,7 @@ from typing import Any
 from ...errors import ArchitectureError
 from ...spec import ValueType
 from ..config import GGUFFacts, HFConfig, real, simplest
-from ..decoder import LLAMA_DEFAULTS, decoder, norms
+from ..decoder import decoder, norms
 from ..keys import CONTEXT, HEAD_DIM, Entry, head_size
 from ..rope import Rope
 from ..table import HFClass
@@ -94,7 +94,6 @@ class _Scaling:
 ARCHITECTURE = decoder(
     "hunyuan-dense",
     HFClass("HunYuanDenseV1ForCausalLM", "hunyuan_v1_dense"),
-    defaults={**LLAMA_DEFAULTS, "rms_norm_eps": 1e-5},
     derived={"head_dim": head_size},
     sizes={"context_length": _Context()},
     rope=_Base(),

@@ -1,7 +1,7 @@
 """Llama, Mistral and Mixtral, and InternLM 3, which exports call a Llama."""
 
 from ..config import HFConfig
-from ..decoder import FFN, LLAMA_DEFAULTS, NO_WINDOW, decoder, routed
+from ..decoder import FFN, NO_WINDOW, decoder, routed
 from ..keys import MLP_BIAS, ROPE_DIMENSION, HeadDim, Key, head_size
 from ..mistral_yarn import YarnMultiplier
 from ..rope import Llama3Factors, Rope
@@ -39,7 +39,7 @@ ARCHITECTURE = decoder(
     HFClass("LlavaForConditionalGeneration", "llava", _MISTRAL),
     HFClass("MixtralForCausalLM", "mixtral", _MIXTRAL),
     HFClass("InternLM3ForCausalLM", "internlm3"),
-    defaults=LLAMA_DEFAULTS,
+    defaults={"max_position_embeddings": 2048, "rms_norm_eps": 1e-06, "rope_theta": 10000.0},
     choose=lambda facts: "LlamaForCausalLM" if facts.find("expert_count") is None else "MixtralForCausalLM",
     tokenizers=("tekken", "spm", "llama-hf", "bpe"),
     rope=Rope(kinds=("linear", "yarn", "llama3", "dynamic")),

@@ -36,7 +36,6 @@ ARCHITECTURE = decoder(
     "mpt",
     HFClass("MPTForCausalLM", "mpt"),
     HFClass("MptForCausalLM", "mpt"),
-    defaults={"max_seq_len": 2048, "tie_word_embeddings": True},
     keys=(
         CONTEXT.named("max_seq_len"),
         WIDTH.named("d_model"),

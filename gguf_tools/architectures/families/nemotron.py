@@ -17,13 +17,6 @@ _NORMS = {
 ARCHITECTURE = decoder(
     "nemotron",
     HFClass("NemotronForCausalLM", "nemotron"),
-    defaults={
-        "head_dim": 128,
-        "max_position_embeddings": 4096,
-        "norm_eps": 1e-5,
-        "partial_rotary_factor": 0.5,
-        "rope_theta": 10000.0,
-    },
     derived={"head_dim": head_size},
     tokenizers=("spm",),
     rope=Rope(kinds=()),

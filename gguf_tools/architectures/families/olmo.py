@@ -10,7 +10,6 @@ from ..table import HFClass
 ARCHITECTURE = decoder(
     "olmo",
     HFClass("OlmoForCausalLM", "olmo"),
-    defaults={"max_position_embeddings": 2048, "rope_theta": 10000.0},
     keys=(*SIZES, KV_HEADS, CAUSAL, Rope(), HeadDim(always=False)),
     own=(
         DerivedKey("attention.layer_norm_epsilon", ValueType.FLOAT32, lambda config: rounded(1e-5)),

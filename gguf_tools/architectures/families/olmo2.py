@@ -1,6 +1,6 @@
 """OLMo 2 and 3: norms after attention and feed-forward; the third has sliding windows."""
 
-from ..decoder import LLAMA_DEFAULTS, POST_NORMS, QK_NORMS, decoder
+from ..decoder import POST_NORMS, QK_NORMS, decoder
 from ..keys import Windows
 from ..table import HFClass
 
@@ -8,7 +8,6 @@ ARCHITECTURE = decoder(
     "olmo2",
     HFClass("Olmo2ForCausalLM", "olmo2"),
     HFClass("Olmo3ForCausalLM", "olmo3", {"sliding_window": 4096}),
-    defaults={**LLAMA_DEFAULTS, "rms_norm_eps": 1e-5},
     own=(Windows(lambda config, layer: (layer + 1) % 4 != 0),),
     bias=None,
     assumed={"attention_bias": False},

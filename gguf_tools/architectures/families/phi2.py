@@ -25,13 +25,6 @@ class _FourTimes:
 ARCHITECTURE = decoder(
     "phi2",
     HFClass("PhiForCausalLM", "phi"),
-    defaults={
-        "layer_norm_eps": 1e-5,
-        "max_position_embeddings": 2048,
-        "partial_rotary_factor": 0.5,
-        "qk_layernorm": False,
-        "rope_theta": 10000.0,
-    },
     derived={"num_key_value_heads": head_count},
     keys=(
         *(CONTEXT, WIDTH, _FourTimes(), LAYERS, HEADS),

@@ -5,7 +5,7 @@ from typing import Any
 
 from ...spec import ValueType
 from ..config import GGUFFacts, HFConfig
-from ..decoder import LLAMA_DEFAULTS, decoder, norms
+from ..decoder import decoder, norms
 from ..keys import CONTEXT, HEADS, INNER, KV_HEADS, LAYERS, RMS_EPS, WIDTH, DerivedKey, Entry, Key
 from ..rope import LongropeFactors, PartialRotary, longrope_scale
 from ..table import HFClass
@@ -35,13 +35,6 @@ FACTORS = (LongropeFactors("long"), LongropeFactors("short"))
 ARCHITECTURE = decoder(
     "phi3",
     HFClass("Phi3ForCausalLM", "phi3"),
-    defaults={
-        **LLAMA_DEFAULTS,
-        "max_position_embeddings": 4096,
-        "original_max_position_embeddings": 4096,
-        "partial_rotary_factor": 1.0,
-        "rms_norm_eps": 1e-5,
-    },
     tokenizers=("spm", "bpe"),
     leading_keys=(SCALE,),
     keys=KEYS,

@@ -1,6 +1,6 @@
 """Qwen2 and Qwen2.5: biases on query, key and value."""
 
-from ..decoder import LLAMA_DEFAULTS, attention, decoder, optional
+from ..decoder import attention, decoder, optional
 from ..pooling import Pooling, pooling_files
 from ..table import HFClass
 from ..tensors import always
@@ -12,7 +12,12 @@ ARCHITECTURE = decoder(
     HFClass("Qwen2AudioForConditionalGeneration", "qwen2_audio"),
     HFClass("AudioFlamingo3ForConditionalGeneration", "audioflamingo3"),
     HFClass("DotsOCRForCausalLM", "dots_ocr"),
-    defaults={**LLAMA_DEFAULTS, "max_position_embeddings": 32768, "num_key_value_heads": 32},
+    defaults={
+        "max_position_embeddings": 32768,
+        "rms_norm_eps": 1e-06,
+        "rope_theta": 10000.0,
+        "num_key_value_heads": 32,
+    },
     tokenizers=("spm", "bpe"),
     own=(Pooling(),),
     bias=None,

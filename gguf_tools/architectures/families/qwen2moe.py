@@ -1,6 +1,6 @@
 """Qwen2Moe: Qwen2 with routed experts in every layer, and a shared one behind a gate."""
 
-from ..decoder import LLAMA_DEFAULTS, attention, decoder, norms, optional, routed
+from ..decoder import attention, decoder, norms, optional, routed
 from ..keys import Key, experts_keys
 from ..table import HFClass
 from ..tensors import always
@@ -9,18 +9,7 @@ from ..transforms import Reshape
 ARCHITECTURE = decoder(
     "qwen2moe",
     HFClass("Qwen2MoeForCausalLM", "qwen2_moe"),
-    defaults={
-        **LLAMA_DEFAULTS,
-        "decoder_sparse_step": 1,
-        "max_position_embeddings": 32768,
-        "mlp_only_layers": [],
-        "moe_intermediate_size": 1408,
-        "norm_topk_prob": False,
-        "num_experts": 60,
-        "num_experts_per_tok": 4,
-        "num_key_value_heads": 16,
-        "shared_expert_intermediate_size": 5632,
-    },
+    defaults={"mlp_only_layers": []},
     tokenizers=("spm", "bpe"),
     expert_keys=experts_keys("num_experts"),
     own=(

@@ -5,7 +5,7 @@ In text all axes count alike, so an export is the plain Qwen2 that computes the 
 
 from dataclasses import replace
 
-from ..decoder import LLAMA_DEFAULTS, attention, decoder, optional
+from ..decoder import attention, decoder, optional
 from ..mrope import Axes
 from ..table import HFClass
 from ..tensors import always
@@ -16,13 +16,6 @@ ARCHITECTURE = decoder(
     HFClass("Qwen2VLForConditionalGeneration", "qwen2_vl"),
     HFClass("Qwen2_5_VLForConditionalGeneration", "qwen2_5_vl"),
     replace(qwen2.ARCHITECTURE.classes[0], export_only=True),
-    defaults={
-        **LLAMA_DEFAULTS,
-        "max_position_embeddings": 32768,
-        "num_key_value_heads": 8,
-        "rms_norm_eps": 1e-5,
-        "rope_theta": 1000000.0,
-    },
     choose=lambda facts: "Qwen2ForCausalLM",
     tokenizers=("spm", "bpe"),
     rope=Axes(),

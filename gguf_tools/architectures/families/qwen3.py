@@ -1,6 +1,6 @@
 """Qwen3 (dense): norms of each head's query and key."""
 
-from ..decoder import LLAMA_DEFAULTS, QK_NORMS, decoder
+from ..decoder import QK_NORMS, decoder
 from ..keys import HEAD_DIM
 from ..pooling import Pooling, pooling_files
 from ..table import HFClass
@@ -9,7 +9,6 @@ ARCHITECTURE = decoder(
     "qwen3",
     HFClass("Qwen3ForCausalLM", "qwen3"),
     HFClass("Qwen3Model", "qwen3"),
-    defaults={**LLAMA_DEFAULTS, "head_dim": 128, "max_position_embeddings": 32768, "num_key_value_heads": 32},
     tokenizers=("spm", "bpe"),
     head_dim=HEAD_DIM,
     own=(Pooling(),),

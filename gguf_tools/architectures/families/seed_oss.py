@@ -1,20 +1,12 @@
 """Seed-OSS: biases on query, key and value."""
 
-from ..decoder import LLAMA_DEFAULTS, attention, decoder, flag, norms
+from ..decoder import attention, decoder, flag, norms
 from ..keys import HEAD_DIM, MLP_BIAS, FromTensorPresence, head_size
 from ..table import HFClass
 
 ARCHITECTURE = decoder(
     "seed_oss",
     HFClass("SeedOssForCausalLM", "seed_oss"),
-    defaults={
-        **LLAMA_DEFAULTS,
-        "attention_bias": True,
-        "attention_out_bias": False,
-        "head_dim": 128,
-        "max_position_embeddings": 524288,
-        "num_key_value_heads": 8,
-    },
     derived={"head_dim": head_size},
     head_dim=HEAD_DIM,
     checks=(FromTensorPresence("attention_out_bias", "blk.0.attn_output.bias"), MLP_BIAS),

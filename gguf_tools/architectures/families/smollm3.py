@@ -1,7 +1,7 @@
 """SmolLM3: Llama in which every fourth layer is not rotated."""
 
 from ..config import HFConfig
-from ..decoder import LLAMA_DEFAULTS, decoder
+from ..decoder import decoder
 from ..keys import MLP_BIAS, ROPE_DIMENSION, VOCABULARY_SIZE, AssumedByRuntime
 from ..rope import Llama3Factors, Rope
 from ..table import HFClass
@@ -16,14 +16,6 @@ def _rotated(config: HFConfig) -> tuple[list[int], ...]:
 ARCHITECTURE = decoder(
     "smollm3",
     HFClass("SmolLM3ForCausalLM", "smollm3"),
-    defaults={
-        **LLAMA_DEFAULTS,
-        "max_position_embeddings": 32768,
-        "no_rope_layer_interval": 4,
-        "num_key_value_heads": 4,
-        "rope_theta": 2000000.0,
-        "tie_word_embeddings": True,
-    },
     tokenizers=("spm", "llama-hf", "bpe"),
     rope=Rope(kinds=("linear", "yarn", "llama3")),
     own=(VOCABULARY_SIZE, ROPE_DIMENSION),

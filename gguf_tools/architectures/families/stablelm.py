@@ -19,16 +19,6 @@ ARCHITECTURE = decoder(
     "stablelm",
     HFClass("StableLmForCausalLM", "stablelm"),
     HFClass("StableLMEpochForCausalLM", "stablelm"),
-    defaults={
-        "layer_norm_eps": 1e-5,
-        "max_position_embeddings": 4096,
-        "num_key_value_heads": 32,
-        "partial_rotary_factor": 0.25,
-        "qk_layernorm": False,
-        "rope_theta": 10000.0,
-        "use_parallel_residual": False,
-        "use_qkv_bias": False,
-    },
     keys=(
         *(CONTEXT, WIDTH, LAYERS, INNER, PartialRotary(), HEADS, KV_HEADS),
         Key("use_parallel_residual", "use_parallel_residual", type=ValueType.BOOL),

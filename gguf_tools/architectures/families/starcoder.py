@@ -10,7 +10,6 @@ from . import gpt2
 ARCHITECTURE = decoder(
     "starcoder",
     HFClass("GPTBigCodeForCausalLM", "gpt_bigcode"),
-    defaults={**gpt2.DEFAULTS, "activation_function": "gelu_pytorch_tanh", "multi_query": True},
     keys=(
         CONTEXT.named("n_positions"),
         gpt2.NAMED_WIDTH,

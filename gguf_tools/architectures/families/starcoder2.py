@@ -7,14 +7,6 @@ from ..table import HFClass
 ARCHITECTURE = decoder(
     "starcoder2",
     HFClass("Starcoder2ForCausalLM", "starcoder2"),
-    defaults={
-        "max_position_embeddings": 4096,
-        "norm_epsilon": 1e-5,
-        "num_key_value_heads": 2,
-        "rope_theta": 10000.0,
-        "tie_word_embeddings": True,
-        "use_bias": True,
-    },
     eps=LAYER_EPS.named("norm_epsilon"),
     bias="use_bias",
     activation=("gelu_pytorch_tanh", "gelu"),
