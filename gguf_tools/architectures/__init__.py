@@ -34,6 +34,7 @@ __all__ = [
     "HFParts",
     "LowRank",
     "ParameterCounts",
+    "by_name",
     "count_parameters",
     "find",
     "general_metadata",
@@ -57,6 +58,11 @@ def find(config: Mapping[str, Any]) -> Architecture:
         known = {name for architecture in ARCHITECTURES for name in architecture.hf_classes}
         raise _unsupported(class_name(config), known, path="config.json", key="architectures")
     return found
+
+
+def by_name(name: object) -> Architecture | None:
+    """The first table of a GGUF architecture, whose traits hold for all; None where there is none."""
+    return next((architecture for architecture in ARCHITECTURES if architecture.name == name), None)
 
 
 def of_file(metadata: Mapping[str, Any], tensors: Mapping[str, Source]) -> Architecture:

@@ -30,6 +30,7 @@ from .rope import Rope
 from .table import Architecture, FromConfig, HFClass, class_name
 from .tensor_to_key import Scalars
 from .tensors import Condition, Drop, Rule, always, weight_and_bias
+from .traits import VocabularyTraits
 from .transforms import IDENTITY, PermuteHeads, SplitMiddle, StackExperts, Transform, Transpose
 
 __all__ = [
@@ -254,6 +255,7 @@ class Options(TypedDict, total=False):
     choose: Callable[[GGUFFacts], str]
     export_notes: tuple[str, ...]
     extras: Callable[[GGUFFacts, dict[str, Any]], dict[str, Any]]
+    vocabulary: VocabularyTraits
 
 
 def decoder(

@@ -19,6 +19,7 @@ from .keys import Entry, KeyRule
 from .multimodal_prefix import reason_to_leave, unwrapped
 from .tensor_to_key import Scalars
 from .tensors import COMMON_DROPS, Drop, Rule, dropped, expand, packable, translate
+from .traits import PLAIN_VOCABULARY, VocabularyTraits
 from .weight_scales import INPUT_SCALE, applied, factor_tensors
 
 __all__ = ["Architecture", "FromConfig", "GGUFParts", "HFClass", "HFParts"]
@@ -40,6 +41,7 @@ class HFClass:
         prefixed: whether its tensors carry the architecture's ``prefix``.
         when: which configs of the class are this architecture, where GGUF has several for one class.
         export_only: whether it converts to another architecture, of the same computation.
+        vocabulary: traits of its vocabulary, where they are not those of the family.
     """
 
     name: str
@@ -49,6 +51,7 @@ class HFClass:
     prefixed: bool = True
     when: Callable[[HFConfig], bool] | None = None
     export_only: bool = False
+    vocabulary: VocabularyTraits | None = None
 
 
 class FromConfig(Protocol):
@@ -137,6 +140,7 @@ class Architecture:
         choose: picks the class of an export by name.
         export_notes: notes every export carries.
         extras: further JSON files of an export.
+        vocabulary: what is said of its vocabulary beyond the tokenizer's files.
     """
 
     name: str
@@ -158,6 +162,13 @@ class Architecture:
     choose: Callable[[GGUFFacts], str] | None = None
     export_notes: tuple[str, ...] = ()
     extras: Callable[[GGUFFacts, dict[str, Any]], dict[str, Any]] | None = None
+    vocabulary: VocabularyTraits = PLAIN_VOCABULARY
+
+    def vocabulary_of(self, config: Mapping[str, Any]) -> VocabularyTraits:
+        """The traits of a checkpoint's vocabulary."""
+        name = class_name(config)
+        stated = next((entry.vocabulary for entry in self.classes if entry.name == name), None)
+        return self.vocabulary if stated is None else stated
 
     @property
     def hf_classes(self) -> tuple[str, ...]:

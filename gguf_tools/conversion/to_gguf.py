@@ -215,7 +215,7 @@ def draft_conversion(
         checkpoint.path,
         config,
         kinds=kinds or architecture.tokenizer_kinds,
-        architecture=architecture.name,
+        traits=architecture.vocabulary_of(config),
         pre=pre,
     )
     tokens = vocabulary.get("tokenizer.ggml.tokens")

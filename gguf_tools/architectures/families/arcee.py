@@ -4,6 +4,7 @@ from ..decoder import decoder, flag, modules
 from ..keys import HEAD_DIM, ROPE_DIMENSION, VOCABULARY_SIZE, FromTensorPresence, head_size
 from ..rope import Llama3Factors, Rope
 from ..table import HFClass
+from ..vocabularies import LLAMA_VOCABULARY
 
 ARCHITECTURE = decoder(
     "arcee",
@@ -18,4 +19,5 @@ ARCHITECTURE = decoder(
     permuted=True,
     ffn=modules(("mlp.up_proj", "ffn_up"), ("mlp.down_proj", "ffn_down"), bias=flag("mlp_bias")),
     computed=(Llama3Factors(),),
+    vocabulary=LLAMA_VOCABULARY,
 )

@@ -6,6 +6,7 @@ from ..keys import SIZES, AssumedByRuntime, DerivedKey, FromTensorRows, Key
 from ..pooling import Pooling, pooling_files
 from ..table import Architecture, HFClass
 from ..tensors import Drop, Rule, weight_and_bias
+from ..vocabularies import ENCODER_TYPES
 
 __all__ = [
     "ARCHITECTURE",
@@ -119,4 +120,5 @@ ARCHITECTURE = Architecture(
     drops=heads_without_use("bert."),
     export_notes=(LOST_POOLER,),
     extras=pooling_files,
+    vocabulary=ENCODER_TYPES,
 )

@@ -22,6 +22,7 @@ from ..keys import CONTEXT, HEADS, INNER, KV_HEADS, LAYERS, RMS_EPS, WIDTH, Assu
 from ..rope import PartialRotary
 from ..table import HFClass, class_name
 from ..tensors import Drop, limit_to
+from ..traits import VocabularyTraits
 from . import glm4
 
 _REMOTE = "ChatGLMModel"
@@ -158,4 +159,5 @@ ARCHITECTURE = decoder(
     ),
     unprefixed=("lm_head.", "transformer."),
     drops=(Drop(r"transformer\.rotary_pos_emb\.inv_freq", "a buffer: follows from the RoPE base"),),
+    vocabulary=VocabularyTraits(adds={"bos": False}, roles=glm4.ROLES),
 )

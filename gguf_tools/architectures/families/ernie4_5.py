@@ -3,6 +3,7 @@
 from ..decoder import decoder
 from ..keys import HEAD_DIM, head_size
 from ..table import HFClass
+from ..traits import SpacePrefix, VocabularyTraits
 
 ARCHITECTURE = decoder(
     "ernie4_5",
@@ -12,4 +13,5 @@ ARCHITECTURE = decoder(
     tokenizers=("spm", "llama-hf"),
     head_dim=HEAD_DIM,
     bias="use_bias",
+    vocabulary=VocabularyTraits(space_prefix=SpacePrefix.CONFIG),
 )

@@ -6,6 +6,7 @@ from ..decoder import BLOCK, FFN, decoder, norms, routed
 from ..keys import DerivedKey, Key
 from ..table import HFClass
 from ..tensors import Drop, Rule, limit_to
+from ..traits import SpacePrefix, VocabularyTraits
 from ..transforms import Reshape
 
 
@@ -56,4 +57,5 @@ ARCHITECTURE = decoder(
         ),
     ),
     drops=(Drop(r"model\.mtp_.*", "predicts several tokens at once"),),
+    vocabulary=VocabularyTraits(space_prefix=SpacePrefix.CONFIG),
 )

@@ -1,10 +1,13 @@
 """Gemma 1: norms stored as the distance from one, a head tied to the embedding."""
 
+from dataclasses import replace
+
 from ..decoder import EMBEDDING, LLAMA_DEFAULTS, TIED_OUTPUT, decoder, norms
 from ..keys import CONTEXT, HEAD_DIM, HEADS, INNER, KV_HEADS, LAYERS, RMS_EPS, WIDTH, AssumedByRuntime
 from ..table import HFClass
 from ..tensors import Rule
 from ..transforms import AddOne
+from ..vocabularies import GEMMA_VOCABULARY
 
 DEFAULTS = {
     **LLAMA_DEFAULTS,
@@ -30,4 +33,6 @@ ARCHITECTURE = decoder(
         ("input_layernorm", "attn_norm"), ("post_attention_layernorm", "ffn_norm"), transform=AddOne()
     ),
     drops=(TIED_OUTPUT,),
+    # llama.cpp's converter takes every Gemma 1 for a CodeGemma, whose <end_of_turn> this is
+    vocabulary=replace(GEMMA_VOCABULARY, ids={"eot": 107}),
 )

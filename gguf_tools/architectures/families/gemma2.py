@@ -8,6 +8,7 @@ from ..decoder import TIED_OUTPUT, decoder, norms
 from ..keys import AssumedByRuntime, Key, windows_but
 from ..table import HFClass
 from ..transforms import AddOne
+from ..vocabularies import GEMMA_VOCABULARY
 from . import gemma
 
 AROUND_NORMS = norms(
@@ -51,4 +52,5 @@ ARCHITECTURE = decoder(
     output=gemma.ENDS,
     pre_norms=AROUND_NORMS,
     drops=(TIED_OUTPUT,),
+    vocabulary=GEMMA_VOCABULARY,
 )

@@ -11,6 +11,7 @@ from ..rope import Rope
 from ..table import HFClass
 from ..tensors import Rule
 from ..transforms import AddOne, KeepTokens
+from ..vocabularies import GEMMA_VOCABULARY
 from .gemma2 import AROUND_NORMS, attention_scalar
 
 _PERIOD = 6  # llama.cpp takes every sixth layer for a global one
@@ -64,4 +65,5 @@ ARCHITECTURE = decoder(
     qk_norms=norms(
         ("self_attn.q_norm", "attn_q_norm"), ("self_attn.k_norm", "attn_k_norm"), transform=AddOne()
     ),
+    vocabulary=GEMMA_VOCABULARY,
 )

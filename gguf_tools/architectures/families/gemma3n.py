@@ -34,6 +34,7 @@ from ..rope import Rope
 from ..table import Architecture, HFClass
 from ..tensors import Rule
 from ..transforms import StackExperts
+from ..vocabularies import GEMMA_VOCABULARY
 
 _PERIOD = 5  # every fifth layer is a global one
 _OWN_KV_LAYERS = 20  # llama.cpp lets all layers after these use the keys and values of earlier ones
@@ -274,4 +275,5 @@ ARCHITECTURE = Architecture(
         ),
         Rule(("model.layers.{i}.altup.correct_output_scale",), ("blk.{i}.altup_correct_scale.weight",)),
     ),
+    vocabulary=GEMMA_VOCABULARY,
 )

@@ -4,6 +4,7 @@ from ..decoder import attention, decoder, flag, norms, optional
 from ..keys import HEAD_DIM
 from ..rope import PartialRotary
 from ..table import HFClass
+from ..traits import VocabularyTraits
 
 DEFAULTS = {
     "attention_bias": True,
@@ -13,6 +14,9 @@ DEFAULTS = {
     "rms_norm_eps": 1.5625e-07,
     "rope_theta": 10000.0,
 }
+
+ROLES = {"eos": "<|endoftext|>", "eot": "<|user|>", "unk": "<|endoftext|>"}
+"""Added tokens with a role that the files of these families leave out."""
 
 ARCHITECTURE = decoder(
     "glm4",
@@ -27,4 +31,5 @@ ARCHITECTURE = decoder(
     ),
     attn=attention(bias=flag("attention_bias"), output_bias=optional),
     ffn=norms(("mlp.gate_up_proj", "ffn_up"), ("mlp.down_proj", "ffn_down")),
+    vocabulary=VocabularyTraits(roles={**ROLES, "bos": "<|endoftext|>"}),
 )

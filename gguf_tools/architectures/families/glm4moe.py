@@ -9,8 +9,10 @@ from ..rope import PartialRotary
 from ..routing import GATING, dense_then_routed
 from ..table import HFClass
 from ..tensors import limit_to
+from ..traits import VocabularyTraits
 
 _FURTHER = "num_nextn_predict_layers"
+_ROLES = {"bos": "[gMASK]", "eot": "<|user|>", "unk": "<|endoftext|>", "eom": "<|observation|>"}
 
 ARCHITECTURE = decoder(
     "glm4moe",
@@ -35,4 +37,5 @@ ARCHITECTURE = decoder(
     qk_norms=limit_to(flag("use_qk_norm"), QK_NORMS),
     ffn=dense_then_routed(),
     tensors=NEXT_TENSORS,
+    vocabulary=VocabularyTraits(roles=_ROLES),
 )

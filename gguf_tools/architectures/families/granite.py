@@ -27,6 +27,7 @@ from ..keys import (
 from ..rope import Rope
 from ..table import HFClass, class_name
 from ..tensors import limit_to
+from ..vocabularies import LLAMA_VOCABULARY
 
 
 def _is_hybrid(config: HFConfig, layer: int = 0) -> bool:
@@ -63,4 +64,5 @@ ARCHITECTURE = decoder(
     checks=(Conditional(_is_plain, MLP_BIAS),),
     permuted=True,
     ffn=(*limit_to(_is_plain, FFN), *limit_to(_is_hybrid, shared_mlp(""))),
+    vocabulary=LLAMA_VOCABULARY,
 )

@@ -6,6 +6,7 @@ from ..keys import CAUSAL, KV_HEADS, RMS_EPS, SIZES, Key, experts_keys
 from ..rope import Rope
 from ..table import HFClass
 from ..tensors import limit_to
+from ..vocabularies import LLAMA_VOCABULARY
 
 ARCHITECTURE = decoder(
     "granitemoe",
@@ -21,4 +22,5 @@ ARCHITECTURE = decoder(
     own=(*MULTIPLIERS, Key("expert_shared_feed_forward_length", "shared_intermediate_size", optional=True)),
     permuted=True,
     ffn=(*EXPERTS, *limit_to(has_shared, shared_mlp("_shexp"))),
+    vocabulary=LLAMA_VOCABULARY,
 )

@@ -12,6 +12,7 @@ from ..keys import CONTEXT, HEAD_DIM, Entry, head_size
 from ..rope import Rope
 from ..table import HFClass
 from ..tensors import Drop
+from ..traits import VocabularyTraits
 
 _BASE = 10000.0
 _LONGEST = 256 * 1024
@@ -103,4 +104,5 @@ ARCHITECTURE = decoder(
     drops=(
         Drop(r"lm_head\.weight", "the embedding again", lambda config: config.flag("tie_word_embeddings")),
     ),
+    vocabulary=VocabularyTraits(eot_from_generation=True),
 )

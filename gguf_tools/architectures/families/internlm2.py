@@ -6,6 +6,7 @@ from ..keys import CAUSAL, KV_HEADS, RMS_EPS, SIZES, head_size
 from ..rope import Rope
 from ..table import HFClass
 from ..tensors import Rule
+from ..traits import SpacePrefix, VocabularyTraits
 from ..transforms import IDENTITY, Chain, Each, PermuteHeads, SplitRows, UngroupQKV
 
 
@@ -40,4 +41,5 @@ ARCHITECTURE = decoder(
         ("feed_forward.w1", "ffn_gate"), ("feed_forward.w2", "ffn_down"), ("feed_forward.w3", "ffn_up")
     ),
     unprefixed=("output.",),
+    vocabulary=VocabularyTraits(space_prefix=SpacePrefix.MODEL, turn_end=True),
 )

@@ -23,6 +23,7 @@ from ..mamba_parts import LOST, mamba1_mixer
 from ..per_layer_keys import AnyTensor, LayerArray, SSMInner, periodic, periods
 from ..table import Architecture, HFClass
 from ..tensors import Rule, limit_to
+from ..traits import SpacePrefix, VocabularyTraits
 
 _ATTENTION = ("attn_layer_period", "attn_layer_offset")
 _EXPERTS = ("expert_layer_period", "expert_layer_offset")
@@ -151,4 +152,5 @@ ARCHITECTURE = Architecture(
         ),
     ),
     export_notes=LOST,
+    vocabulary=VocabularyTraits(space_prefix=SpacePrefix.OFF_IN_JSON),
 )

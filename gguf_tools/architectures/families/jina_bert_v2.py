@@ -8,6 +8,7 @@ from ..keys import SIZES, AssumedByRuntime, Entry, FromTensorRows
 from ..pooling import pooling_files
 from ..table import Architecture, HFClass
 from ..tensors import Rule, weight_and_bias
+from ..traits import VocabularyTraits
 from ..transforms import SwapHalves
 from . import bert
 
@@ -84,4 +85,5 @@ ARCHITECTURE = Architecture(
     drops=bert.heads_without_use("bert."),
     export_notes=(bert.LOST_POOLER,),
     extras=pooling_files,
+    vocabulary=VocabularyTraits(token_types=True, bpe_token_types=2),
 )

@@ -1,5 +1,7 @@
 """Llama, Mistral and Mixtral, and InternLM 3, which exports call a Llama."""
 
+from dataclasses import replace
+
 from ..config import HFConfig
 from ..decoder import FFN, NO_WINDOW, decoder, routed
 from ..keys import MLP_BIAS, ROPE_DIMENSION, HeadDim, Key, head_size
@@ -7,6 +9,8 @@ from ..mistral_yarn import YarnMultiplier
 from ..rope import Llama3Factors, Rope
 from ..table import HFClass
 from ..tensors import limit_to
+from ..traits import SpacePrefix
+from ..vocabularies import LLAMA_VOCABULARY
 
 _MISTRAL = {"max_position_embeddings": 131072, "num_key_value_heads": 8, "sliding_window": 4096}
 _MIXTRAL = {
@@ -17,6 +21,7 @@ _MIXTRAL = {
     "rope_theta": 1000000.0,
     "sliding_window": None,
 }
+_INTERNLM3 = replace(LLAMA_VOCABULARY, space_prefix=SpacePrefix.CONFIG_AFTER_TOKENS, turn_end=True)
 _HEAD_SIZE = {"head_dim": head_size}
 
 
@@ -38,7 +43,7 @@ ARCHITECTURE = decoder(
     HFClass("MistralForCausalLM", "mistral", _MISTRAL),
     HFClass("LlavaForConditionalGeneration", "llava", _MISTRAL),
     HFClass("MixtralForCausalLM", "mixtral", _MIXTRAL),
-    HFClass("InternLM3ForCausalLM", "internlm3"),
+    HFClass("InternLM3ForCausalLM", "internlm3", vocabulary=_INTERNLM3),
     defaults={"max_position_embeddings": 2048, "rms_norm_eps": 1e-06, "rope_theta": 10000.0},
     choose=lambda facts: "LlamaForCausalLM" if facts.find("expert_count") is None else "MixtralForCausalLM",
     tokenizers=("tekken", "spm", "llama-hf", "bpe"),
@@ -62,4 +67,5 @@ ARCHITECTURE = decoder(
         *limit_to(_dense, FFN),
     ),
     computed=(Llama3Factors(),),
+    vocabulary=LLAMA_VOCABULARY,
 )

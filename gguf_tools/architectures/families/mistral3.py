@@ -10,6 +10,7 @@ from ..decoder import LLAMA_DEFAULTS, head_count
 from ..keys import Entry
 from ..mistral_yarn import LOG_MULTIPLIER, TEMPERATURE_SCALE, YarnMultiplier
 from ..table import HFClass
+from ..vocabularies import LLAMA_VOCABULARY
 from . import llama
 
 _DEFAULTS = {
@@ -60,4 +61,5 @@ ARCHITECTURE = replace(
         *(rule for rule in llama.ARCHITECTURE.family_keys if not isinstance(rule, YarnMultiplier)),
         _Ministral(),
     ),
+    vocabulary=LLAMA_VOCABULARY,
 )

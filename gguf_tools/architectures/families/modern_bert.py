@@ -11,6 +11,7 @@ from ..keys import SIZES, AssumedByRuntime, DerivedKey, Entry, Key, Text
 from ..pooling import Pooling, pooling_files
 from ..table import Architecture, HFClass, class_name
 from ..tensors import Drop, Rule
+from ..traits import VocabularyTraits
 
 _POOLINGS = {"mean": 1, "cls": 2}  # numbers of ``pooling_type``
 _DEFAULTS = {
@@ -131,4 +132,5 @@ ARCHITECTURE = Architecture(
         Drop(r"decoder\.bias", "the masked-word head: llama.cpp uses ModernBERT for embeddings"),
     ),
     extras=pooling_files,
+    vocabulary=VocabularyTraits(adds={"bos": True, "eos": True, "sep": True}),
 )

@@ -6,6 +6,7 @@ from ..keys import HEAD_DIM, NO_SCALING_TYPE, VOCABULARY_SIZE, FromTensorPresenc
 from ..rope import PartialRotary, Rope
 from ..table import HFClass
 from ..tensors import Rule
+from ..traits import VocabularyTraits
 from ..transforms import AddOne
 
 _NORMS = {
@@ -36,4 +37,5 @@ ARCHITECTURE = decoder(
         *(Rule((f"{hf}.bias",), (f"{gguf}.bias",)) for hf, gguf in _NORMS.items()),
     ),
     ffn=modules(("mlp.up_proj", "ffn_up"), ("mlp.down_proj", "ffn_down"), bias=flag("mlp_bias")),
+    vocabulary=VocabularyTraits(ids={"pad": 0, "unk": 1}),
 )

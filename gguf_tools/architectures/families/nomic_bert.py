@@ -10,6 +10,7 @@ from ..keys import HEADS, INNER, LAYERS, WIDTH, ConstHF, Entry, FromTensorRows, 
 from ..pooling import pooling_files
 from ..table import Architecture, HFClass
 from ..tensors import Drop, Rule, weight_and_bias
+from ..vocabularies import ENCODER_TYPES
 from . import bert
 
 _CONTEXTS = {8192: 2048, 2048: 512}
@@ -122,4 +123,5 @@ ARCHITECTURE = Architecture(
     ),
     drops=(Drop(r"pooler\.dense\.(weight|bias)", "llama.cpp pools without it"),),
     extras=pooling_files,
+    vocabulary=ENCODER_TYPES,
 )

@@ -10,6 +10,7 @@ from ..keys import CONTEXT, HEADS, LAYER_EPS, LAYERS, WIDTH, DerivedKey, Entry
 from ..rope import PartialRotary
 from ..table import HFClass
 from ..tensors import always
+from ..traits import VocabularyTraits
 
 
 class _FourTimes:
@@ -42,4 +43,5 @@ ARCHITECTURE = decoder(
         *modules(("input_layernorm", "attn_norm"), ("mlp.fc1", "ffn_up"), ("mlp.fc2", "ffn_down")),
         *attention(bias=always, output="self_attn.dense"),
     ),
+    vocabulary=VocabularyTraits(adds={"bos": False}),
 )

@@ -11,6 +11,7 @@ from ..pooling import pooling_files
 from ..table import Architecture, HFClass
 from ..tensors import Drop, Rule
 from ..transforms import SkipRows
+from ..vocabularies import ENCODER_TYPES
 from . import bert
 
 _DEFAULTS = bert.DEFAULTS | {"pad_token_id": 1}
@@ -81,6 +82,7 @@ def roberta(name: str, model_type: str, tokenizer_kind: str, tokenizer_model: st
             "the position embedding's first rows, which no token uses, are zeros",
         ),
         extras=pooling_files,
+        vocabulary=ENCODER_TYPES,
     )
 
 

@@ -5,6 +5,7 @@ from ..decoder import decoder
 from ..keys import MLP_BIAS, ROPE_DIMENSION, VOCABULARY_SIZE, AssumedByRuntime
 from ..rope import Llama3Factors, Rope
 from ..table import HFClass
+from ..vocabularies import LLAMA_VOCABULARY
 
 _PERIOD = 4  # the runtime leaves every fourth layer unrotated
 
@@ -23,4 +24,5 @@ ARCHITECTURE = decoder(
     checks=(MLP_BIAS, AssumedByRuntime("no_rope_layers", _rotated, export=False)),
     permuted=True,
     computed=(Llama3Factors(),),
+    vocabulary=LLAMA_VOCABULARY,
 )

@@ -3,6 +3,7 @@
 from ..decoder import decoder, head_count
 from ..keys import META_LAYOUT, ROPE_DIMENSION
 from ..table import HFClass
+from ..traits import VocabularyTraits
 from .baichuan import KEYS
 
 ARCHITECTURE = decoder(
@@ -14,4 +15,5 @@ ARCHITECTURE = decoder(
     own=(META_LAYOUT, ROPE_DIMENSION),
     bias=None,
     permuted=True,
+    vocabulary=VocabularyTraits(unscored=True),
 )
