@@ -16,6 +16,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from ..errors import ArchitectureError
+from ..recipes.traits import PLAIN_RECIPE, UNLISTED, RecipeTraits
 from ..source import Source
 from .adapters import AdapterTable
 from .config import GGUFFacts
@@ -42,6 +43,7 @@ __all__ = [
     "mistral_notes",
     "mistral_tensors",
     "of_file",
+    "recipe_traits",
     "transposed",
 ]
 
@@ -63,6 +65,12 @@ def find(config: Mapping[str, Any]) -> Architecture:
 def by_name(name: object) -> Architecture | None:
     """The first table of a GGUF architecture, whose traits hold for all; None where there is none."""
     return next((architecture for architecture in ARCHITECTURES if architecture.name == name), None)
+
+
+def recipe_traits(name: str) -> RecipeTraits:
+    """The exceptions of a GGUF architecture from the rules of recipes; none where it is unknown."""
+    found = by_name(name)
+    return UNLISTED.get(name, PLAIN_RECIPE) if found is None else found.recipe
 
 
 def of_file(metadata: Mapping[str, Any], tensors: Mapping[str, Source]) -> Architecture:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, TypedDict, Unpack
 
+from ..recipes.traits import RecipeTraits
 from .config import GGUFFacts, HFConfig
 from .keys import (
     CAUSAL,
@@ -30,7 +31,7 @@ from .rope import Rope
 from .table import Architecture, FromConfig, HFClass, class_name
 from .tensor_to_key import Scalars
 from .tensors import Condition, Drop, Rule, always, weight_and_bias
-from .traits import VocabularyTraits
+from .traits import GraphTraits, VocabularyTraits
 from .transforms import IDENTITY, PermuteHeads, SplitMiddle, StackExperts, Transform, Transpose
 
 __all__ = [
@@ -256,6 +257,8 @@ class Options(TypedDict, total=False):
     export_notes: tuple[str, ...]
     extras: Callable[[GGUFFacts, dict[str, Any]], dict[str, Any]]
     vocabulary: VocabularyTraits
+    graph: GraphTraits
+    recipe: RecipeTraits
 
 
 def decoder(

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..container.metadata import Array
 from ..errors import ArchitectureError, FormatError
+from ..recipes.traits import PLAIN_RECIPE, RecipeTraits
 from ..source import Source, is_weight_only
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig
@@ -19,7 +20,7 @@ from .keys import Entry, KeyRule
 from .multimodal_prefix import reason_to_leave, unwrapped
 from .tensor_to_key import Scalars
 from .tensors import COMMON_DROPS, Drop, Rule, dropped, expand, packable, translate
-from .traits import PLAIN_VOCABULARY, VocabularyTraits
+from .traits import PLAIN_GRAPH, PLAIN_VOCABULARY, GraphTraits, VocabularyTraits
 from .weight_scales import INPUT_SCALE, applied, factor_tensors
 
 __all__ = ["Architecture", "FromConfig", "GGUFParts", "HFClass", "HFParts"]
@@ -141,6 +142,8 @@ class Architecture:
         export_notes: notes every export carries.
         extras: further JSON files of an export.
         vocabulary: what is said of its vocabulary beyond the tokenizer's files.
+        graph: what the runtime's graph does without the file saying so.
+        recipe: exceptions from the rules of recipes.
     """
 
     name: str
@@ -163,6 +166,8 @@ class Architecture:
     export_notes: tuple[str, ...] = ()
     extras: Callable[[GGUFFacts, dict[str, Any]], dict[str, Any]] | None = None
     vocabulary: VocabularyTraits = PLAIN_VOCABULARY
+    graph: GraphTraits = PLAIN_GRAPH
+    recipe: RecipeTraits = PLAIN_RECIPE
 
     def vocabulary_of(self, config: Mapping[str, Any]) -> VocabularyTraits:
         """The traits of a checkpoint's vocabulary."""

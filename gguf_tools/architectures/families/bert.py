@@ -6,6 +6,7 @@ from ..keys import SIZES, AssumedByRuntime, DerivedKey, FromTensorRows, Key
 from ..pooling import Pooling, pooling_files
 from ..table import Architecture, HFClass
 from ..tensors import Drop, Rule, weight_and_bias
+from ..traits import GraphTraits, Memory
 from ..vocabularies import ENCODER_TYPES
 
 __all__ = [
@@ -121,4 +122,5 @@ ARCHITECTURE = Architecture(
     export_notes=(LOST_POOLER,),
     extras=pooling_files,
     vocabulary=ENCODER_TYPES,
+    graph=GraphTraits(memory=Memory.NOTHING, rotary=False),
 )

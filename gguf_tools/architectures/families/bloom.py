@@ -5,6 +5,7 @@ from ..decoder import SPARE_HEAD, decoder, modules, renamed
 from ..keys import CONTEXT, HEADS, LAYER_EPS, LAYERS, WIDTH, DerivedKey, FourTimes
 from ..table import HFClass
 from ..tensors import always
+from ..traits import GraphTraits
 from ..transforms import UngroupQKV
 
 _HEADS = ("n_head", "num_attention_heads")
@@ -47,4 +48,5 @@ ARCHITECTURE = decoder(
         block="transformer.h.{i}",
     ),
     prefix="transformer.",
+    graph=GraphTraits(rotary=False),
 )

@@ -6,6 +6,7 @@ from ..decoder import TIED_OUTPUT, decoder
 from ..keys import LAYER_EPS, NO_SCALING_TYPE, AssumedByRuntime, DerivedKey, Key, windows_but
 from ..rope import Rope
 from ..table import HFClass
+from ..traits import GraphTraits, Window
 from . import command_r
 
 
@@ -33,4 +34,5 @@ ARCHITECTURE = decoder(
     output=command_r.ENDS,
     pre_norms=command_r.NORM,
     drops=(TIED_OUTPUT,),
+    graph=GraphTraits(window=Window(4, required=True)),
 )

@@ -7,6 +7,7 @@ from ..keys import CONTEXT, HEADS, INNER, LAYERS, WIDTH, AssumedByRuntime, Deriv
 from ..pooling import pooling_files
 from ..table import Architecture, HFClass
 from ..tensors import Drop, Rule, weight_and_bias
+from ..traits import GraphTraits, Memory
 from ..vocabularies import ENCODER_TYPES
 from . import bert
 
@@ -58,4 +59,5 @@ ARCHITECTURE = Architecture(
     drops=(Drop(r"vocab_.*", "the masked-word head: llama.cpp uses BERT for embeddings"),),
     extras=pooling_files,
     vocabulary=ENCODER_TYPES,
+    graph=GraphTraits(memory=Memory.NOTHING, rotary=False),
 )

@@ -4,6 +4,7 @@ from ..decoder import QK_NORMS, decoder
 from ..keys import EXPERT_GROUPS, EXPERT_SCALE_AND_NORM, Key, experts_keys
 from ..routing import Gating, dense_then_routed
 from ..table import HFClass
+from ..traits import GraphTraits
 
 ARCHITECTURE = decoder(
     "dots1",
@@ -19,4 +20,5 @@ ARCHITECTURE = decoder(
     ),
     qk_norms=QK_NORMS,
     ffn=dense_then_routed(),
+    graph=GraphTraits(normed_weights=True),
 )

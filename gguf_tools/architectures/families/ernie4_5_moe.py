@@ -6,7 +6,7 @@ from ..decoder import BLOCK, FFN, decoder, norms, routed
 from ..keys import DerivedKey, Key
 from ..table import HFClass
 from ..tensors import Drop, Rule, limit_to
-from ..traits import SpacePrefix, VocabularyTraits
+from ..traits import GraphTraits, SpacePrefix, VocabularyTraits
 from ..transforms import Reshape
 
 
@@ -58,4 +58,5 @@ ARCHITECTURE = decoder(
     ),
     drops=(Drop(r"model\.mtp_.*", "predicts several tokens at once"),),
     vocabulary=VocabularyTraits(space_prefix=SpacePrefix.CONFIG),
+    graph=GraphTraits(normed_weights=True),
 )

@@ -5,6 +5,7 @@ from ..decoder import POST_NORMS, QK_NORMS, decoder
 from ..keys import VOCABULARY_SIZE, Windows
 from ..rope import Llama3Factors, Rope
 from ..table import HFClass
+from ..traits import GraphTraits, Window
 
 
 def _slides(config: HFConfig, layer: int) -> bool:
@@ -25,4 +26,5 @@ ARCHITECTURE = decoder(
     pre_norms=POST_NORMS,
     qk_norms=QK_NORMS,
     computed=(Llama3Factors(),),
+    graph=GraphTraits(window=Window(4, size=4096, layers=64)),
 )

@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
-from ...spec import ValueType
+from ...recipes.traits import RecipeTraits
+from ...spec import GGMLType, ValueType
 from ..config import GGUFFacts, HFConfig
 from ..decoder import SPARE_HEAD, decoder, modules, optional, renamed
 from ..keys import HEADS, LAYER_EPS, LAYERS, WIDTH, DerivedKey, Entry, FourTimes
 from ..table import HFClass
 from ..tensors import always, limit_to
+from ..traits import GraphTraits
 from ..transforms import UngroupQKV
 
 _BLOCK = "transformer.h.{i}"
@@ -79,4 +81,6 @@ ARCHITECTURE = decoder(
         ),
     ),
     prefix="transformer.",
+    graph=GraphTraits(attention_norm=True),
+    recipe=RecipeTraits(output=GGMLType.Q8_0, fewer_bits=True),
 )

@@ -28,6 +28,7 @@ from ..rope import Rope
 from ..scaling import Factors, Scaled
 from ..table import Architecture, HFClass
 from ..tensors import Rule
+from ..traits import GraphTraits, Memory
 from ..transforms import Transform
 
 _SINGLE = (
@@ -194,4 +195,5 @@ ARCHITECTURE = Architecture(
         ),
     ),
     export_notes=(*LOST, "the multipliers are part of the weights, and said to be one"),
+    graph=GraphTraits(memory=Memory.BOTH),
 )

@@ -6,6 +6,7 @@ from ..decoder import EMBEDDING, LLAMA_DEFAULTS, TIED_OUTPUT, decoder, norms
 from ..keys import CONTEXT, HEAD_DIM, HEADS, INNER, KV_HEADS, LAYERS, RMS_EPS, WIDTH, AssumedByRuntime
 from ..table import HFClass
 from ..tensors import Rule
+from ..traits import GraphTraits
 from ..transforms import AddOne
 from ..vocabularies import GEMMA_VOCABULARY
 
@@ -35,4 +36,5 @@ ARCHITECTURE = decoder(
     drops=(TIED_OUTPUT,),
     # llama.cpp's converter takes every Gemma 1 for a CodeGemma, whose <end_of_turn> this is
     vocabulary=replace(GEMMA_VOCABULARY, ids={"eot": 107}),
+    graph=GraphTraits(scaled_embeddings=True, scaled_queries=True),
 )

@@ -7,6 +7,7 @@ from ..config import HFConfig
 from ..decoder import TIED_OUTPUT, decoder, norms
 from ..keys import AssumedByRuntime, Key, windows_but
 from ..table import HFClass
+from ..traits import GraphTraits, Window
 from ..transforms import AddOne
 from ..vocabularies import GEMMA_VOCABULARY
 from . import gemma
@@ -53,4 +54,5 @@ ARCHITECTURE = decoder(
     pre_norms=AROUND_NORMS,
     drops=(TIED_OUTPUT,),
     vocabulary=GEMMA_VOCABULARY,
+    graph=GraphTraits(window=Window(2, size=4096), scaled_embeddings=True, scaled_queries=True),
 )

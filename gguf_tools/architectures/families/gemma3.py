@@ -10,6 +10,7 @@ from ..keys import HEAD_DIM, AssumedByRuntime, Entry, Key, windows_but
 from ..rope import Rope
 from ..table import HFClass
 from ..tensors import Rule
+from ..traits import GraphTraits, Window
 from ..transforms import AddOne, KeepTokens
 from ..vocabularies import GEMMA_VOCABULARY
 from .gemma2 import AROUND_NORMS, attention_scalar
@@ -66,4 +67,5 @@ ARCHITECTURE = decoder(
         ("self_attn.q_norm", "attn_q_norm"), ("self_attn.k_norm", "attn_k_norm"), transform=AddOne()
     ),
     vocabulary=GEMMA_VOCABULARY,
+    graph=GraphTraits(window=Window(6), scaled_embeddings=True, scaled_queries=True),
 )

@@ -33,6 +33,7 @@ from ..padding import PadTokens
 from ..rope import Rope
 from ..table import Architecture, HFClass
 from ..tensors import Rule
+from ..traits import GraphTraits, Stack, Window
 from ..transforms import StackExperts
 from ..vocabularies import GEMMA_VOCABULARY
 
@@ -276,4 +277,7 @@ ARCHITECTURE = Architecture(
         Rule(("model.layers.{i}.altup.correct_output_scale",), ("blk.{i}.altup_correct_scale.weight",)),
     ),
     vocabulary=GEMMA_VOCABULARY,
+    graph=GraphTraits(
+        stack=Stack.GEMMA3N, window=Window(5, required=True), cached_layers=20, scaled_embeddings=True
+    ),
 )

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from ..keys import AssumedByRuntime
 from ..pooling import Pooling, pooling_files
+from ..traits import GraphTraits, Memory, Window
 from . import gemma3
 
 ARCHITECTURE = replace(
@@ -20,4 +21,10 @@ ARCHITECTURE = replace(
         Pooling(),
     ),
     extras=pooling_files,
+    graph=GraphTraits(
+        memory=Memory.NOTHING,
+        window=Window(6, required=True, symmetric=True),
+        scaled_embeddings=True,
+        scaled_queries=True,
+    ),
 )

@@ -9,7 +9,7 @@ from ..rope import PartialRotary
 from ..routing import GATING, dense_then_routed
 from ..table import HFClass
 from ..tensors import limit_to
-from ..traits import VocabularyTraits
+from ..traits import GraphTraits, VocabularyTraits
 
 _FURTHER = "num_nextn_predict_layers"
 _ROLES = {"bos": "[gMASK]", "eot": "<|user|>", "unk": "<|endoftext|>", "eom": "<|observation|>"}
@@ -38,4 +38,5 @@ ARCHITECTURE = decoder(
     ffn=dense_then_routed(),
     tensors=NEXT_TENSORS,
     vocabulary=VocabularyTraits(roles=_ROLES),
+    graph=GraphTraits(network_norm_after=True, normed_weights=True),
 )

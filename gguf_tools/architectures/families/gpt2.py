@@ -4,6 +4,7 @@ from ..decoder import SPARE_HEAD, decoder, modules, renamed
 from ..keys import HEADS, LAYER_EPS, LAYERS, WIDTH, FourTimes, FromTensorRows, Key
 from ..table import HFClass
 from ..tensors import Drop, Rule, always
+from ..traits import GraphTraits
 from ..transforms import Transform, Transpose
 
 DEFAULTS = {
@@ -57,4 +58,5 @@ ARCHITECTURE = decoder(
     blocks=layers(Transpose()),
     prefix="transformer.",
     drops=(CAUSAL_MASK,),
+    graph=GraphTraits(rotary=False),
 )

@@ -26,6 +26,7 @@ from ..keys import (
 from ..rope import Rope
 from ..table import Architecture, HFClass
 from ..tensors import Rule, always, weight_and_bias
+from ..traits import GraphTraits, Routing, Window
 from ..transforms import Transform, Transpose
 from ..views import Gathered, Joined, Reshaped, Transposed
 
@@ -165,4 +166,5 @@ ARCHITECTURE = Architecture(
         ),
         Rule((f"{_EXPERTS}.down_proj_blocks",), ("blk.{i}.ffn_down_exps.weight",), stored=GGMLType.MXFP4),
     ),
+    graph=GraphTraits(window=Window(2, required=True), network_norm_after=True, routing=Routing.LATE_SOFTMAX),
 )

@@ -20,6 +20,7 @@ from ..mamba_parts import LOST, UNLIMITED, mamba2_mixer
 from ..per_layer_keys import AnyTensor
 from ..table import HFClass
 from ..tensors import limit_to
+from ..traits import GraphTraits, Memory
 
 
 def _mixes(config: HFConfig, layer: int) -> bool:
@@ -77,4 +78,5 @@ ARCHITECTURE = decoder(
         *limit_to(_dense, shared_mlp("")),
     ),
     export_notes=(*LOST, "max_position_embeddings is not in the file: nothing in the model depends on it"),
+    graph=GraphTraits(memory=Memory.EITHER, rotary=False, normed_weights=True),
 )

@@ -6,6 +6,7 @@ from ..keys import CAUSAL, KV_HEADS, RMS_EPS, SIZES, Key, experts_keys
 from ..rope import Rope
 from ..table import HFClass
 from ..tensors import limit_to
+from ..traits import GraphTraits
 from ..vocabularies import LLAMA_VOCABULARY
 
 ARCHITECTURE = decoder(
@@ -23,4 +24,5 @@ ARCHITECTURE = decoder(
     permuted=True,
     ffn=(*EXPERTS, *limit_to(has_shared, shared_mlp("_shexp"))),
     vocabulary=LLAMA_VOCABULARY,
+    graph=GraphTraits(normed_weights=True),
 )

@@ -23,7 +23,7 @@ from ..mamba_parts import LOST, mamba1_mixer
 from ..per_layer_keys import AnyTensor, LayerArray, SSMInner, periodic, periods
 from ..table import Architecture, HFClass
 from ..tensors import Rule, limit_to
-from ..traits import SpacePrefix, VocabularyTraits
+from ..traits import GraphTraits, Memory, Mixer, SpacePrefix, VocabularyTraits
 
 _ATTENTION = ("attn_layer_period", "attn_layer_offset")
 _EXPERTS = ("expert_layer_period", "expert_layer_offset")
@@ -153,4 +153,5 @@ ARCHITECTURE = Architecture(
     ),
     export_notes=LOST,
     vocabulary=VocabularyTraits(space_prefix=SpacePrefix.OFF_IN_JSON),
+    graph=GraphTraits(memory=Memory.EITHER, mixer=Mixer.MAMBA, rotary=False, residual_first=True),
 )

@@ -8,7 +8,7 @@ from ..keys import SIZES, AssumedByRuntime, Entry, FromTensorRows
 from ..pooling import pooling_files
 from ..table import Architecture, HFClass
 from ..tensors import Rule, weight_and_bias
-from ..traits import VocabularyTraits
+from ..traits import GraphTraits, Memory, VocabularyTraits
 from ..transforms import SwapHalves
 from . import bert
 
@@ -86,4 +86,5 @@ ARCHITECTURE = Architecture(
     export_notes=(bert.LOST_POOLER,),
     extras=pooling_files,
     vocabulary=VocabularyTraits(token_types=True, bpe_token_types=2),
+    graph=GraphTraits(memory=Memory.NOTHING, rotary=False, second_residual=True),
 )

@@ -12,6 +12,7 @@ from ..keys import CAUSAL, CONTEXT, HEADS, LAYERS, WIDTH, Entry, FromTensorRows,
 from ..rope import Rope
 from ..table import Architecture, HFClass
 from ..tensors import Rule
+from ..traits import GraphTraits, Memory, Mixer
 from ..transforms import Reshape
 
 _ATTENTION, _CONVOLUTION = "full_attention", "conv"
@@ -139,4 +140,5 @@ ARCHITECTURE = Architecture(
             for rule in norms(("conv.in_proj", "shortconv.in_proj"), ("conv.out_proj", "shortconv.out_proj"))
         ),
     ),
+    graph=GraphTraits(memory=Memory.EITHER, mixer=Mixer.SHORT_CONVOLUTION, residual_first=True),
 )

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from ...recipes.traits import RecipeTraits
 from ..config import HFConfig
 from ..decoder import FFN, NO_WINDOW, decoder, routed
 from ..keys import MLP_BIAS, ROPE_DIMENSION, HeadDim, Key, head_size
@@ -9,7 +10,7 @@ from ..mistral_yarn import YarnMultiplier
 from ..rope import Llama3Factors, Rope
 from ..table import HFClass
 from ..tensors import limit_to
-from ..traits import SpacePrefix
+from ..traits import GraphTraits, SpacePrefix
 from ..vocabularies import LLAMA_VOCABULARY
 
 _MISTRAL = {"max_position_embeddings": 131072, "num_key_value_heads": 8, "sliding_window": 4096}
@@ -68,4 +69,6 @@ ARCHITECTURE = decoder(
     ),
     computed=(Llama3Factors(),),
     vocabulary=LLAMA_VOCABULARY,
+    graph=GraphTraits(normed_weights=True),
+    recipe=RecipeTraits(large_layers=80, large_grouped=True),
 )

@@ -31,6 +31,7 @@ from ..keys import (
 from ..rope import Llama3Factors, Rope
 from ..table import Architecture, HFClass
 from ..tensors import Rule
+from ..traits import GraphTraits, Routing, Window
 from ..transforms import Chain, SplitMiddle, Transpose
 
 _PERIOD = 4  # every fourth layer sees everything and is not rotated
@@ -169,4 +170,5 @@ ARCHITECTURE = Architecture(
             when=_is_mixed,
         ),
     ),
+    graph=GraphTraits(window=Window(4, size=8192, fixed=True), routing=Routing.WEIGHTED_INPUTS),
 )

@@ -16,6 +16,7 @@ from ..mamba_parts import (
     mamba1_mixer,
 )
 from ..table import Architecture, HFClass
+from ..traits import GraphTraits, Memory, Mixer, Stack
 
 
 def _rank(config: HFConfig) -> int:
@@ -39,4 +40,5 @@ ARCHITECTURE = Architecture(
     family_keys=CHECKS,
     tensors=(*OUTPUT, *mamba1_mixer(f"{BLOCK}.mixer")),
     export_notes=LOST,
+    graph=GraphTraits(stack=Stack.MIXERS, memory=Memory.STATE, mixer=Mixer.MAMBA),
 )

@@ -19,6 +19,7 @@ from ..mamba_parts import (
     mamba2_mixer,
 )
 from ..table import Architecture, HFClass
+from ..traits import GraphTraits, Memory, Stack
 
 
 def _heads(config: HFConfig) -> int:
@@ -60,4 +61,5 @@ ARCHITECTURE = Architecture(
     family_keys=CHECKS,
     tensors=(*OUTPUT, *mamba2_mixer(f"{BLOCK}.mixer", "n_groups")),
     export_notes=LOST,
+    graph=GraphTraits(stack=Stack.MIXERS, memory=Memory.STATE),
 )

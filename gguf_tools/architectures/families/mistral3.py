@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from ...recipes.traits import PLAIN_RECIPE
 from ...spec import ValueType
 from ..config import GGUFFacts, HFConfig, real
 from ..decoder import LLAMA_DEFAULTS, head_count
@@ -62,4 +63,5 @@ ARCHITECTURE = replace(
         _Ministral(),
     ),
     vocabulary=LLAMA_VOCABULARY,
+    recipe=PLAIN_RECIPE,
 )

@@ -11,7 +11,7 @@ from ..keys import SIZES, AssumedByRuntime, DerivedKey, Entry, Key, Text
 from ..pooling import Pooling, pooling_files
 from ..table import Architecture, HFClass, class_name
 from ..tensors import Drop, Rule
-from ..traits import VocabularyTraits
+from ..traits import GraphTraits, Memory, VocabularyTraits, Window
 
 _POOLINGS = {"mean": 1, "cls": 2}  # numbers of ``pooling_type``
 _DEFAULTS = {
@@ -133,4 +133,5 @@ ARCHITECTURE = Architecture(
     ),
     extras=pooling_files,
     vocabulary=VocabularyTraits(adds={"bos": True, "eos": True, "sep": True}),
+    graph=GraphTraits(memory=Memory.NOTHING, window=Window(3, first=True, symmetric=True)),
 )

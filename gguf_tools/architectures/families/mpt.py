@@ -8,6 +8,7 @@ from ..config import GGUFFacts, HFConfig, real, rounded, shortest
 from ..decoder import SPARE_HEAD, decoder, modules, optional, renamed
 from ..keys import CONTEXT, HEADS, LAYERS, WIDTH, DerivedKey, Entry, FourTimes
 from ..table import HFClass
+from ..traits import GraphTraits
 
 
 class _AttentionConfig:
@@ -64,4 +65,5 @@ ARCHITECTURE = decoder(
         block="transformer.blocks.{i}",
     ),
     prefix="transformer.",
+    graph=GraphTraits(rotary=False),
 )

@@ -24,6 +24,7 @@ from ..mamba_parts import LOST, UNLIMITED, mamba2_mixer
 from ..per_layer_keys import AnyTensor, Heads, LayerArray
 from ..table import Architecture, HFClass
 from ..tensors import Condition, Rule, limit_to, weight_and_bias
+from ..traits import GraphTraits, Memory, Stack
 from ..transforms import IDENTITY, PermuteHeads
 
 MIXER = "backbone.layers.{i}.mixer"
@@ -196,4 +197,5 @@ ARCHITECTURE = Architecture(
         ),
     ),
     export_notes=LOST,
+    graph=GraphTraits(stack=Stack.MIXERS, memory=Memory.EITHER_OR_NEITHER, rotary=False),
 )

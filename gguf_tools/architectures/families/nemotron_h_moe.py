@@ -6,6 +6,7 @@ from ..keys import EXPERT_GROUPS, Key, experts_keys
 from ..mamba_parts import LOST
 from ..table import Architecture, HFClass
 from ..tensors import Drop, Rule, limit_to
+from ..traits import GraphTraits, Memory, Stack
 from ..transforms import StackExperts
 from .nemotron_h import (
     CHECKS,
@@ -75,4 +76,5 @@ ARCHITECTURE = Architecture(
     ),
     drops=(Drop(r"mtp\..*", "predicts several tokens at once"),),
     export_notes=LOST,
+    graph=GraphTraits(stack=Stack.MIXERS, memory=Memory.EITHER_OR_NEITHER, rotary=False),
 )

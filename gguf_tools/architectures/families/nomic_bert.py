@@ -10,6 +10,7 @@ from ..keys import HEADS, INNER, LAYERS, WIDTH, ConstHF, Entry, FromTensorRows, 
 from ..pooling import pooling_files
 from ..table import Architecture, HFClass
 from ..tensors import Drop, Rule, weight_and_bias
+from ..traits import GraphTraits, Memory
 from ..vocabularies import ENCODER_TYPES
 from . import bert
 
@@ -124,4 +125,5 @@ ARCHITECTURE = Architecture(
     drops=(Drop(r"pooler\.dense\.(weight|bias)", "llama.cpp pools without it"),),
     extras=pooling_files,
     vocabulary=ENCODER_TYPES,
+    graph=GraphTraits(memory=Memory.NOTHING),
 )

@@ -6,6 +6,7 @@ from ..config import HFConfig
 from ..keys import Key
 from ..table import HFClass
 from ..tensors import Drop, Rule, weight_and_bias
+from ..traits import GraphTraits, Memory
 from ..transforms import Chain, Transpose, UnstackRows
 from . import bert, nomic_bert
 
@@ -62,4 +63,5 @@ ARCHITECTURE = replace(
         Drop(r".*\.mlp\.experts\.bias", "llama.cpp has no place for a bias after the experts"),
     ),
     export_notes=("biases after the experts (mlp.experts.bias) are not in GGUF",),
+    graph=GraphTraits(memory=Memory.NOTHING),
 )

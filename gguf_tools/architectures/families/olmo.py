@@ -1,11 +1,13 @@
 """OLMo: norms without weights."""
 
+from ...recipes.traits import RecipeTraits
 from ...spec import ValueType
 from ..config import rounded
 from ..decoder import EMBEDDING, HEAD, decoder
 from ..keys import CAUSAL, KV_HEADS, SIZES, DerivedKey, HeadDim, Key
 from ..rope import Rope
 from ..table import HFClass
+from ..traits import GraphTraits
 
 ARCHITECTURE = decoder(
     "olmo",
@@ -20,4 +22,6 @@ ARCHITECTURE = decoder(
     output=(EMBEDDING, HEAD),
     pre_norms=(),
     permuted=True,
+    graph=GraphTraits(unweighted_norms=True),
+    recipe=RecipeTraits(large_layers=80),
 )

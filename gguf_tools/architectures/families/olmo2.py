@@ -3,6 +3,7 @@
 from ..decoder import POST_NORMS, QK_NORMS, decoder
 from ..keys import Windows
 from ..table import HFClass
+from ..traits import GraphTraits, Window
 
 ARCHITECTURE = decoder(
     "olmo2",
@@ -16,4 +17,5 @@ ARCHITECTURE = decoder(
     choose=lambda facts: (
         "Olmo2ForCausalLM" if facts.find("attention.sliding_window") is None else "Olmo3ForCausalLM"
     ),
+    graph=GraphTraits(window=Window(4)),
 )

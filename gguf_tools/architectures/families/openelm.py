@@ -15,6 +15,7 @@ from ..decoder import norms, renamed
 from ..keys import CONTEXT, LAYERS, WIDTH, AssumedByRuntime, DerivedKey, Entry, FromTensorRows, HeadDim, Key
 from ..table import Architecture, HFClass
 from ..tensors import Rule
+from ..traits import GraphTraits
 from ..transforms import SplitMiddle
 
 _BLOCK = "transformer.layers.{i}"
@@ -121,4 +122,5 @@ ARCHITECTURE = Architecture(
             SplitMiddle(),
         ),
     ),
+    graph=GraphTraits(residual_first=True),
 )

@@ -10,7 +10,7 @@ from ..keys import CONTEXT, HEADS, LAYER_EPS, LAYERS, WIDTH, DerivedKey, Entry
 from ..rope import PartialRotary
 from ..table import HFClass
 from ..tensors import always
-from ..traits import VocabularyTraits
+from ..traits import GraphTraits, VocabularyTraits
 
 
 class _FourTimes:
@@ -44,4 +44,5 @@ ARCHITECTURE = decoder(
         *attention(bias=always, output="self_attn.dense"),
     ),
     vocabulary=VocabularyTraits(adds={"bos": False}),
+    graph=GraphTraits(scaled_queries=True, attention_first=True),
 )

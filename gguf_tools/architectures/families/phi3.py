@@ -9,6 +9,7 @@ from ..decoder import decoder, norms
 from ..keys import CONTEXT, HEADS, INNER, KV_HEADS, LAYERS, RMS_EPS, WIDTH, DerivedKey, Entry, Key
 from ..rope import LongropeFactors, PartialRotary, longrope_scale
 from ..table import HFClass
+from ..traits import GraphTraits
 
 
 class Window:
@@ -43,4 +44,5 @@ ARCHITECTURE = decoder(
     computed=FACTORS,
     attn=norms(("self_attn.qkv_proj", "attn_qkv"), ("self_attn.o_proj", "attn_output")),
     ffn=norms(("mlp.gate_up_proj", "ffn_up"), ("mlp.down_proj", "ffn_down")),
+    graph=GraphTraits(scaled_queries=True),
 )

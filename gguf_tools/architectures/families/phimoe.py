@@ -4,6 +4,7 @@ from ..decoder import EMBEDDING, HEAD, LAST_LAYER_NORM, PRE_LAYER_NORMS, decoder
 from ..keys import FromTensorPresence, experts_keys
 from ..table import HFClass
 from ..tensors import Rule
+from ..traits import GraphTraits
 from . import phi3
 
 ARCHITECTURE = decoder(
@@ -27,4 +28,5 @@ ARCHITECTURE = decoder(
         module="block_sparse_moe.experts",
         names=("w1", "w3", "w2"),
     ),
+    graph=GraphTraits(normed_weights=True),
 )

@@ -1,5 +1,6 @@
 """Qwen2 and Qwen2.5: biases on query, key and value."""
 
+from ...recipes.traits import RecipeTraits
 from ..decoder import attention, decoder, optional
 from ..pooling import Pooling, pooling_files
 from ..table import HFClass
@@ -24,4 +25,5 @@ ARCHITECTURE = decoder(
     assumed={"use_sliding_window": False},
     attn=attention(bias=always, output_bias=optional),
     extras=pooling_files,
+    recipe=RecipeTraits(large_layers=80),
 )

@@ -9,6 +9,7 @@ from ..decoder import attention, decoder, optional
 from ..mrope import Axes
 from ..table import HFClass
 from ..tensors import always
+from ..traits import GraphTraits
 from . import qwen2
 
 ARCHITECTURE = decoder(
@@ -22,4 +23,5 @@ ARCHITECTURE = decoder(
     bias=None,
     assumed={"use_sliding_window": False},
     attn=attention(bias=always, output_bias=optional),
+    graph=GraphTraits(positions=4),
 )

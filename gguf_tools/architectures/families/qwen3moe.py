@@ -3,6 +3,7 @@
 from ..decoder import QK_NORMS, decoder, routed
 from ..keys import Key, experts_keys
 from ..table import HFClass
+from ..traits import GraphTraits
 
 ARCHITECTURE = decoder(
     "qwen3moe",
@@ -19,4 +20,5 @@ ARCHITECTURE = decoder(
     },
     qk_norms=QK_NORMS,
     ffn=routed("num_experts"),
+    graph=GraphTraits(normed_weights=True),
 )

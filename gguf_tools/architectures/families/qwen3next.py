@@ -29,6 +29,7 @@ from ..mtp import Blocks, Predicting, is_next
 from ..rope import PartialRotary, Rope
 from ..table import Architecture, HFClass
 from ..tensors import Condition, Rule, limit_to
+from ..traits import GraphTraits, Memory, Mixer
 from ..transforms import AddOne, NegativeExp, Reshape
 
 _FURTHER = "mtp_num_hidden_layers"
@@ -258,4 +259,7 @@ ARCHITECTURE = Architecture(
         *_NEXT,
     ),
     export_notes=("A_log is computed back from A = -exp(A_log): its last bits may differ",),
+    graph=GraphTraits(
+        memory=Memory.PERIODIC, mixer=Mixer.DELTA_NET, network_norm_after=True, normed_weights=True
+    ),
 )

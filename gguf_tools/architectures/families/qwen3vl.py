@@ -37,6 +37,7 @@ def with_axes(table: Architecture, name: str, *classes: HFClass) -> Architecture
             replace(text, export_only=True),
         ),
         choose=lambda facts: text.name,
+        graph=replace(table.graph, positions=4),
         keys=tuple(Axes() if isinstance(rule, Rope) else rule for rule in table.keys),
         family_keys=(*table.family_keys, DerivedKey("n_deepstack_layers", ValueType.UINT32, _deepstack)),
     )

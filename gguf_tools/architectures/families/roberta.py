@@ -10,6 +10,7 @@ from ..keys import HEADS, INNER, LAYERS, WIDTH, AssumedByRuntime, Entry, FromTen
 from ..pooling import pooling_files
 from ..table import Architecture, HFClass
 from ..tensors import Drop, Rule
+from ..traits import GraphTraits, Memory
 from ..transforms import SkipRows
 from ..vocabularies import ENCODER_TYPES
 from . import bert
@@ -83,6 +84,7 @@ def roberta(name: str, model_type: str, tokenizer_kind: str, tokenizer_model: st
         ),
         extras=pooling_files,
         vocabulary=ENCODER_TYPES,
+        graph=GraphTraits(memory=Memory.NOTHING, rotary=False),
     )
 
 

@@ -10,6 +10,7 @@ from ..mamba_parts import UNLIMITED
 from ..scaling import Scaled
 from ..table import Architecture, HFClass
 from ..tensors import PerLayer, Rule, weight_and_bias
+from ..traits import GraphTraits, Memory, Mixer, Stack
 from ..transforms import IDENTITY, Reshape, StackExperts, Transform, Transpose
 
 VECTOR = Reshape(gguf=lambda shape: shape[-1:], hf=lambda shape: (1, 1, *shape))
@@ -112,4 +113,5 @@ ARCHITECTURE = Architecture(
         *_blocks6(),
     ),
     export_notes=LOST,
+    graph=GraphTraits(stack=Stack.RWKV, memory=Memory.STATE, mixer=Mixer.RWKV6),
 )

@@ -11,6 +11,7 @@ from ..keys import LAYERS, WIDTH, AssumedByRuntime, FromTensorRows, Key
 from ..mamba_parts import UNLIMITED
 from ..table import Architecture, HFClass
 from ..tensors import Drop, Rule, limit_to, weight_and_bias
+from ..traits import GraphTraits, Memory, Mixer, Stack
 from ..transforms import Grouped, Reversed, StackExperts
 from .rwkv6 import LOST, NO_HEADS, weight
 
@@ -135,4 +136,5 @@ ARCHITECTURE = Architecture(
     ),
     drops=(Drop(r"model\.layers\.0\.attn\.v_lora\..*", "the first layer has no earlier values to mix in"),),
     export_notes=LOST,
+    graph=GraphTraits(stack=Stack.RWKV, memory=Memory.STATE, mixer=Mixer.RWKV7),
 )

@@ -4,6 +4,7 @@ from ...spec import ValueType
 from ..decoder import decoder
 from ..keys import CONTEXT, DerivedKey
 from ..table import HFClass
+from ..traits import GraphTraits
 from ..transforms import IDENTITY
 from . import gpt2
 
@@ -26,4 +27,5 @@ ARCHITECTURE = decoder(
     blocks=gpt2.layers(IDENTITY),
     prefix="transformer.",
     drops=(gpt2.CAUSAL_MASK,),
+    graph=GraphTraits(rotary=False),
 )

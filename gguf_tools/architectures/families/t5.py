@@ -20,6 +20,7 @@ from ..keys import (
 )
 from ..table import Architecture, HFClass, class_name
 from ..tensors import Rule
+from ..traits import GraphTraits, Stack
 
 DEFAULTS = {
     "d_ff": 2048,
@@ -196,4 +197,5 @@ ARCHITECTURE = Architecture(
         _cross("EncDecAttention.relative_attention_bias", "rel_b", needed=optional),
         Rule(("lm_head.weight",), ("output.weight",), needed=has_head),
     ),
+    graph=GraphTraits(stack=Stack.ENCODER_DECODER, rotary=False),
 )

@@ -5,6 +5,7 @@ from dataclasses import replace
 from ..pooling import Pooling, pooling_files
 from ..table import HFClass
 from ..tensors import Drop
+from ..traits import GraphTraits, Stack
 from . import t5
 
 ARCHITECTURE = replace(
@@ -17,4 +18,5 @@ ARCHITECTURE = replace(
     tensors=(t5.EMBEDDING, *t5.stack("encoder", 1)),
     drops=(Drop(r"(decoder\..*|lm_head\.weight)", "the encoder is used alone"),),
     extras=pooling_files,
+    graph=GraphTraits(stack=Stack.ENCODER, rotary=False),
 )
