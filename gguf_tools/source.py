@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArraySource",
-    "Computed",
+    "ComputedSource",
     "Factors",
     "Source",
     "factors_beside",
@@ -88,7 +88,7 @@ def row_count(shape: tuple[int, ...]) -> int:
     return prod(shape[:-1])
 
 
-class Computed:
+class ComputedSource:
     """What a `Source` of computed rows has in common with others: only float32 exists of them."""
 
     @property

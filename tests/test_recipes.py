@@ -27,6 +27,7 @@ from gguf_tools.recipes import (
 )
 from gguf_tools.recipes.choosing import fallback
 from gguf_tools.spec import BLOCK_SIZES, FileType, GGMLType
+from tests.recipe_models import model_of
 
 from .goldens.record_recipes import GOLDEN, OPTIONS, REFUSED, WHOLE, summary
 from .quantizer import model_keys, oracle_quantize, random_weights, write_model
@@ -137,25 +138,25 @@ ODD: Shapes = {
 }
 
 MODELS: dict[str, tuple[ModelFacts, Shapes]] = {
-    "two layers, tied": (ModelFacts("llama", 2, 4, 4), dense(2, tied=True)),
-    **{f"llama of {n}": (ModelFacts("llama", n, 8, 2), dense(n)) for n in (1, 7, 16, 22, 40)},
-    "llama 70B": (ModelFacts("llama", 80, 64, 8), dense(80)),
-    "llama 65B, all heads": (ModelFacts("llama", 80, 64, 64), dense(80)),
-    "qwen2 72B": (ModelFacts("qwen2", 80, 64, 64), dense(80, tied=True)),
-    "qwen3": (ModelFacts("qwen3", 28, 16, 8), dense(28, tied=True)),
-    "gemma3": (ModelFacts("gemma3", 18, 4, 1), dense(18, tied=True, row=640)),
-    "8 experts": (ModelFacts("llama", 32, 32, 8, experts=8), experts(32, 8)),
-    "4 experts": (ModelFacts("llama", 12, 32, 8, experts=4), experts(12, 4, dense_layers=3)),
-    "falcon": (ModelFacts("falcon", 32, 71, 1), fused(32)),
-    "falcon with 8 experts": (ModelFacts("falcon", 16, 8, 8, experts=8), {**fused(16), **experts(16, 8)}),
-    "starcoder2 with kv_b": (ModelFacts("llama", 17, 8, 8), fused(17, falcon=False)),
-    "bert": (ModelFacts("bert", 6, 12, 12), bert(6)),
-    "uneven rows": (ModelFacts("llama", 9, 8, 8), uneven()),
+    "two layers, tied": (model_of("llama", 2, 4, 4), dense(2, tied=True)),
+    **{f"llama of {n}": (model_of("llama", n, 8, 2), dense(n)) for n in (1, 7, 16, 22, 40)},
+    "llama 70B": (model_of("llama", 80, 64, 8), dense(80)),
+    "llama 65B, all heads": (model_of("llama", 80, 64, 64), dense(80)),
+    "qwen2 72B": (model_of("qwen2", 80, 64, 64), dense(80, tied=True)),
+    "qwen3": (model_of("qwen3", 28, 16, 8), dense(28, tied=True)),
+    "gemma3": (model_of("gemma3", 18, 4, 1), dense(18, tied=True, row=640)),
+    "8 experts": (model_of("llama", 32, 32, 8, experts=8), experts(32, 8)),
+    "4 experts": (model_of("llama", 12, 32, 8, experts=4), experts(12, 4, dense_layers=3)),
+    "falcon": (model_of("falcon", 32, 71, 1), fused(32)),
+    "falcon with 8 experts": (model_of("falcon", 16, 8, 8, experts=8), {**fused(16), **experts(16, 8)}),
+    "starcoder2 with kv_b": (model_of("llama", 17, 8, 8), fused(17, falcon=False)),
+    "bert": (model_of("bert", 6, 12, 12), bert(6)),
+    "uneven rows": (model_of("llama", 9, 8, 8), uneven()),
     "uneven rows, tied falcon": (
-        ModelFacts("falcon", 9, 8, 8),
+        model_of("falcon", 9, 8, 8),
         {name: shape for name, shape in uneven().items() if name != "output.weight"},
     ),
-    "odd names": (ModelFacts("llama", 12, 8, 8), ODD),
+    "odd names": (model_of("llama", 12, 8, 8), ODD),
 }
 
 
@@ -240,7 +241,7 @@ def test_a_source_of_many_types_becomes_what_llama_cpp_makes_of_it(recipe: str, 
     import gguf
 
     stored = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"]
-    facts = ModelFacts("llama", len(stored), 8, 8)
+    facts = model_of("llama", len(stored), 8, 8)
     names = [
         f"blk.{i}.{part}" for i in range(len(stored)) for part in ("attn_q.weight", "attn_q_norm.weight")
     ]
@@ -263,7 +264,7 @@ def test_a_source_of_many_types_becomes_what_llama_cpp_makes_of_it(recipe: str, 
 
 @pytest.mark.parametrize("recipe", ["Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M", "Q6_K"])
 def test_rows_even_the_fallback_does_not_divide(recipe: str, tmp_path: Path) -> None:
-    facts = ModelFacts("llama", 2, 8, 8)
+    facts = model_of("llama", 2, 8, 8)
     names = ("attn_q", "attn_v", "ffn_down")
     shapes = {f"blk.{i}.{name}.weight": (4, row) for i, row in enumerate((40, 1)) for name in names}
     write_model(tmp_path / "a.gguf", "llama", model_keys(facts), random_weights(shapes))
@@ -279,7 +280,7 @@ def test_rows_even_the_fallback_does_not_divide(recipe: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("recipe", ["Q8_0", "Q4_0", "Q5_1", "Q4_K_M", "Q6_K"])
 @pytest.mark.parametrize("name", ["blk.0.attn_q.weight", "output.weight", "blk.0.attn_v.weight"])
 def test_rows_no_block_divides_become_f16(recipe: str, name: str) -> None:
-    (choice,) = choose(recipe, [TensorFacts(name, (8, 40), GGMLType.F32)], ModelFacts("llama", 1))
+    (choice,) = choose(recipe, [TensorFacts(name, (8, 40), GGMLType.F32)], model_of("llama", 1))
     assert choice.type is GGMLType.F16
     assert choice.fell_back
     assert "40" in choice.rule
@@ -303,7 +304,7 @@ def test_rows_no_block_divides_become_f16(recipe: str, name: str) -> None:
     ],
 )
 def test_newer_exceptions_stay_as_they_are(name: str) -> None:
-    (choice,) = choose("Q4_K_M", [TensorFacts(name, (8, 256), GGMLType.F16)], ModelFacts("llama", 1))
+    (choice,) = choose("Q4_K_M", [TensorFacts(name, (8, 256), GGMLType.F16)], model_of("llama", 1))
     assert choice.type is choice.wanted is GGMLType.F16
     assert choice.rule.startswith("kept as it is")
 
@@ -316,19 +317,19 @@ def test_glm5_next_has_its_own_exceptions() -> None:
         "blk.0.ffn_up.weight",
     ]
     tensors = [TensorFacts(name, (8, 256), GGMLType.BF16) for name in names]
-    found = [c.type.name for c in choose("Q4_K_M", tensors, ModelFacts("glm5-next", 1))]
+    found = [c.type.name for c in choose("Q4_K_M", tensors, model_of("glm5-next", 1))]
     assert found == ["Q8_0", "Q8_0", "BF16", "Q4_K"]
-    other = [c.type.name for c in choose("Q4_K_M", tensors, ModelFacts("llama", 1))]
+    other = [c.type.name for c in choose("Q4_K_M", tensors, model_of("llama", 1))]
     assert other == ["Q4_K"] * 4
 
 
 def test_integers_stay() -> None:
-    (choice,) = choose("Q4_K_M", [TensorFacts("ids.weight", (8, 256), GGMLType.I32)], ModelFacts("llama", 1))
+    (choice,) = choose("Q4_K_M", [TensorFacts("ids.weight", (8, 256), GGMLType.I32)], model_of("llama", 1))
     assert choice == Choice(GGMLType.I32, GGMLType.I32, "kept as it is: holds integers")
 
 
 def test_a_feed_forward_tensor_outside_the_layers_of_an_expert_model_is_refused() -> None:
-    facts = ModelFacts("llama", 4, 8, 8, experts=8)
+    facts = model_of("llama", 4, 8, 8, experts=8)
     for name, found in (("ffn_down.weight", "no layer"), ("blk.4.ffn_down.weight", 4)):
         with pytest.raises(QuantizationError, match="in one of its layers") as caught:
             choose("Q4_K_M", [TensorFacts(name, (8, 256), GGMLType.F32)], facts)
@@ -358,14 +359,14 @@ CONVERTED = {
 @pytest.mark.parametrize("recipe", ["F32", "F16", "BF16"])
 def test_float_recipes_follow_the_converter(recipe: str) -> None:
     tensors = [TensorFacts(name, shape) for name, (shape, _) in CONVERTED.items()]
-    found = {t.name: c for t, c in zip(tensors, choose(recipe, tensors, ModelFacts("llama", 1)), strict=True)}
+    found = {t.name: c for t, c in zip(tensors, choose(recipe, tensors, model_of("llama", 1)), strict=True)}
     assert {n: c.type.name for n, c in found.items()} == {n: t or recipe for n, (_, t) in CONVERTED.items()}
     assert not any(choice.fell_back for choice in found.values())
 
 
 def test_a_quantizing_recipe_starts_from_what_the_converter_would_write() -> None:
     tensors = [TensorFacts(name, shape) for name, (shape, _) in CONVERTED.items()]
-    chosen = choose("Q4_K_M", tensors, ModelFacts("llama", 1), intermediate=GGMLType.F16)
+    chosen = choose("Q4_K_M", tensors, model_of("llama", 1), intermediate=GGMLType.F16)
     found = {t.name: c.type.name for t, c in zip(tensors, chosen, strict=True)}
     assert found == {
         **{name: "F32" for name, (_, kind) in CONVERTED.items() if kind},
@@ -489,7 +490,7 @@ def test_options_lead_to_the_types_recorded_of_llama_quantize(model: str, words:
 
 def test_without_fallback_a_row_that_does_not_divide_is_refused() -> None:
     tensors = [TensorFacts("blk.0.attn_q.weight", (8, 288), GGMLType.F32)]
-    facts = ModelFacts("llama", 1)
+    facts = model_of("llama", 1)
     with pytest.raises(QuantizationError, match="no other is allowed") as caught:
         choose("Q4_K_M", tensors, facts, overrides=Overrides(fallback=False))
     assert caught.value.tensor == "blk.0.attn_q.weight"

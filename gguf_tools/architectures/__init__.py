@@ -1,6 +1,6 @@
 """Model families as tables that read in both directions: Hugging Face ↔ GGUF.
 
-Each family is one module with an ``ARCHITECTURE``, or several; adding one is that module and its name below.
+Each family is one module in `families`; adding one is that module and its name in the list there.
 
 >>> from gguf_tools import architectures
 >>> family = architectures.find(checkpoint.config)                             # doctest: +SKIP
@@ -13,79 +13,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, Final
+from typing import Any
 
 from ..errors import ArchitectureError
+from ..recipes.traits import PLAIN_RECIPE, UNLISTED, RecipeTraits
 from ..source import Source
-from . import (
-    apertus,
-    bert,
-    bitnet,
-    cohere,
-    deepseek,
-    distilbert,
-    dots1,
-    ernie,
-    exaone,
-    exaone4,
-    falcon_h1,
-    gemma,
-    gemma3,
-    gemma3n,
-    gemma_embedding,
-    glm,
-    glm_moe,
-    gpt,
-    gpt_oss,
-    granite,
-    granite_hybrid,
-    hunyuan,
-    jamba,
-    jina_bert,
-    lfm2,
-    llama,
-    llama4,
-    llama_like,
-    llama_unlisted,
-    mamba,
-    minicpm,
-    mistral3,
-    modern_bert,
-    nemotron,
-    nemotron_h,
-    nomic_bert,
-    olmo,
-    openelm,
-    phi,
-    plamo,
-    qwen2,
-    qwen3,
-    qwen3_next,
-    qwen_moe,
-    qwen_vl,
-    roberta,
-    rwkv,
-    seed_oss,
-    stablelm,
-    starcoder2,
-    t5,
-)
 from .adapters import AdapterTable
 from .config import GGUFFacts
+from .families import ARCHITECTURES
 from .general import ParameterCounts, count_parameters, general_metadata
 from .low_rank import LowRank, transposed
 from .mistral_format import MISTRAL_TOKENIZERS, mistral_config, mistral_notes, mistral_tensors
-from .table import Architecture, GGUFSide, HFSide, class_name
+from .table import Architecture, GGUFParts, HFParts, class_name
 
 __all__ = [
     "ARCHITECTURES",
     "MISTRAL_TOKENIZERS",
     "AdapterTable",
     "Architecture",
-    "GGUFSide",
-    "HFSide",
+    "GGUFParts",
+    "HFParts",
     "LowRank",
     "ParameterCounts",
+    "by_name",
     "count_parameters",
     "find",
     "general_metadata",
@@ -93,62 +43,9 @@ __all__ = [
     "mistral_notes",
     "mistral_tensors",
     "of_file",
+    "recipe_traits",
     "transposed",
 ]
-
-ARCHITECTURES: Final[tuple[Architecture, ...]] = (
-    *roberta.ARCHITECTURES,  # before BERT, which takes what these do not claim
-    distilbert.ARCHITECTURE,
-    apertus.ARCHITECTURE,
-    bert.ARCHITECTURE,
-    bitnet.ARCHITECTURE,
-    *cohere.ARCHITECTURES,
-    deepseek.ARCHITECTURE,
-    dots1.ARCHITECTURE,
-    *ernie.ARCHITECTURES,
-    exaone.ARCHITECTURE,
-    exaone4.ARCHITECTURE,
-    falcon_h1.ARCHITECTURE,
-    *gemma.ARCHITECTURES,
-    gemma3.ARCHITECTURE,
-    gemma3n.ARCHITECTURE,
-    gemma_embedding.ARCHITECTURE,
-    *glm.ARCHITECTURES,
-    glm_moe.ARCHITECTURE,
-    *gpt.ARCHITECTURES,
-    gpt_oss.ARCHITECTURE,
-    *granite.ARCHITECTURES,
-    granite_hybrid.ARCHITECTURE,
-    hunyuan.ARCHITECTURE,
-    jamba.ARCHITECTURE,
-    jina_bert.ARCHITECTURE,
-    lfm2.ARCHITECTURE,
-    llama.ARCHITECTURE,
-    llama4.ARCHITECTURE,
-    *llama_like.ARCHITECTURES,
-    *llama_unlisted.ARCHITECTURES,
-    *mamba.ARCHITECTURES,
-    *minicpm.ARCHITECTURES,
-    mistral3.ARCHITECTURE,
-    modern_bert.ARCHITECTURE,
-    nemotron.ARCHITECTURE,
-    *nemotron_h.ARCHITECTURES,
-    *nomic_bert.ARCHITECTURES,
-    *olmo.ARCHITECTURES,
-    openelm.ARCHITECTURE,
-    *phi.ARCHITECTURES,
-    plamo.ARCHITECTURE,
-    qwen2.ARCHITECTURE,
-    qwen3.ARCHITECTURE,
-    qwen3_next.ARCHITECTURE,
-    *qwen_moe.ARCHITECTURES,
-    *rwkv.ARCHITECTURES,
-    *qwen_vl.ARCHITECTURES,
-    seed_oss.ARCHITECTURE,
-    stablelm.ARCHITECTURE,
-    starcoder2.ARCHITECTURE,
-    *t5.ARCHITECTURES,
-)
 
 
 def find(config: Mapping[str, Any]) -> Architecture:
@@ -165,6 +62,17 @@ def find(config: Mapping[str, Any]) -> Architecture:
     return found
 
 
+def by_name(name: object) -> Architecture | None:
+    """The first table of a GGUF architecture, whose traits hold for all; None where there is none."""
+    return next((architecture for architecture in ARCHITECTURES if architecture.name == name), None)
+
+
+def recipe_traits(name: str) -> RecipeTraits:
+    """The exceptions of a GGUF architecture from the rules of recipes; none where it is unknown."""
+    found = by_name(name)
+    return UNLISTED.get(name, PLAIN_RECIPE) if found is None else found.recipe
+
+
 def of_file(metadata: Mapping[str, Any], tensors: Mapping[str, Source]) -> Architecture:
     """The architecture of a GGUF file, by its ``general.architecture`` and what the tables claim of it.
 
@@ -174,8 +82,8 @@ def of_file(metadata: Mapping[str, Any], tensors: Mapping[str, Source]) -> Archi
     name = metadata.get("general.architecture")
     for architecture in ARCHITECTURES:
         if name == architecture.name and (
-            architecture.claims is None
-            or architecture.claims(GGUFFacts(architecture.name, metadata, tensors))
+            architecture.matches_gguf is None
+            or architecture.matches_gguf(GGUFFacts(architecture.name, metadata, tensors))
         ):
             return architecture
     known = {architecture.name for architecture in ARCHITECTURES}

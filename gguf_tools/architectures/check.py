@@ -11,9 +11,9 @@ from ..errors import ArchitectureError, FormatError, GGUFToolsError
 from ..source import Source
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig
-from .factors import applied
 from .table import Architecture
 from .tensors import expand, matched
+from .weight_scales import applied
 
 __all__ = ["Problem", "check"]
 

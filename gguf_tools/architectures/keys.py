@@ -20,33 +20,42 @@ from .config import MAX_LAYERS, MAX_UINT32, GGUFFacts, HFConfig
 __all__ = [
     "CAUSAL",
     "CONTEXT",
+    "EXPERT_GROUPS",
+    "EXPERT_SCALE_AND_NORM",
     "HEADS",
     "HEAD_DIM",
     "INNER",
     "KV_HEADS",
     "LAYERS",
     "LAYER_EPS",
+    "META_LAYOUT",
+    "MLP_BIAS",
+    "NO_SCALING_TYPE",
     "RMS_EPS",
+    "ROPE_DIMENSION",
     "SIZES",
+    "VOCABULARY_SIZE",
     "WIDTH",
-    "Assumed",
+    "AssumedByRuntime",
     "Causal",
-    "Computed",
+    "Conditional",
+    "ConstHF",
+    "DerivedKey",
     "Entry",
-    "Fixed",
+    "FourTimes",
+    "FromTensorPresence",
+    "FromTensorRows",
     "HeadDim",
     "Key",
     "KeyRule",
-    "Noted",
-    "Present",
-    "RowsOf",
-    "Stated",
+    "Note",
+    "RequireEqual",
     "Text",
-    "Where",
     "Windows",
     "experts_keys",
     "head_size",
     "layer_type",
+    "windows_but",
 ]
 
 Entry = tuple[str, ValueType, Any]
@@ -125,7 +134,7 @@ class Key:
 
 
 @dataclass(frozen=True)
-class Computed:
+class DerivedKey:
     """A GGUF key that follows from other HF keys; an export leaves it to the comparison."""
 
     gguf: str
@@ -142,7 +151,7 @@ class Computed:
 
 
 @dataclass(frozen=True)
-class Assumed:
+class AssumedByRuntime:
     """An HF key GGUF has no place for, because llama.cpp takes it for granted.
 
     A checkpoint that says otherwise gets a note; an export writes the first expected value.
@@ -180,7 +189,7 @@ def _brief(value: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Fixed:
+class RequireEqual:
     """An HF key the GGUF architecture stands for: any other value is another model. Absent will do."""
 
     hf: str
@@ -203,7 +212,7 @@ class Fixed:
 
 
 @dataclass(frozen=True)
-class Stated:
+class ConstHF:
     """An HF key GGUF has no use for and every export needs."""
 
     hf: str
@@ -238,7 +247,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Noted:
+class Note:
     """A note for checkpoints of which something holds that llama.cpp does not honour."""
 
     holds: Callable[[HFConfig], bool]
@@ -253,7 +262,7 @@ class Noted:
         return
 
 
-class Where:
+class Conditional:
     """Rules that hold for some configs of a family only; ``inverse`` asks the config made so far."""
 
     def __init__(self, holds: Callable[[HFConfig], bool], *rules: KeyRule) -> None:
@@ -271,7 +280,7 @@ class Where:
 
 
 @dataclass(frozen=True)
-class Present:
+class FromTensorPresence:
     """An HF flag that GGUF tells by a tensor being there (or, with ``absent``, not being there)."""
 
     hf: str
@@ -287,7 +296,7 @@ class Present:
 
 
 @dataclass(frozen=True)
-class RowsOf:
+class FromTensorRows:
     """An HF size that GGUF tells by the rows of a tensor."""
 
     hf: str
@@ -370,9 +379,46 @@ def layer_type(slides: bool) -> str:
     return "sliding_attention" if slides else "full_attention"
 
 
+def windows_but(period: int) -> Callable[[HFConfig], tuple[list[str], ...]]:
+    """``layer_types`` as the runtime takes them: every ``period``-th layer sees all, the others slide."""
+
+    def kinds(config: HFConfig) -> tuple[list[str], ...]:
+        return ([layer_type((i + 1) % period != 0) for i in range(config.integer("num_hidden_layers"))],)
+
+    return kinds
+
+
 def experts_keys(count: str, used: str = "num_experts_per_tok", *, least: int = 1) -> tuple[KeyRule, ...]:
     """How many routed experts there are, and how many a token uses, by their HF keys."""
     return Key("expert_count", count, least=least), Key("expert_used_count", used, least=least)
+
+
+@dataclass(frozen=True)
+class FourTimes:
+    """A feed-forward network four times as wide as the model, which is all that llama.cpp's converter knows.
+
+    Attributes:
+        hf: the HF key some configs give its width by.
+        width: the HF key of the model's width.
+    """
+
+    hf: str
+    width: str = "hidden_size"
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        inner = 4 * config.integer(self.width)
+        if config.find(self.hf) not in (None, inner):
+            raise ArchitectureError(
+                "the feed-forward must be four times as wide as the model in this architecture",
+                path="config.json",
+                key=self.hf,
+                found=config.find(self.hf),
+                expected=inner,
+            )
+        yield "feed_forward_length", ValueType.UINT32, inner
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        return
 
 
 @dataclass(frozen=True)
@@ -438,3 +484,16 @@ LAYER_EPS = Key(
 CAUSAL = Causal()
 RMS_EPS = Key("attention.layer_norm_rms_epsilon", "rms_norm_eps", "norm_eps", type=ValueType.FLOAT32)
 HEAD_DIM = HeadDim()
+EXPERT_GROUPS: tuple[KeyRule, ...] = (
+    Key("expert_group_count", "n_group"),
+    Key("expert_group_used_count", "topk_group"),
+)
+EXPERT_SCALE_AND_NORM: tuple[KeyRule, ...] = (
+    Key("expert_weights_scale", "routed_scaling_factor", type=ValueType.FLOAT32),
+    Key("expert_weights_norm", "norm_topk_prob", type=ValueType.BOOL),
+)
+VOCABULARY_SIZE = Key("vocab_size", "vocab_size")
+ROPE_DIMENSION = DerivedKey("rope.dimension_count", ValueType.UINT32, head_size)
+NO_SCALING_TYPE = DerivedKey("rope.scaling.type", ValueType.STRING, lambda config: "none")
+META_LAYOUT = DerivedKey("tensor_data_layout", ValueType.STRING, lambda config: "Meta AI original pth")
+MLP_BIAS = FromTensorPresence("mlp_bias", "blk.0.ffn_gate.bias")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ..errors import ArchitectureError
-from ..source import Computed, Source, row_count
+from ..source import ComputedSource, Source, row_count
 from .views import Columns, Gathered, Joined, Reshaped, Sliced, Transposed
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _TILE: Final = 1 << 15
 """Values of a product that are added to at a time: they and their next terms stay in a core's L2."""
 
 
-class LowRank(Computed):
+class LowRank(ComputedSource):
     """The product of two small matrices, a `Source` of shape (…, rows, columns).
 
     Attributes:

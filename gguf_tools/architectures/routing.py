@@ -11,7 +11,7 @@ from ..spec import ValueType
 from .config import GGUFFacts, HFConfig
 from .decoder import BLOCK, FFN, experts, norms
 from .keys import Entry
-from .tensors import Condition, Rule, only
+from .tensors import Condition, Rule, limit_to
 
 __all__ = ["GATING", "Gating", "dense_then_routed", "is_dense", "is_mixed"]
 
@@ -75,9 +75,9 @@ def dense_then_routed(*, biased: Condition = is_mixed, shared: Condition = is_mi
         ("mlp.shared_experts.down_proj", "ffn_down_shexp"),
     )
     return (
-        *only(is_dense, FFN),
-        *only(is_mixed, norms(("mlp.gate", "ffn_gate_inp"))),
-        *only(biased, (bias,)),
+        *limit_to(is_dense, FFN),
+        *limit_to(is_mixed, norms(("mlp.gate", "ffn_gate_inp"))),
+        *limit_to(biased, (bias,)),
         *experts("n_routed_experts", when=is_mixed),
-        *only(shared, everybody),
+        *limit_to(shared, everybody),
     )

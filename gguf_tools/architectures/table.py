@@ -11,16 +11,19 @@ import numpy as np
 
 from ..container.metadata import Array
 from ..errors import ArchitectureError, FormatError
+from ..recipes.traits import PLAIN_RECIPE, RecipeTraits
 from ..source import Source, is_weight_only
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig
-from .factors import INPUT_SCALE, applied, factor_tensors
+from .hf_defaults import hf_defaults
 from .keys import Entry, KeyRule
-from .scalars import Scalars
+from .multimodal_prefix import reason_to_leave, unwrapped
+from .tensor_to_key import Scalars
 from .tensors import COMMON_DROPS, Drop, Rule, dropped, expand, packable, translate
-from .wrapped import reason_to_leave, unwrapped
+from .traits import PLAIN_GRAPH, PLAIN_VOCABULARY, GraphTraits, VocabularyTraits
+from .weight_scales import INPUT_SCALE, applied, factor_tensors
 
-__all__ = ["Architecture", "FromConfig", "GGUFSide", "HFClass", "HFSide"]
+__all__ = ["Architecture", "FromConfig", "GGUFParts", "HFClass", "HFParts"]
 
 
 _LAYER = re.compile(r"model\.layers\.(\d{1,6})\.")
@@ -33,21 +36,23 @@ class HFClass:
     Attributes:
         name: what stands in ``architectures`` of config.json.
         model_type: what stands in ``model_type``.
-        defaults: transformers' values for keys config.json may leave out. Essential sizes are not here:
-            a config without them is an error.
-        nulls: keys that transformers computes when they are null (or left out, with no default above).
+        defaults: values of keys that config.json may leave out, beside those in `hf_defaults`. Essential
+            sizes are not here: a config without them is an error.
+        derived_defaults: keys that transformers computes where they are null, or left out without a default.
         prefixed: whether its tensors carry the architecture's ``prefix``.
         when: which configs of the class are this architecture, where GGUF has several for one class.
         export_only: whether it converts to another architecture, of the same computation.
+        vocabulary: traits of its vocabulary, where they are not those of the family.
     """
 
     name: str
     model_type: str
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    nulls: Mapping[str, Callable[[HFConfig], Any]] = field(default_factory=dict)
+    derived_defaults: Mapping[str, Callable[[HFConfig], Any]] = field(default_factory=dict)
     prefixed: bool = True
     when: Callable[[HFConfig], bool] | None = None
     export_only: bool = False
+    vocabulary: VocabularyTraits | None = None
 
 
 class FromConfig(Protocol):
@@ -65,7 +70,7 @@ class FromConfig(Protocol):
 
 
 @dataclass(frozen=True)
-class GGUFSide:
+class GGUFParts:
     """What an architecture contributes to a GGUF file.
 
     Attributes:
@@ -91,7 +96,7 @@ class GGUFSide:
 
 
 @dataclass(frozen=True)
-class HFSide:
+class HFParts:
     """What an architecture contributes to a Hugging Face checkpoint.
 
     Attributes:
@@ -118,24 +123,27 @@ class Architecture:
         classes: the transformers classes it covers; exports use the first unless ``choose`` says other.
         tokenizer_kinds: which tokenizers to look for, in order.
         prefix: transformers' ``base_model_prefix`` with its dot. A checkpoint of the bare model lacks it.
-        heads: beginnings of names that never carry the prefix.
+        unprefixed: beginnings of names that never carry the prefix.
         keys: rules for the metadata all families have, in the order in which they are written.
-        first_keys: rules for what llama.cpp's converter comes upon among the tensors, and so writes first.
-        own_keys: rules for the family's own, which llama.cpp's converter writes last. The rules that only
+        leading_keys: rules for what llama.cpp's converter comes upon among the tensors, and so writes first.
+        family_keys: rules for the family's own, which llama.cpp's converter writes last. The rules that only
             check config.json may stand in either.
         tensors: rules for tensors.
         computed: tensors made from config.json.
         scalars: tensors that become keys, which are written first of all.
         drops: tensors left out, besides `COMMON_DROPS`.
-        drops_beyond: layers after the last are left out too: they predict further tokens.
+        drop_mtp_layers: layers after the last are left out too: they predict further tokens.
         renames: (regular expression, replacement) applied to HF names before anything else.
-        claims: tells a GGUF file of this table from those of other tables with the same ``name``; a table
+        matches_gguf: tells a GGUF file of this table from those of other tables of the same name; a table
             without takes all that are left.
         repeated: names (after ``renames``) a checkpoint may store several times; one is taken, if it can be
             the one with that very name.
         choose: picks the class of an export by name.
-        lost: notes every export carries.
+        export_notes: notes every export carries.
         extras: further JSON files of an export.
+        vocabulary: what is said of its vocabulary beyond the tokenizer's files.
+        graph: what the runtime's graph does without the file saying so.
+        recipe: exceptions from the rules of recipes.
     """
 
     name: str
@@ -143,20 +151,29 @@ class Architecture:
     tokenizer_kinds: tuple[str, ...]
     keys: tuple[KeyRule, ...]
     tensors: tuple[Rule, ...]
-    first_keys: tuple[KeyRule, ...] = ()
-    own_keys: tuple[KeyRule, ...] = ()
+    leading_keys: tuple[KeyRule, ...] = ()
+    family_keys: tuple[KeyRule, ...] = ()
     prefix: str = "model."
-    heads: tuple[str, ...] = ("lm_head.",)
+    unprefixed: tuple[str, ...] = ("lm_head.",)
     computed: tuple[FromConfig, ...] = ()
     scalars: tuple[Scalars, ...] = ()
     drops: tuple[Drop, ...] = ()
-    drops_beyond: bool = False
+    drop_mtp_layers: bool = False
     renames: tuple[tuple[str, str], ...] = ()
-    claims: Callable[[GGUFFacts], bool] | None = None
+    matches_gguf: Callable[[GGUFFacts], bool] | None = None
     repeated: tuple[str, ...] = ()
     choose: Callable[[GGUFFacts], str] | None = None
-    lost: tuple[str, ...] = ()
+    export_notes: tuple[str, ...] = ()
     extras: Callable[[GGUFFacts, dict[str, Any]], dict[str, Any]] | None = None
+    vocabulary: VocabularyTraits = PLAIN_VOCABULARY
+    graph: GraphTraits = PLAIN_GRAPH
+    recipe: RecipeTraits = PLAIN_RECIPE
+
+    def vocabulary_of(self, config: Mapping[str, Any]) -> VocabularyTraits:
+        """The traits of a checkpoint's vocabulary."""
+        name = class_name(config)
+        stated = next((entry.vocabulary for entry in self.classes if entry.name == name), None)
+        return self.vocabulary if stated is None else stated
 
     @property
     def hf_classes(self) -> tuple[str, ...]:
@@ -188,8 +205,8 @@ class Architecture:
                 found=class_name(config),
                 expected=", ".join(self.hf_classes),
             )
-        values = {**chosen.defaults, **values}
-        for key, value in chosen.nulls.items():
+        values = {"tie_word_embeddings": False, **hf_defaults(chosen.name), **chosen.defaults, **values}
+        for key, value in chosen.derived_defaults.items():
             if values.get(key) is None:
                 values[key] = value(HFConfig(values, tensor_names=tensor_names))
         return values
@@ -201,7 +218,7 @@ class Architecture:
         *,
         token_count: int | None = None,
         read_json: Callable[[str], Any] | None = None,
-    ) -> GGUFSide:
+    ) -> GGUFParts:
         """Translate a checkpoint.
 
         Args:
@@ -244,7 +261,7 @@ class Architecture:
             for name in instance.gguf
         )
         first, shared, _ = map(len, entries)
-        return GGUFSide(
+        return GGUFParts(
             metadata, len(scalars) + first, shared, made, left_out, facts.notes, factors, weight_only
         )
 
@@ -255,7 +272,7 @@ class Architecture:
         *,
         dtype: str | None = None,
         packed: bool = False,
-    ) -> HFSide:
+    ) -> HFParts:
         """Translate a GGUF file back.
 
         Args:
@@ -281,7 +298,7 @@ class Architecture:
         config.update(_token_ids(metadata))
         if dtype is not None:
             config["torch_dtype"] = dtype
-        notes = list(self.lost)
+        notes = list(self.export_notes)
         if inputs:
             notes.append(f"scales of activations ({INPUT_SCALE}) have no place in the checkpoint: left out")
         rest = dict(tensors)
@@ -297,12 +314,12 @@ class Architecture:
         translated += [made for rule in self.scalars for made in rule.inverse(facts, layers)]
         if not chosen.prefixed:
             translated = [(name.removeprefix(self.prefix), source) for name, source in translated]
-        return HFSide(config, translated, notes, files, packing)
+        return HFParts(config, translated, notes, files, packing)
 
     @property
     def key_rules(self) -> tuple[tuple[KeyRule, ...], ...]:
         """All rules for keys, in the order in which they are written."""
-        return self.first_keys, self.keys, self.own_keys
+        return self.leading_keys, self.keys, self.family_keys
 
     def entries(self, config: HFConfig) -> list[Entry]:
         """The keys of a complete config, without the architecture's name."""
@@ -317,7 +334,7 @@ class Architecture:
         name = unwrapped(given, self.prefix) if wrapped else given
         for pattern, replacement in self.renames:
             name = re.sub(pattern, replacement, name)
-        return name if name.startswith((self.prefix, *self.heads)) else self.prefix + name
+        return name if name.startswith((self.prefix, *self.unprefixed)) else self.prefix + name
 
     def _named(
         self, tensors: Mapping[str, Source], layers: int, config: HFConfig, *, wrapped: bool
@@ -333,7 +350,7 @@ class Architecture:
             name = self.table_name(given, wrapped=wrapped)
             if (reason := dropped((*COMMON_DROPS, *self.drops), name, config)) is not None:
                 left_out.append((given, reason))
-            elif self.drops_beyond and (at := _LAYER.match(name)) and int(at[1]) >= layers:
+            elif self.drop_mtp_layers and (at := _LAYER.match(name)) and int(at[1]) >= layers:
                 left_out.append((given, "beyond num_hidden_layers: predicts several tokens at once"))
             elif name in self.repeated and name in sources:
                 spare, kept = (original[name], given) if given == name else (given, original[name])

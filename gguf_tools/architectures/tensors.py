@@ -20,9 +20,9 @@ __all__ = [
     "Rule",
     "always",
     "expand",
+    "limit_to",
     "listed",
     "matched",
-    "only",
     "packable",
     "translate",
     "weight_and_bias",
@@ -123,7 +123,7 @@ def weight_and_bias(
     )
 
 
-def only(when: Condition, rules: Iterable[Rule]) -> tuple[Rule, ...]:
+def limit_to(when: Condition, rules: Iterable[Rule]) -> tuple[Rule, ...]:
     """The same rules, for layers of which ``when`` holds too."""
 
     def both(rule: Rule) -> Condition:

@@ -63,19 +63,19 @@ class _Row:
     """All tables of one GGUF architecture; that for files no other claims comes first."""
 
     def __init__(self, tables: list[Architecture]) -> None:
-        tables = sorted(tables, key=lambda family: family.claims is not None)
+        tables = sorted(tables, key=lambda family: family.matches_gguf is not None)
         self.name = tables[0].name
         self.classes = _once(name for family in tables for name in family.hf_classes)
         kinds = (kind for family in tables for kind in family.tokenizer_kinds)
         self.tokenizers = _once(_TOKENIZERS.get(kind, kind) for kind in kinds)
-        self.lost = _once(note for family in tables for note in family.lost)
+        self.export_notes = _once(note for family in tables for note in family.export_notes)
 
     def entry(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "classes": self.classes,
             "tokenizers": self.tokenizers,
-            "lost": self.lost,
+            "export_notes": self.export_notes,
         }
 
 

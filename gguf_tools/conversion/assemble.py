@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from .. import recipes
+from .. import architectures, recipes
 from ..container.metadata import Array, Metadata
 from ..container.writer import TensorInfo, header_bytes
 from ..errors import UnsupportedError
@@ -158,4 +158,5 @@ def model_facts(metadata: Metadata) -> recipes.ModelFacts:
         heads=heads,
         kv_heads=number("attention.head_count_kv", heads),
         experts=number("expert_count"),
+        traits=architectures.recipe_traits(architecture),
     )

@@ -14,7 +14,7 @@ import numpy as np
 from ..architectures import AdapterTable, Architecture, LowRank, transposed
 from ..checkpoint import Adapter, LoraPair, SafetensorsTensor, open_adapter
 from ..errors import CheckpointError, UnsupportedError
-from ..source import Computed, Source, row_count
+from ..source import ComputedSource, Source, row_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,7 +136,7 @@ def _spread(values: Sequence[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-class Merged(Computed):
+class Merged(ComputedSource):
     """W + scale · B · A in float32: a `Source` of W's shape."""
 
     def __init__(self, base: Source, delta: LowRank, scale: float) -> None:

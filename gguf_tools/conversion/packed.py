@@ -59,7 +59,7 @@ def kept(
     Args:
         tensors: GGUF name and source.
         choices: the type of each.
-        factors: see `GGUFSide`.
+        factors: see `GGUFParts`.
     """
     held = {
         name
@@ -85,7 +85,7 @@ def weight_only_keys(
 
     Args:
         tensors, choices: as for `kept`.
-        weight_only: see `GGUFSide`.
+        weight_only: see `GGUFParts`.
     """
     names = sorted(
         name

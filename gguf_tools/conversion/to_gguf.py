@@ -124,7 +124,7 @@ class CheckpointDraft:
     """
 
     source: str
-    side: architectures.GGUFSide
+    side: architectures.GGUFParts
     general: Sequence[tuple[str, ValueType, Any]]
     vocabulary: Metadata
     dropped: Sequence[tuple[str, str]]
@@ -217,7 +217,7 @@ def draft_conversion(
         checkpoint.path,
         config,
         kinds=kinds or architecture.tokenizer_kinds,
-        architecture=architecture.name,
+        traits=architecture.vocabulary_of(config),
         pre=pre,
     )
     tokens = vocabulary.get("tokenizer.ggml.tokens")

@@ -22,7 +22,6 @@ from .tensors import (
     as_converted,
     category,
     layer_of,
-    needs_eight_bits,
     reason_to_keep,
     visiting_order,
 )
@@ -119,7 +118,7 @@ class _Chooser:
         self._seen: Counter[Category] = Counter()
 
     def choose(self, tensor: TensorFacts) -> Choice:
-        kept = reason_to_keep(tensor, self._model.architecture)
+        kept = reason_to_keep(tensor, self._model)
         if kept is not None and tensor.type is not None:
             return Choice(tensor.type, tensor.type, f"kept as it is: {kept}")
         asked = self._asked_for(tensor)
@@ -164,7 +163,7 @@ class _Chooser:
         base = self._recipe.base
         if not self._recipe.quantizes:
             return base, f"everything else: {base.name}"
-        if needs_eight_bits(tensor.name, self._model.architecture):
+        if any(part in tensor.name for part in self._model.traits.eight_bits):
             return GGMLType.Q8_0, f"Q8_0 at least in {self._model.architecture}"
         kind = category(tensor.name)
         if self._is_output(kind):
@@ -190,8 +189,9 @@ class _Chooser:
     def _output_type(self, what: str) -> tuple[GGMLType, str]:
         if self._overrides.output is not None:
             return self._overrides.output, f"asked for: {what}"
-        if self._model.architecture == "falcon":
-            return GGMLType.Q8_0, f"{what}, of falcon: Q8_0"
+        fixed = self._model.traits.output
+        if fixed is not None:
+            return fixed, f"{what}, of {self._model.architecture}: {fixed.name}"
         return self._recipe.output, f"{what}: {self._recipe.output.name}"
 
     def _place(self, kind: Category, tensor: TensorFacts) -> Place:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from ..spec import GGMLType
+from .traits import PLAIN_RECIPE, RecipeTraits
 
 __all__ = ["Choice", "ModelFacts", "Overrides", "TensorFacts"]
 
@@ -20,6 +21,7 @@ class ModelFacts:
         heads: ``attention.head_count`` (of the first layer, where layers differ).
         kv_heads: ``attention.head_count_kv``, or ``heads`` where a file does not say.
         experts: ``expert_count``, 0 for a dense model.
+        traits: the architecture's exceptions.
     """
 
     architecture: str
@@ -27,6 +29,7 @@ class ModelFacts:
     heads: int = 0
     kv_heads: int = 0
     experts: int = 0
+    traits: RecipeTraits = PLAIN_RECIPE
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ __all__ = [
     "before",
     "eight_experts",
     "experts_from",
-    "falcon",
+    "fewer_bits",
     "first",
     "first_seen",
     "grouped",
@@ -79,8 +79,8 @@ def eight_experts(place: Place) -> bool:
     return place.model.experts == 8
 
 
-def falcon(place: Place) -> bool:
-    return place.model.architecture == "falcon"
+def fewer_bits(place: Place) -> bool:
+    return place.model.traits.fewer_bits
 
 
 def stacked(place: Place) -> bool:
@@ -136,9 +136,9 @@ def unless(condition: Condition) -> Condition:
 def seventy_billion(place: Place) -> bool:
     """Models llama.cpp takes for a 70B, whose few key/value heads make attn_v small."""
     model = place.model
-    if model.architecture in ("llama", "llama-embed"):
-        return model.layers == 80 and model.heads != model.kv_heads and model.experts != 8
-    return (model.architecture, model.layers) in {("qwen2", 80), ("deci", 80), ("olmo", 80), ("jais2", 68)}
+    if model.layers != model.traits.large_layers:
+        return False
+    return not model.traits.large_grouped or (model.heads != model.kv_heads and model.experts != 8)
 
 
 VALUES: Final = frozenset({Category.ATTENTION_V, Category.ATTENTION_QKV, Category.ATTENTION_KV_B})

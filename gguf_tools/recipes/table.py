@@ -27,7 +27,7 @@ from .rules import (
     before,
     eight_experts,
     experts_from,
-    falcon,
+    fewer_bits,
     first,
     first_seen,
     grouped,
@@ -63,13 +63,13 @@ _OUTPUT_OF_EIGHT_EXPERTS: Final = Rule(
     OUTPUT_PROJECTION,
     _T.Q5_K,
     "8 experts: attn_output in Q5_K",
-    all_of(eight_experts, unless(falcon)),
+    all_of(eight_experts, unless(fewer_bits)),
 )
 
 
 def _output(type_: GGMLType) -> Rule:
     """attn_output of a model that is neither falcon nor has eight experts."""
-    dense = unless(any_of(falcon, eight_experts))
+    dense = unless(any_of(fewer_bits, eight_experts))
     return Rule(OUTPUT_PROJECTION, type_, f"attn_output: {type_.name}", dense)
 
 
@@ -80,15 +80,17 @@ def _first_down(type_: GGMLType) -> tuple[Rule, ...]:
 
 _Q4_K_S: Final = (
     Rule(VALUES, _T.Q5_K, "attn_v: more bits in the first four", before(4)),
-    Rule(DOWN, _T.Q5_K, "ffn_down: more bits in the first eighth", all_of(first(8), unless(falcon))),
+    Rule(DOWN, _T.Q5_K, "ffn_down: more bits in the first eighth", all_of(first(8), unless(fewer_bits))),
     _OUTPUT_OF_EIGHT_EXPERTS,
 )
 
 _Q4_K_M: Final = (
     Rule(VALUES, _T.Q6_K, f"attn_v: {_MORE}", more_bits),
-    Rule(DOWN, _T.Q6_K, "ffn_down of falcon: most bits in the first sixteenth", all_of(falcon, first(16))),
-    Rule(DOWN, _T.Q5_K, f"ffn_down of falcon: {_MORE}", all_of(falcon, more_bits)),
-    Rule(DOWN, _T.Q6_K, f"ffn_down: {_MORE}", all_of(unless(falcon), more_bits)),
+    Rule(
+        DOWN, _T.Q6_K, "ffn_down of falcon: most bits in the first sixteenth", all_of(fewer_bits, first(16))
+    ),
+    Rule(DOWN, _T.Q5_K, f"ffn_down of falcon: {_MORE}", all_of(fewer_bits, more_bits)),
+    Rule(DOWN, _T.Q6_K, f"ffn_down: {_MORE}", all_of(unless(fewer_bits), more_bits)),
     _OUTPUT_OF_EIGHT_EXPERTS,
 )
 
@@ -114,16 +116,16 @@ _Q3_K_M: Final = (
     Rule(VALUES, _T.Q5_K, "attn_v: most bits in the first two", before(2)),
     Rule(VALUES, _T.Q4_K, "attn_v: more bits"),
     Rule(DOWN, _T.Q5_K, "ffn_down: most bits in the first sixteenth", first(16)),
-    Rule(DOWN, _T.Q4_K, "ffn_down: more bits", any_of(unless(falcon), more_bits)),
+    Rule(DOWN, _T.Q4_K, "ffn_down: more bits", any_of(unless(fewer_bits), more_bits)),
     _OUTPUT_OF_EIGHT_EXPERTS,
     _output(_T.Q4_K),
 )
 
 _Q3_K_L: Final = (
     Rule(VALUES, _T.Q5_K, "attn_v: more bits"),
-    Rule(DOWN, _T.Q4_K, "ffn_down of falcon: more bits", falcon),
+    Rule(DOWN, _T.Q4_K, "ffn_down of falcon: more bits", fewer_bits),
     Rule(DOWN, _T.Q5_K, "ffn_down: more bits"),
-    Rule(OUTPUT_PROJECTION, _T.Q4_K, "attn_output of falcon: Q4_K", falcon),
+    Rule(OUTPUT_PROJECTION, _T.Q4_K, "attn_output of falcon: Q4_K", fewer_bits),
     _output(_T.Q5_K),
 )
 

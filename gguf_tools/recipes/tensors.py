@@ -18,14 +18,13 @@ from .facts import Choice
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .facts import TensorFacts
+    from .facts import ModelFacts, TensorFacts
 
 __all__ = [
     "Category",
     "as_converted",
     "category",
     "layer_of",
-    "needs_eight_bits",
     "reason_to_keep",
     "visiting_order",
 ]
@@ -136,22 +135,10 @@ _KEPT_NAMES: Final = {
     "token_types.weight": "token type embedding",
 }
 
-_KEPT_PARTS_OF: Final[dict[str, tuple[str, ...]]] = {
-    "glm5-next": (
-        *("hc_", "indexer.attn_q_b", "indexer.attn_k", "indexer.proj", "indexer_compressor_gate"),
-        *("indexer_compressor_ape", "ssm_f_a.weight", "ssm_f_b.weight", "ssm_g_a.weight", "ssm_g_b.weight"),
-        *("ssm_beta.weight", "attn_kv_a_mqa.weight", "attn_k_b.weight", "attn_v_b.weight"),
-    ),
-}
-
-_EIGHT_BITS_OF: Final[dict[str, tuple[str, ...]]] = {
-    "glm5-next": ("attn_q_a", "attn_q_b", "nextn.eh_proj"),
-}
-
 _INTEGERS: Final = frozenset({GGMLType.I8, GGMLType.I16, GGMLType.I32, GGMLType.I64})
 
 
-def reason_to_keep(tensor: TensorFacts, architecture: str) -> str | None:
+def reason_to_keep(tensor: TensorFacts, model: ModelFacts) -> str | None:
     """Why a tensor stays in the type it has, or None if it may be quantized."""
     name = tensor.name
     if tensor.type in _INTEGERS:
@@ -163,14 +150,9 @@ def reason_to_keep(tensor: TensorFacts, architecture: str) -> str | None:
     if not name.endswith("weight") and len(name.encode("utf-8", "surrogateescape")) != 5:
         return "is not called weight"
     kept = _KEPT_NAMES.get(name) or next((what for part, what in _KEPT_PARTS if part in name), None)
-    if kept is None and any(part in name for part in _KEPT_PARTS_OF.get(architecture, ())):
-        kept = f"left alone in {architecture}"
+    if kept is None and any(part in name for part in model.traits.kept):
+        kept = f"left alone in {model.architecture}"
     return kept
-
-
-def needs_eight_bits(name: str, architecture: str) -> bool:
-    """Whether llama.cpp never goes below Q8_0 for this tensor, whatever the recipe."""
-    return any(part in name for part in _EIGHT_BITS_OF.get(architecture, ()))
 
 
 def _dimensions(shape: tuple[int, ...]) -> int:

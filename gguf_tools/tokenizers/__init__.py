@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from ..architectures.traits import PLAIN_VOCABULARY, SpacePrefix, VocabularyTraits
 from ..container.metadata import Metadata
 from ..errors import TokenizerError
 from ..remote import PathOrLocation
@@ -31,43 +32,8 @@ from .vocabulary import Entry, Vocabulary, setting
 __all__ = ["export", "load"]
 
 _ADD_SPACE: Final = "tokenizer.ggml.add_space_prefix"
-_CODE_LLAMA_TOKENS: Final = 32016
-_CODE_LLAMA_EOT: Final = 32010
-_GRANITE_TOKENS: Final = 49152
-_CODE_GEMMA_EOT: Final = 107
-"""llama.cpp's converter takes every Gemma 1 for a CodeGemma, whose <end_of_turn> this is."""
-
-_LIKE_LLAMA: Final = frozenset({"llama", "arcee", "granite", "granitemoe", "mistral3", "smollm3"})
-"""What llama.cpp's converter derives from its Llama."""
-
-_PREFIXED: Final = _LIKE_LLAMA | {"ernie4_5", "ernie4_5-moe"}
-"""Whose ``add_prefix_space`` it heeds."""
-
-_NO_SPACE: Final = frozenset({"gemma", "gemma2", "gemma3", "gemma3n", "gemma-embedding"})
-
-_NO_BOS: Final = frozenset({"phi2", "chatglm"})
-"""Of which the converter says that no BOS is added, unless the tokenizer's files say otherwise."""
-
-_GLM: Final = {"eos": "<|endoftext|>", "eot": "<|user|>", "unk": "<|endoftext|>"}
-_SPARE: Final[Mapping[str, Mapping[str, str]]] = {
-    "chatglm": _GLM,
-    "glm4": _GLM | {"bos": "<|endoftext|>"},
-    "glm4moe": {
-        "bos": "[gMASK]",
-        "eot": "<|user|>",
-        "unk": "<|endoftext|>",
-        "eom": "<|observation|>",
-    },
-}
-"""Added tokens with a role that the files of these families leave out."""
-_TYPED: Final = frozenset({"bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2"})
-"""Whose runtime wants to know how many kinds of texts they tell apart."""
-
 _TYPES: Final = {"bpe": "BPE", "wordpiece": "WordPiece", "unigram": "Unigram"}
 """``model.type`` in tokenizer.json, where that tells a kind."""
-
-_NO_SPACE_IN_JSON: Final = frozenset({"jamba"})
-"""Which put no space before a text if their SentencePiece vocabulary is in tokenizer.json."""
 
 
 def load(
@@ -75,7 +41,7 @@ def load(
     config: Mapping[str, Any],
     *,
     kinds: Sequence[str],
-    architecture: str,
+    traits: VocabularyTraits = PLAIN_VOCABULARY,
     pre: str | None = None,
 ) -> Metadata:
     """All ``tokenizer.*`` keys of a checkpoint, as llama.cpp's converter (b11434) writes them.
@@ -89,7 +55,7 @@ def load(
             (rwkv_vocab_v20230424.txt);
             ``"tekken"`` (tekken.json, where there is no tokenizer.json) comes before all others;
             ``"internlm2"`` and ``"unscored"`` (XVERSE) are spm and bpe by rules of a single family.
-        architecture: GGUF's name of the model's architecture; some have keys of their own.
+        traits: what is said of the family's vocabularies beyond their files.
         pre: pre-tokenizer name to write instead of recognising it.
 
     Raises:
@@ -100,7 +66,7 @@ def load(
         check_name(pre)
     files = TokenizerFiles(directory)
     try:
-        return _load(files, config, kinds, architecture, pre)
+        return _load(files, config, kinds, traits, pre)
     except RecursionError as error:
         raise TokenizerError("a tokenizer file is nested too deeply", path=str(directory)) from error
 
@@ -109,7 +75,7 @@ def _load(
     files: TokenizerFiles,
     config: Mapping[str, Any],
     kinds: Sequence[str],
-    architecture: str,
+    traits: VocabularyTraits,
     pre: str | None,
 ) -> Metadata:
     metadata = Metadata()
@@ -118,41 +84,46 @@ def _load(
             metadata.extend(tekken_entries(files, config, pre))
             return metadata
         kinds = [kind for kind in kinds if kind != "tekken"]
-    internlm3 = config.get("architectures") == ["InternLM3ForCausalLM"]
-    if architecture in _PREFIXED and not internlm3:
-        metadata.extend(_llama_before(files))
-    if architecture in _NO_BOS:
-        metadata.set(ADD_KEYS["bos"], False, ValueType.BOOL)
-    if architecture == "modern-bert":
-        metadata.extend((key, ValueType.BOOL, True) for key in ADD_KEYS.values())
+    if traits.space_prefix is SpacePrefix.CONFIG:
+        metadata.extend(_configured_space(files))
+    metadata.extend((ADD_KEYS[role], ValueType.BOOL, adds) for role, adds in traits.adds.items())
     vocabulary = _find(files, config, kinds, pre)
-    if architecture in _TYPED:
-        fixed = architecture == "jina-bert-v2" and vocabulary.model == "gpt2"
-        vocabulary = replace(vocabulary, token_types=2 if fixed else _token_types(files, config))
+    if traits.token_types:
+        fixed = traits.bpe_token_types if vocabulary.model == "gpt2" else None
+        vocabulary = replace(vocabulary, token_types=_token_types(files, config) if fixed is None else fixed)
     metadata.extend(vocabulary.entries())
-    if internlm3:
-        metadata.extend(_llama_before(files))
-    if architecture == "internlm2":
+    if traits.space_prefix is SpacePrefix.CONFIG_AFTER_TOKENS:
+        metadata.extend(_configured_space(files))
+    if traits.space_prefix is SpacePrefix.MODEL:
         metadata.extend(adds_space(files))
     limit = len(vocabulary.tokens) if vocabulary.bounded else None
-    special = special_entries(files, limit, _SPARE.get(architecture))
+    special = special_entries(files, limit, traits.roles)
     metadata.extend(rwkv_special(special, vocabulary.tokens) if vocabulary.model == "rwkv" else special)
     metadata.extend(vocabulary.last_entries())
-    if architecture == "internlm2" or internlm3:
-        metadata.extend(turn_end(files))
-    if architecture in _LIKE_LLAMA:
-        metadata.extend(_llama_after(config))
-    if architecture == "nemotron":
-        metadata.set(ID_KEYS["pad"], 0, ValueType.UINT32)
-        metadata.set(ID_KEYS["unk"], 1, ValueType.UINT32)
-    if architecture == "hunyuan-dense":
-        metadata.extend(_hunyuan_after(files))
-    if architecture == "gemma":
-        metadata.set(ID_KEYS["eot"], _CODE_GEMMA_EOT, ValueType.UINT32)
-    from_json = architecture in _NO_SPACE_IN_JSON and not files.exists("tokenizer.model")
-    if (architecture in _NO_SPACE or from_json) and vocabulary.model == "llama":
-        metadata.set(_ADD_SPACE, False, ValueType.BOOL)
+    metadata.extend(_last_entries(files, config, traits, vocabulary))
     return metadata
+
+
+def _last_entries(
+    files: TokenizerFiles, config: Mapping[str, Any], traits: VocabularyTraits, vocabulary: Vocabulary
+) -> Iterator[Entry]:
+    """What a family says whatever the files did."""
+    if traits.turn_end:
+        yield from turn_end(files)
+    size = setting(config, "vocab_size")
+    sized = traits.by_size.get(size, PLAIN_VOCABULARY) if isinstance(size, int) else PLAIN_VOCABULARY
+    for role, number in {**sized.ids, **traits.ids}.items():
+        yield ID_KEYS[role], ValueType.UINT32, number
+    for role, adds in sized.adds.items():
+        yield ADD_KEYS[role], ValueType.BOOL, adds
+    if traits.eot_from_generation:
+        yield from _first_end_of_generation(files)
+    from_json = not files.exists("tokenizer.model")
+    off = traits.space_prefix is SpacePrefix.OFF or (
+        traits.space_prefix is SpacePrefix.OFF_IN_JSON and from_json
+    )
+    if off and vocabulary.model == "llama":
+        yield _ADD_SPACE, ValueType.BOOL, False
 
 
 def _find(
@@ -203,13 +174,13 @@ def _model_type(files: TokenizerFiles) -> Any:
     return model.get("type") if isinstance(model, dict) else None
 
 
-def _llama_before(files: TokenizerFiles) -> Iterator[Entry]:
+def _configured_space(files: TokenizerFiles) -> Iterator[Entry]:
     prefix = (files.json("tokenizer_config.json") or {}).get("add_prefix_space")
     if isinstance(prefix, bool):
         yield _ADD_SPACE, ValueType.BOOL, prefix
 
 
-def _hunyuan_after(files: TokenizerFiles) -> Iterator[Entry]:
+def _first_end_of_generation(files: TokenizerFiles) -> Iterator[Entry]:
     """The first of several tokens that end a generation is what ends a turn."""
     ends = (files.json("generation_config.json") or {}).get("eos_token_id")
     if isinstance(ends, list) and len(ends) > 1 and type(ends[0]) is int and 0 <= ends[0] < 1 << 32:
@@ -227,15 +198,3 @@ def _token_types(files: TokenizerFiles, config: Mapping[str, Any]) -> int:
             found=count,
         )
     return count
-
-
-def _llama_after(config: Mapping[str, Any]) -> Iterator[Entry]:
-    """What the converter knows of models by the size of their vocabulary.
-
-    It knows more of CodeLlama's ids than it writes: the runtime finds those by their texts.
-    """
-    size = setting(config, "vocab_size")
-    if size == _CODE_LLAMA_TOKENS:
-        yield ID_KEYS["eot"], ValueType.UINT32, _CODE_LLAMA_EOT
-    elif size == _GRANITE_TOKENS:
-        yield ADD_KEYS["bos"], ValueType.BOOL, False

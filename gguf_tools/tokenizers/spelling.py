@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from .. import architectures
 from ..container.metadata import Array
 from ..errors import TokenizerError
 from ..spec import TokenType
@@ -180,7 +181,9 @@ def _types(metadata: Mapping[str, Any], count: int) -> Sequence[Any]:
 
 
 def _scores(metadata: Mapping[str, Any], count: int) -> Sequence[float]:
-    if metadata.get("general.architecture") == "xverse" and "tokenizer.ggml.scores" not in metadata:
+    family = architectures.by_name(metadata.get("general.architecture"))
+    unscored = family is not None and family.vocabulary.unscored
+    if unscored and "tokenizer.ggml.scores" not in metadata:
         return [ADDED_SCORE] * count
     scores = _array(metadata, "tokenizer.ggml.scores", count)
     for score in scores:

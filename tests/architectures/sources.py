@@ -30,7 +30,7 @@ class Stored:
         return np.ascontiguousarray(flat).view(np.uint8)
 
 
-class Computed:
+class DerivedKey:
     """Values without a stored form."""
 
     def __init__(self, array: NDArray[np.float32]) -> None:

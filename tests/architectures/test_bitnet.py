@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from gguf_tools.architectures.bitnet import ARCHITECTURE, Ternary
 from gguf_tools.architectures.config import HFConfig
+from gguf_tools.architectures.families.bitnet import ARCHITECTURE, Ternary
 from gguf_tools.errors import ArchitectureError
 from gguf_tools.source import ArraySource, row_count
 from tests import tiny

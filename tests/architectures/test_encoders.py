@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gguf_tools import architectures
-from gguf_tools.architectures.table import GGUFSide
+from gguf_tools.architectures.table import GGUFParts
 from gguf_tools.container.metadata import Metadata
 from gguf_tools.errors import ArchitectureError, FormatError
 from gguf_tools.source import ArraySource, Source
@@ -30,11 +30,11 @@ def prefixed(prefix: str, tensors: dict[str, Source]) -> dict[str, Source]:
     return {prefix + name: source for name, source in tensors.items()}
 
 
-def contents(side: GGUFSide) -> dict[str, bytes]:
+def contents(side: GGUFParts) -> dict[str, bytes]:
     return {name: values(source).tobytes() for name, source in side.tensors}
 
 
-def metadata(name: str, side: GGUFSide, **extra: Any) -> Metadata:
+def metadata(name: str, side: GGUFParts, **extra: Any) -> Metadata:
     entries = Metadata([("general.architecture", ValueType.STRING, name), *side.metadata])
     for key, value in extra.items():
         kind = ValueType.STRING if isinstance(value, str) else ValueType.UINT32

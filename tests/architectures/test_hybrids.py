@@ -9,9 +9,9 @@ import pytest
 
 from gguf_tools import architectures
 from gguf_tools.architectures.config import HFConfig
-from gguf_tools.architectures.hybrid import periods
+from gguf_tools.architectures.per_layer_keys import periods
 from gguf_tools.architectures.scaling import Scaled
-from gguf_tools.architectures.table import GGUFSide
+from gguf_tools.architectures.table import GGUFParts
 from gguf_tools.container.metadata import Array, Metadata
 from gguf_tools.errors import ArchitectureError, FormatError
 from gguf_tools.source import ArraySource
@@ -19,13 +19,13 @@ from gguf_tools.spec import ValueType
 from tests.architectures.sources import checkpoint, stored, values
 
 
-def converted(name: str, **changes: Any) -> tuple[architectures.Architecture, GGUFSide]:
+def converted(name: str, **changes: Any) -> tuple[architectures.Architecture, GGUFParts]:
     config, tensors = checkpoint(name, **changes)
     family = architectures.find(config)
     return family, family.to_gguf(config, tensors)
 
 
-def entries(family: architectures.Architecture, side: GGUFSide) -> Metadata:
+def entries(family: architectures.Architecture, side: GGUFParts) -> Metadata:
     return Metadata([("general.architecture", ValueType.STRING, family.name), *side.metadata])
 
 

@@ -14,10 +14,10 @@ import pytest
 
 from gguf_tools import architectures
 from gguf_tools.architectures.config import GGUFFacts
-from gguf_tools.architectures.table import Architecture, GGUFSide
+from gguf_tools.architectures.multimodal_prefix import unwrapped
+from gguf_tools.architectures.table import Architecture, GGUFParts
 from gguf_tools.architectures.tensors import Rule
 from gguf_tools.architectures.transforms import SplitRows, StackExperts
-from gguf_tools.architectures.wrapped import unwrapped
 from gguf_tools.container.metadata import Array, Metadata
 from gguf_tools.errors import ArchitectureError
 from gguf_tools.source import ArraySource, Source, row_count
@@ -40,17 +40,17 @@ def files_of(name: str) -> dict[str, Any]:
     return {path: json.loads(text) for path, text in tiny.MODELS[name].files.items() if path.endswith("json")}
 
 
-def converted(name: str, **changes: Any) -> tuple[Architecture, dict[str, Any], dict[str, Source], GGUFSide]:
+def converted(name: str, **changes: Any) -> tuple[Architecture, dict[str, Any], dict[str, Source], GGUFParts]:
     config, tensors = checkpoint(name, **changes)
     family = architectures.find(config)
     return family, config, tensors, family.to_gguf(config, tensors, read_json=reader(files_of(name)))
 
 
-def metadata(family: Architecture, side: GGUFSide) -> Metadata:
+def metadata(family: Architecture, side: GGUFParts) -> Metadata:
     return Metadata([("general.architecture", ValueType.STRING, family.name), *side.metadata])
 
 
-def keys(side: GGUFSide) -> dict[str, Any]:
+def keys(side: GGUFParts) -> dict[str, Any]:
     """Values without the architecture's name."""
     return {key.partition(".")[2]: value for key, _, value in side.metadata}
 
@@ -449,8 +449,8 @@ def test_a_block_for_further_tokens_is_found_in_the_checkpoint() -> None:
     config, tensors = checkpoint("qwen3-next-mtp")
     family = architectures.find(config)
     assert keys(family.to_gguf(config, tensors))["nextn_predict_layers"] == 1
-    lost = {given: source for given, source in tensors.items() if not given.startswith("mtp.")}
-    side = family.to_gguf(config, lost)
+    export_notes = {given: source for given, source in tensors.items() if not given.startswith("mtp.")}
+    side = family.to_gguf(config, export_notes)
     assert "nextn_predict_layers" not in keys(side)
     assert keys(side)["block_count"] == 2
     moved = {given.replace("mtp.", "model.mtp."): source for given, source in tensors.items()}

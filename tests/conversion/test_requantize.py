@@ -13,13 +13,13 @@ import gguf_tools
 from gguf_tools.container.metadata import Array
 from gguf_tools.conversion.requantize import plan_requantization, requantize
 from gguf_tools.errors import FormatError, NonFiniteError, OutputError, QuantizationError, UnsupportedError
-from gguf_tools.recipes import ModelFacts
 from gguf_tools.spec import FileType, GGMLType, ValueType
+from tests.recipe_models import model_of
 
 from ..quantizer import model_keys, oracle_quantize, random_weights, write_model
 from ..test_recipes import IN_PROCESS
 
-MODEL = ModelFacts("llama", 3, 8, 2)
+MODEL = model_of("llama", 3, 8, 2)
 
 EXTRA: dict[str, tuple[str, Any]] = {
     "general.file_type": ("uint32", 1),  # in the middle, to be renewed at the end

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gguf_tools
-from gguf_tools.architectures.wrapped import unwrapped
+from gguf_tools.architectures.multimodal_prefix import unwrapped
 from tests import oracles, tiny
 from tests.parity.reference import hidden_states, load_model, load_tokenizer, logits
 

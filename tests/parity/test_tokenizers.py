@@ -78,7 +78,7 @@ def test_a_variant_gives_what_llama_cpps_converter_makes_of_it(name: str, theirs
         directory,
         config,
         kinds=architecture.tokenizer_kinds,
-        architecture=architecture.name,
+        traits=architecture.vocabulary,
         pre=VARIANTS[name].pre,
     )
     expected = stored(theirs[name])

@@ -19,7 +19,7 @@ from gguf_tools.errors import CheckpointError, GGUFToolsError, TokenizerError
 from gguf_tools.spec import ValueType
 from gguf_tools.tokenizers import export, load
 from gguf_tools.tokenizers.vocabulary import MAX_TOKENS
-from tests.tokenizers.variants import ARCHITECTURE, KINDS, Draft, Json, added, loaded
+from tests.tokenizers.variants import ARCHITECTURE, KINDS, Draft, Json, added, loaded, traits
 
 SOON = 5.0  # seconds of computing, which only something that hangs takes
 """Seconds a refusal may take."""
@@ -130,7 +130,7 @@ class Target:
                             self.directory,
                             config if isinstance(config, dict) else {},
                             kinds=KINDS[self.architecture],
-                            architecture=self.architecture,
+                            traits=traits(self.architecture),
                         )
                     )
                 )
@@ -173,7 +173,7 @@ def test_files_that_are_not_json_objects(name: str, contents: bytes, tmp_path: P
     draft = Draft("llama", tmp_path)
     draft.save()
     (tmp_path / name).write_bytes(contents)
-    error = hurdle(lambda: load(tmp_path, draft.config, kinds=KINDS["llama"], architecture="llama"))
+    error = hurdle(lambda: load(tmp_path, draft.config, kinds=KINDS["llama"], traits=traits("llama")))
     if name != "tokenizer.json" and contents == b"null":
         assert error is None  # as good as no file
     else:
@@ -256,13 +256,13 @@ def test_missing_files(present: tuple[str, ...], kinds: tuple[str, ...], hint: s
     for name in present:
         (tmp_path / name).write_text("{}")
     with pytest.raises(TokenizerError, match=hint) as caught:
-        load(tmp_path, {}, kinds=kinds, architecture="llama")
+        load(tmp_path, {}, kinds=kinds, traits=traits("llama"))
     assert caught.value.path == str(tmp_path)
 
 
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(TokenizerError, match="no tokenizer is found"):
-        load(tmp_path / "gone", {}, kinds=("spm", "bpe"), architecture="llama")
+        load(tmp_path / "gone", {}, kinds=("spm", "bpe"), traits=traits("llama"))
 
 
 # vocabularies

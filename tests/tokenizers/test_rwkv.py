@@ -15,7 +15,7 @@ from gguf_tools.spec import TokenType, ValueType
 from gguf_tools.tokenizers import export, load
 from gguf_tools.tokenizers.rwkv import FILE
 from tests import tiny
-from tests.tokenizers.variants import Draft, write
+from tests.tokenizers.variants import Draft, traits, write
 
 VOCABULARY = tiny.TOKENIZERS / "rwkv" / FILE
 
@@ -23,7 +23,7 @@ VOCABULARY = tiny.TOKENIZERS / "rwkv" / FILE
 def loaded(directory: Path, text: str, **config: Any) -> Any:
     (directory / FILE).write_bytes(text.encode())
     write(directory / "config.json", config)
-    return load(directory, config, kinds=("rwkv",), architecture="rwkv7")
+    return load(directory, config, kinds=("rwkv",), traits=traits("rwkv7"))
 
 
 def spelled(tokens: list[bytes]) -> str:
@@ -107,7 +107,7 @@ def test_files_that_are_no_vocabulary_are_errors(text: str, message: str, tmp_pa
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(TokenizerError, match=FILE):
-        load(tmp_path, {}, kinds=("rwkv",), architecture="rwkv6")
+        load(tmp_path, {}, kinds=("rwkv",), traits=traits("rwkv6"))
 
 
 @pytest.mark.parametrize(

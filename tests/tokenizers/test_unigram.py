@@ -13,7 +13,7 @@ from gguf_tools.errors import TokenizerError
 from gguf_tools.spec import TokenType, ValueType
 from gguf_tools.tokenizers import export, load
 from tests import tiny
-from tests.tokenizers.variants import Draft, added, differing
+from tests.tokenizers.variants import Draft, added, differing, traits
 
 ADDS = "tokenizer.ggml.add_space_prefix"
 MERGES = "tokenizer.ggml.remove_extra_whitespaces"
@@ -122,7 +122,7 @@ def test_bytes_are_known_where_the_model_falls_back_to_them(tmp_path: Path) -> N
 def test_a_bpe_model_is_no_unigram(tmp_path: Path) -> None:
     """Pile-T5's tokenizer.model is Llama's."""
     metadata = load(
-        tiny.TOKENIZERS / "llama2", {"vocab_size": 512}, kinds=("unigram", "spm"), architecture="t5"
+        tiny.TOKENIZERS / "llama2", {"vocab_size": 512}, kinds=("unigram", "spm"), traits=traits("t5")
     )
     assert metadata["tokenizer.ggml.model"] == "llama"
 

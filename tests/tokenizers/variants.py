@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gguf_tools import architectures
+from gguf_tools.architectures.traits import VocabularyTraits
 from gguf_tools.container import open_gguf
 from gguf_tools.container.metadata import Metadata
 from gguf_tools.tokenizers import export, load
@@ -32,6 +33,14 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     for name in sorted({family.name for family in architectures.ARCHITECTURES})
 }
 """Tokenizers looked for, by GGUF architecture, in order: of all tables that share its name."""
+
+
+def traits(architecture: str) -> VocabularyTraits:
+    """What is said of the vocabularies of an architecture."""
+    family = architectures.by_name(architecture)
+    assert family is not None
+    return family.vocabulary
+
 
 PUBLISHED: Final[Mapping[str, str]] = {
     "llama2": "llama",
@@ -165,7 +174,7 @@ def loaded(directory: Path, architecture: str, *, pre: str | None = None) -> Met
     """The keys of a tokenizer directory; its config.json may be missing."""
     path = directory / "config.json"
     config = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return load(directory, config, kinds=KINDS[architecture], architecture=architecture, pre=pre)
+    return load(directory, config, kinds=KINDS[architecture], traits=traits(architecture), pre=pre)
 
 
 def exported(metadata: Mapping[str, Any], directory: Path, config: Json | None = None) -> Path:

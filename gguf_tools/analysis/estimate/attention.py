@@ -88,7 +88,7 @@ def _cache_inputs(build: Builder, cells: int, layers: list[Layer]) -> CacheInput
 
 def positions_per_token(model: Model) -> int:
     """Several for models that see pictures."""
-    return 4 if model.architecture in {"qwen2vl", "qwen3vl", "qwen3vlmoe"} else 1
+    return model.graph.positions
 
 
 def _rotation(build: Builder, kind: GGMLType, heads: list[int], *, grow: bool) -> Value | None:
@@ -154,25 +154,6 @@ def _is_gated(build: Builder, index: int, layer: Layer) -> bool:
     )
 
 
-_UNTURNED = frozenset(
-    {
-        "bert",
-        "bloom",
-        "gpt2",
-        "jamba",
-        "jina-bert-v2",
-        "mpt",
-        "nemotron_h",
-        "nemotron_h_moe",
-        "starcoder",
-        "t5",
-        "t5encoder",
-        "granitehybrid",
-    }
-)
-"""Families without rotary positions."""
-
-
 def _turned_by_position(
     build: Builder, index: int, query: Value, key: Value, inputs: Inputs
 ) -> tuple[Value, Value]:
@@ -181,10 +162,10 @@ def _turned_by_position(
     for name, value in (("attn_q_norm", query), ("attn_k_norm", key)):
         if build.has(name, index):
             value = build.norm(name, index, value)
-        if build.model.architecture not in _UNTURNED:
+        if build.model.graph.rotary:
             value = Value(value.shape, "rope", (value, inputs.positions))
         made.append(value)
-    if build.model.architecture in {"gemma", "gemma2", "gemma3", "gemma-embedding", "phi2", "phi3"}:
+    if build.model.graph.scaled_queries:
         made[0] = build.elementwise("scale", made[0])
     return made[0], made[1]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from ...architectures.traits import Mixer, Stack
 from .attention import Inputs, attention, attention_inputs
 from .builder import BEFORE, Builder
 from .feed_forward import experts, feed_forward
@@ -15,27 +18,25 @@ from .settings import Sizes
 
 __all__ = ["compute_bytes"]
 
-_SCALED = frozenset({"gemma", "gemma2", "gemma3", "gemma3n", "gemma-embedding"})
-"""Families that scale their token embeddings by a number given with every token."""
-
-_RESIDUAL_FIRST = frozenset({"jamba", "lfm2", "openelm"})
-"""Families that add to what was there, rather than what was there to what they computed: another order."""
-
-_NORMED_BEFORE = frozenset({"glm4moe", "gpt-oss", "qwen3next", "seed_oss"})
-"""Families whose norm after attention is given to the network, and is not added to what was there."""
+_MIXERS: Final = {
+    Mixer.MAMBA: mamba,
+    Mixer.MAMBA2: mamba2,
+    Mixer.SHORT_CONVOLUTION: short_convolution,
+    Mixer.DELTA_NET: delta_net,
+}
 
 
 def compute_bytes(model: Model, sizes: Sizes) -> dict[int, int]:
     """Bytes of the buffer for intermediate values, by device (`HOST`, `ACCELERATOR`)."""
-    build = Builder(model, sizes)
+    build, stack = Builder(model, sizes), model.graph.stack
     inputs = attention_inputs(build) if any(layer.heads for layer in model.layers) else None
     hidden = _embedded(build, inputs)
     chosen = build.input(sizes.outputs)
     if _is_rwkv(model):
         hidden = rwkv(build, hidden, chosen)
-    elif model.architecture == "gemma3n" and inputs is not None:
+    elif stack is Stack.GEMMA3N and inputs is not None:
         hidden = gemma3n(build, hidden, inputs, chosen)
-    elif model.architecture in {"t5", "t5encoder"}:
+    elif stack in (Stack.ENCODER_DECODER, Stack.ENCODER):
         hidden = t5(build, hidden, chosen)
     else:
         for index in range(len(model.layers)):
@@ -46,7 +47,7 @@ def compute_bytes(model: Model, sizes: Sizes) -> dict[int, int]:
 
 def _is_rwkv(model: Model) -> bool:
     """RWKV's norm of the embeddings is on the first layer's device."""
-    return model.architecture.startswith("rwkv")
+    return model.graph.stack is Stack.RWKV
 
 
 def _embedded(build: Builder, inputs: Inputs | None) -> Value:
@@ -63,7 +64,7 @@ def _embedded(build: Builder, inputs: Inputs | None) -> Value:
     build.embedded = hidden
     if width > model.width:
         hidden = build.part(hidden, model.width, tokens)
-    if model.architecture in _SCALED:
+    if model.graph.scaled_embeddings:
         hidden = build.elementwise("mul", hidden, build.input(1, tokens))
         build.graph.expand(hidden)
     if model.has("token_types"):
@@ -95,23 +96,23 @@ def _layer(build: Builder, index: int, hidden: Value, inputs: Inputs | None, cho
     if not layer.heads and not layer.recurrent:
         return _only_network(build, index, hidden, normed, chosen)
     given = normed
-    if model.architecture == "falcon" and build.has("attn_norm_2", index):
+    if model.graph.attention_norm and build.has("attn_norm_2", index):
         given = build.norm("attn_norm_2", index, hidden)
     mixed = _mixed(build, index, given, hidden, inputs)
     if index == len(model.layers) - 1:
         mixed, hidden = build.rows(mixed, chosen), build.rows(hidden, chosen)
         normed = build.rows(normed, chosen) if _is_parallel(build, index) else normed
-    if model.architecture in {"mamba", "mamba2"} or model.architecture.startswith("nemotron_h"):
+    if model.graph.stack is Stack.MIXERS:
         return build.elementwise("add", mixed, hidden)
     if _is_parallel(build, index):
         network = _network(build, index, normed)
-        parts = (mixed, network) if model.architecture == "phi2" else (network, mixed)
+        parts = (mixed, network) if model.graph.attention_first else (network, mixed)
         return build.elementwise("add", build.elementwise("add", *parts), hidden)
     mixed = _scaled(build, _normed_after(build, index, "post_attention_norm", mixed))
-    first, second = (hidden, mixed) if model.architecture in _RESIDUAL_FIRST else (mixed, hidden)
+    first, second = (hidden, mixed) if model.graph.residual_first else (mixed, hidden)
     before_attention, hidden = hidden, build.elementwise("add", first, second)
     hidden = _normed_after(build, index, "attn_output_norm", hidden)
-    if model.architecture == "jina-bert-v2" and build.has("attn_norm_2", index):
+    if model.graph.second_residual and build.has("attn_norm_2", index):
         hidden = build.norm("attn_norm_2", index, build.elementwise("add", hidden, before_attention))
     before = _normed_before(build, index, hidden)
     made = _normed_after(build, index, "post_ffw_norm", _network(build, index, before))
@@ -130,34 +131,31 @@ def _mixed(build: Builder, index: int, value: Value, hidden: Value, inputs: Inpu
             return attended
         again = build.norm("attn_norm", index, hidden)
         return build.elementwise("add", attended, mamba2(build, index, again))
-    if model.architecture == "lfm2":
-        return short_convolution(build, index, value)
-    if model.architecture == "qwen3next":
-        return delta_net(build, index, value)
-    return (mamba if model.architecture in {"mamba", "jamba"} else mamba2)(build, index, value)
+    return _MIXERS[model.graph.mixer](build, index, value)
 
 
 def _norms_first(build: Builder, index: int) -> bool:
     """Whether a layer normalizes what it is given; OLMo does without a weight."""
-    return build.has("attn_norm", index) or build.model.architecture == "olmo"
+    return build.has("attn_norm", index) or build.model.graph.unweighted_norms
 
 
 def _is_parallel(build: Builder, index: int) -> bool:
     """Whether attention and network are given the same."""
     after = ("ffn_norm", "post_attention_norm", "attn_output_norm", "post_ffw_norm")
-    return build.model.architecture != "olmo" and not any(build.has(name, index) for name in after)
+    return not build.model.graph.unweighted_norms and not any(build.has(name, index) for name in after)
 
 
 def _normed_before(build: Builder, index: int, value: Value) -> Value:
     """What the network is given."""
-    if build.model.architecture in {*_NORMED_BEFORE, "olmo"}:
+    graph = build.model.graph
+    if graph.network_norm_after or graph.unweighted_norms:
         return build.norm("post_attention_norm", index, value)
     return build.norm("ffn_norm", index, value) if build.has("ffn_norm", index) else value
 
 
 def _normed_after(build: Builder, index: int, name: str, value: Value) -> Value:
     """A part's result, normalized where the layer has a norm of that name for it."""
-    before = name == "post_attention_norm" and build.model.architecture in _NORMED_BEFORE
+    before = name == "post_attention_norm" and build.model.graph.network_norm_after
     return build.norm(name, index, value) if build.has(name, index) and not before else value
 
 
@@ -186,7 +184,7 @@ def _finished(build: Builder, hidden: Value) -> None:
     model = build.model
     if model.has("output_norm"):
         hidden = build.norm("output_norm", None, hidden)
-    if model.remembers and model.architecture != "t5encoder":
+    if model.remembers and model.graph.stack is not Stack.ENCODER:
         logits = build.multiplied(model.vocabulary, None, hidden)
         logits = build.biased("output", None, logits)
         if model.keys.real("final_logit_softcapping"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ...architectures.traits import Routing
 from .builder import Builder
 from .graph import Value
 
@@ -38,7 +39,8 @@ def experts(build: Builder, layer: int, value: Value) -> Value:
     used = min(model.keys.number("expert_used_count", least=1, most=MAX_EXPERTS), count)
     weights, chosen = _routed(build, layer, value, count, used)
     build.graph.expand(weights)
-    if model.architecture == "llama4":
+    weighted_inputs = model.graph.routing is Routing.WEIGHTED_INPUTS
+    if weighted_inputs:
         repeated = build.fresh(
             "repeat", (model.width, used, tokens), build.reshaped(value, value.shape[0], 1, tokens)
         )
@@ -48,7 +50,7 @@ def experts(build: Builder, layer: int, value: Value) -> Value:
     hidden = _hidden(build, layer, given, chosen, used, tokens)
     made = _of_expert(build, layer, model.width, hidden, chosen, used, tokens)
     made = _plus(build, "ffn_down_exps", layer, made, chosen)
-    if model.architecture != "llama4":
+    if not weighted_inputs:
         made = build.elementwise("mul", made, weights)
     build.graph.expand(made)
     return _with_shared(build, layer, value, _summed(build, made, used, tokens))
@@ -58,44 +60,26 @@ def _routed(build: Builder, layer: int, value: Value, count: int, used: int) -> 
     """Weights of the experts each token uses, and which they are."""
     tokens = value.shape[-1]
     logits = build.biased("ffn_gate_inp", layer, build.multiplied(count, layer, value))
-    sigmoid = build.model.keys.number("expert_gating_func", 1) == 2 or build.model.architecture == "llama4"
-    late = build.model.architecture == "gpt-oss"
+    routing = build.model.graph.routing
+    weighted_inputs, late = routing is Routing.WEIGHTED_INPUTS, routing is Routing.LATE_SOFTMAX
+    sigmoid = weighted_inputs or build.model.keys.number("expert_gating_func", 1) == 2
     odds = logits if late else build.elementwise("unary" if sigmoid else "soft_max", logits)
     ranked = odds
     if build.has("exp_probs_b.bias", layer):
         ranked = build.weighed("add", layer, odds)
-    order = build.fresh(
-        "argsort", (count, tokens), logits if build.model.architecture == "llama4" else ranked
-    )
+    order = build.fresh("argsort", (count, tokens), logits if weighted_inputs else ranked)
     chosen = build.part(order, used, tokens)
     weights = build.fresh("get_rows", (1, used, tokens), build.reshaped(odds, 1, count, tokens), chosen)
     if late:
         flat = build.elementwise("soft_max", build.reshaped(weights, used, tokens))
         return build.reshaped(flat, 1, used, tokens), chosen
-    if build.model.keys.flag("expert_weights_norm", build.model.architecture in _NORMED):
+    if build.model.keys.flag("expert_weights_norm", build.model.graph.normed_weights):
         flat = build.reshaped(weights, used, tokens)
         total = build.elementwise("unary", build.fresh("sum_rows", (1, tokens), flat))
         weights = build.reshaped(build.elementwise("div", flat, total), 1, used, tokens)
     if build.model.keys.real("expert_weights_scale") not in (0.0, 1.0):
         weights = build.elementwise("scale", weights)
     return weights, chosen
-
-
-_NORMED = frozenset(
-    {
-        "llama",
-        "qwen3moe",
-        "qwen3vlmoe",
-        "glm4moe",
-        "phimoe",
-        "ernie4_5-moe",
-        "granitemoe",
-        "granitehybrid",
-        "dots1",
-        "qwen3next",
-    }
-)
-"""Families that scale the chosen experts' weights to add up to one, without a key that says so."""
 
 
 def _hidden(build: Builder, layer: int, given: Value, chosen: Value, used: int, tokens: int) -> Value:

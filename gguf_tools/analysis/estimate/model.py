@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ... import architectures
+from ...architectures.traits import GraphTraits, Memory, Mixer, Stack
 from ...errors import ArchitectureError, FormatError
-from .families import HYBRID, RECURRENT, SHARING, WINDOWS, WITHOUT_MEMORY
 from .keys import MAX_LAYERS, Keys
 
 __all__ = ["Layer", "Model", "Stored", "read_model"]
@@ -72,6 +72,7 @@ class Model:
     Attributes:
         path: where it is from, for errors.
         architecture: ``general.architecture``.
+        graph: what the runtime's graph does without the file saying so.
         keys: its metadata.
         layers: from the first; those that predict further tokens are not among them.
         stored_layers: with those.
@@ -82,11 +83,11 @@ class Model:
         trained_context: tokens it was trained with.
         window: tokens a windowed layer looks back; 0 without such layers.
         latent: whether only compressed keys are cached, as DeepSeek's attention does.
-        remembers: whether anything is kept from one batch to the next; encoders do not.
     """
 
     path: str
     architecture: str
+    graph: GraphTraits
     keys: Keys
     layers: tuple[Layer, ...]
     stored_layers: int
@@ -97,7 +98,11 @@ class Model:
     trained_context: int
     window: int
     latent: bool
-    remembers: bool
+
+    @property
+    def remembers(self) -> bool:
+        """Whether anything is kept from one batch to the next; encoders do not."""
+        return self.graph.memory is not Memory.NOTHING
 
     @property
     def weights(self) -> int:
@@ -154,18 +159,20 @@ def read_model(
             found=name,
             expected="a name such as llama",
         )
-    if name not in {table.name for table in architectures.ARCHITECTURES}:
+    family = architectures.by_name(name)
+    if family is None:
         raise ArchitectureError(
             "no estimate for this architecture", path=path, key="general.architecture", found=name
         )
     keys = Keys(metadata, name, path)
     stored = list(tensors)
     sizes = {tensor.name: _size(tensor, path) for tensor in stored}
-    layers = _Layers(name, keys, path)
+    layers = _Layers(family.graph, keys, path, f"{name}.block_count")
     tokens = keys.array_length("tokenizer.ggml.tokens")
     return Model(
         path=os.fspath(path),
         architecture=name,
+        graph=family.graph,
         keys=keys,
         layers=layers.all(),
         stored_layers=layers.stored,
@@ -176,7 +183,6 @@ def read_model(
         trained_context=keys.number("context_length"),
         window=layers.window,
         latent=layers.latent,
-        remembers=name not in WITHOUT_MEMORY,
     )
 
 
@@ -189,15 +195,15 @@ def _size(tensor: Stored, path: str | os.PathLike[str]) -> int:
 class _Layers:
     """The layers of a model, from its keys."""
 
-    def __init__(self, architecture: str, keys: Keys, path: str | os.PathLike[str]) -> None:
-        self._architecture = architecture
+    def __init__(self, graph: GraphTraits, keys: Keys, path: str | os.PathLike[str], count: str) -> None:
+        self._graph = graph
         self._keys = keys
         self.stored = keys.number("block_count")
         if not 0 < self.stored <= MAX_LAYERS:
             raise FormatError(
                 "no such count of layers",
                 path=path,
-                key=f"{architecture}.block_count",
+                key=count,
                 found=self.stored,
                 expected=f"1 to {MAX_LAYERS}",
             )
@@ -209,7 +215,7 @@ class _Layers:
     def all(self) -> tuple[Layer, ...]:
         """The layers that compute the next token."""
         keys, count = self._keys, self.count
-        recurrent = self._architecture in RECURRENT
+        recurrent = self._graph.memory is Memory.STATE
         heads = keys.by_layer("attention.head_count", self.stored, 0 if recurrent else None)
         kv_heads = keys.by_layer("attention.head_count_kv", self.stored, heads)
         inner = keys.by_layer("feed_forward_length", self.stored, 0)
@@ -218,8 +224,8 @@ class _Layers:
         value_size = keys.number("attention.value_length", size)
         window_key_size = keys.number("attention.key_length_swa", key_size)
         window_value_size = keys.number("attention.value_length_swa", value_size)
-        remembers = self._architecture not in WITHOUT_MEMORY
-        sharing = SHARING.get(self._architecture, count)
+        remembers = self._graph.memory is not Memory.NOTHING
+        cached = count if self._graph.cached_layers is None else self._graph.cached_layers
         shift, state = self._state()
         made = []
         for index in range(count):
@@ -232,7 +238,7 @@ class _Layers:
                     key_size=window_key_size if windowed else key_size,
                     value_size=window_value_size if windowed else value_size,
                     windowed=windowed,
-                    cached=attends and remembers and index < sharing,
+                    cached=attends and remembers and index < cached,
                     shift=shift if recurs else 0,
                     state=state if recurs else 0,
                 )
@@ -241,38 +247,39 @@ class _Layers:
 
     def _kinds(self, index: int, kv_heads: int, inner: int) -> tuple[bool, bool]:
         """Whether a layer attends, and whether it keeps a state."""
-        if self._architecture in RECURRENT:
+        memory = self._graph.memory
+        if memory is Memory.STATE:
             return False, True
-        if self._architecture not in HYBRID:
-            return True, False
-        if self._architecture == "falcon-h1":
+        if memory is Memory.BOTH:
             return True, True
-        if self._architecture == "qwen3next":
+        if memory is Memory.PERIODIC:
             attends = (index + 1) % self._keys.number("full_attention_interval", 4) == 0
             return attends, not attends
-        if self._architecture.startswith("nemotron_h"):
+        if memory is Memory.EITHER:
+            return bool(kv_heads), not kv_heads
+        if memory is Memory.EITHER_OR_NEITHER:
             return bool(not inner and kv_heads), bool(not inner and not kv_heads)
-        return bool(kv_heads), not kv_heads
+        return True, False
 
     def _state(self) -> tuple[int, int]:
         """Float32 values a layer keeps of a sequence: shift or convolution, and state."""
         keys = self._keys
-        if self._architecture.startswith("rwkv"):
+        if self._graph.memory in (Memory.CACHE, Memory.NOTHING):
+            return 0, 0
+        if self._graph.stack is Stack.RWKV:
             return keys.number("token_shift_count", 2) * self.width, self.width * keys.number(
                 "wkv.head_size", least=1
             )
-        if self._architecture == "lfm2":
+        if self._graph.mixer is Mixer.SHORT_CONVOLUTION:
             return self.width * (keys.number("shortconv.l_cache", least=1) - 1), 0
-        if self._architecture in HYBRID or self._architecture in RECURRENT:
-            inner, state = keys.number("ssm.inner_size"), keys.number("ssm.state_size")
-            channels = inner + 2 * keys.number("ssm.group_count", 0) * state
-            return (keys.number("ssm.conv_kernel", least=1) - 1) * channels, inner * state
-        return 0, 0
+        inner, state = keys.number("ssm.inner_size"), keys.number("ssm.state_size")
+        channels = inner + 2 * keys.number("ssm.group_count", 0) * state
+        return (keys.number("ssm.conv_kernel", least=1) - 1) * channels, inner * state
 
     def _windows(self) -> tuple[int, list[bool]]:
         """The window's length, and which layers look through it."""
         nowhere = [False] * self.stored
-        family = WINDOWS.get(self._architecture)
+        family = self._graph.window
         if family is None or family.layers not in (None, self.count):
             return 0, nowhere
         size = self._keys.number("attention.sliding_window", None if family.required else family.size or 0)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from ...architectures.traits import Stack
 from .cache import kv_bytes, state_bytes
 from .compute import compute_bytes
 from .graph import ACCELERATOR, HOST
@@ -95,6 +96,6 @@ def _weights(model: Model, sizes: Sizes) -> dict[int, int]:
 
 def _output(model: Model, sizes: Sizes) -> int:
     """Bytes of logits for each sequence, and of embeddings where the model makes some."""
-    embeds = not model.remembers or model.architecture in {"t5", "t5encoder"}
+    embeds = not model.remembers or model.graph.stack in (Stack.ENCODER_DECODER, Stack.ENCODER)
     values = model.vocabulary + (model.width if embeds else 0)
     return _FLOAT_BYTES * values * sizes.sequences

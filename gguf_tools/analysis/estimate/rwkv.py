@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...architectures.traits import Mixer
 from .builder import Builder
 from .graph import Value
 from .recurrent import gathered
@@ -59,7 +60,7 @@ def _time_mix(
     ``before`` is the same one token earlier.
     """
     change = build.elementwise("sub", before, value)
-    mixed = _mixed_seven if build.model.architecture == "rwkv7" else _mixed_six
+    mixed = _mixed_seven if build.model.graph.mixer is Mixer.RWKV7 else _mixed_six
     return mixed(build, index, value, change, first)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ...architectures.traits import Stack
 from .attention import CacheInputs, attended, attention_inputs, rotated
 from .builder import Builder
 from .feed_forward import feed_forward
@@ -15,7 +16,7 @@ __all__ = ["t5"]
 def t5(build: Builder, hidden: Value, chosen: Value) -> Value:
     """All layers of the decoder; of the encoder where that is all there is."""
     model = build.model
-    decodes = model.architecture == "t5"
+    decodes = model.graph.stack is Stack.ENCODER_DECODER
     encoded = build.input(model.width, model.trained_context) if decodes else None
     plain = attention_inputs(build).plain
     if not decodes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from ...errors import CheckpointError, UnsupportedError
-from ...source import Computed, Source
+from ...source import ComputedSource, Source
 from ..reader import SafetensorsTensor
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ MAX_AUXILIARY: Final = 1 << 31
 """Bytes of a part that is read whole (scales, zero points): larger than any published."""
 
 
-class Unpacked(Computed):
+class Unpacked(ComputedSource):
     """A source of what packed tensors stand for. Subclasses give ``rows``.
 
     Attributes:
