@@ -19,7 +19,7 @@ import gguf_tools
 PACKAGE = Path(gguf_tools.__file__).parent
 
 LAYERS = (
-    {"errors"},
+    {"errors", "system"},
     {"spec", "descriptors", "transfer", "siblings", "closing", "threads"},
     {"source", "files", "reading", "looks", "jit"},
     {"remote", "registers"},

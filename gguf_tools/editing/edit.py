@@ -315,6 +315,12 @@ def _rewrite(file: GGUFFile, plan: _Plan, *, force: bool, resume: bool, progress
         planned = lay_out("", plan.metadata, tensors, alignment=alignment_of(plan.metadata))
     else:
         planned = _with_header(file, plan)
+
+    def finishing() -> None:
+        _check_unchanged(plan)
+        if replaces:
+            file.close()  # all is copied, and Windows replaces no open file
+
     execute(
         plan_copy("edit", file, [planned]),
         done.output,
@@ -323,7 +329,7 @@ def _rewrite(file: GGUFFile, plan: _Plan, *, force: bool, resume: bool, progress
         progress=progress,
         check=True,
         like=like,
-        finishing=lambda: _check_unchanged(plan),
+        finishing=finishing,
     )
 
 

@@ -12,13 +12,13 @@ reading all of it, or by guessing, which is not done here. Arrays of numbers, ho
 
 from __future__ import annotations
 
-import mmap
 import threading
 from bisect import bisect_right
 from collections.abc import Callable
 from typing import Final
 
 from ..errors import RemoteError
+from ..system import anonymous_memory
 
 __all__ = ["FIRST_BLOCK", "MAX_HEADER", "Pages"]
 
@@ -60,8 +60,7 @@ class Pages:
         self._fetch = fetch
         self._path = path
         self._sequential = sequential
-        # Untouched pages of anonymous memory take none.
-        self._memory = mmap.mmap(-1, max(1, min(size, MAX_HEADER)), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._memory = anonymous_memory(max(1, min(size, MAX_HEADER)))
         self.buffer = memoryview(self._memory).toreadonly()[: min(size, MAX_HEADER)]
         self._starts: list[int] = []
         self._ends: list[int] = []
