@@ -29,6 +29,7 @@ LAYERS = (
     {"editing"},
     {"analysis"},
     {"cli"},
+    {"__main__"},
 )
 RANKS = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}
 
