@@ -21,8 +21,9 @@ PACKAGE = Path(gguf_tools.__file__).parent
 LAYERS = (
     {"errors", "system"},
     {"spec", "descriptors", "transfer", "siblings", "closing", "threads"},
-    {"source", "files", "reading", "looks", "jit"},
-    {"remote", "registers"},
+    {"source", "files", "reading", "looks", "kernel_cache"},
+    {"remote", "jit"},
+    {"registers"},
     {"container", "checkpoint", "quants"},
     {"recipes", "tokenizers", "architectures", "importance"},
     {"conversion"},
