@@ -26,7 +26,10 @@ from typing import Final
 from .system import open_file, user
 from .transfer import append, read_at
 
-__all__ = ["find_directory", "read_kernel", "write_kernel"]
+__all__ = ["NO_DIRECTORY", "find_directory", "read_kernel", "write_kernel"]
+
+NO_DIRECTORY: Final = "NUMBA_CACHE_DIR and the user's cache are missing, or others can write to them"
+"""Why there is none."""
 
 _MAGIC: Final = b"gguf-tools kernel 1\n"
 _HEAD: Final = len(_MAGIC) + 32

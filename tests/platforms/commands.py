@@ -45,6 +45,10 @@ def run_all(demo: Path, adapter: Path, folder: Path) -> None:
     _run("merge", "part-00001-of-00003.gguf", "whole.gguf", "-q")
     _run("edit", "whole.gguf", "--set", "general.name=Another, longer name than it was", "-q")
     _run("edit", "again.gguf", "--set", "tokenizer.ggml.eos_token_id=3", "-q")
+    _run(
+        "edit", "again.gguf", "--reserve", "64K", "--delete", "general.name", "-q"
+    )  # a header that is mapped, and not just read
+    _run("edit", "again.gguf", "--set", "general.alignment=64", "--type", "uint32", "-q")
     _run("edit", "q5.gguf", "--set", "general.name=x", "-o", "named.gguf", "-q")
     _run("edit", "named.gguf", "--recover")
     _run("verify", ".", status=1)
