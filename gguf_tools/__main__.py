@@ -14,9 +14,19 @@ def main() -> None:
     try:
         from .cli import main as commands
 
+        _make_printable()
         commands()
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def _make_printable() -> None:
+    """Print a question mark for what the output's encoding lacks: in pipes, Windows' has 256 characters."""
+    import io
+    import sys
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 if __name__ == "__main__":
