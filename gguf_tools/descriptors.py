@@ -8,13 +8,14 @@ when they are next read from.
 from __future__ import annotations
 
 import os
-import resource
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 from weakref import WeakValueDictionary
+
+from .system import descriptor_limit
 
 __all__ = ["Suspendable"]
 
@@ -85,5 +86,4 @@ def _make_room() -> None:
 
 def _most() -> int:
     """Half of what the process may have: outputs, libraries and the program around need some too."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 1 << 16 if limit == resource.RLIM_INFINITY else max(1, limit // 2)
+    return max(1, descriptor_limit() // 2)

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, cast
 from .errors import OutputError, reported
 from .inputs import NO_INPUTS, Inputs
 from .siblings import random_sibling
+from .system import allocate, allocated_bytes, imitate, open_file, sync, sync_directory, sync_file, user
 from .transfer import read_at, write_at
 
 if TYPE_CHECKING:
@@ -37,12 +38,14 @@ __all__ = [
     "AtomicFile",
     "check_target",
     "require_space",
-    "sync_directory",
 ]
 
 _NO_PREALLOCATION = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
 _NO_HARD_LINKS = frozenset(
-    {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+    {
+        *(errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV),
+        errno.EINVAL,  # from Windows, on FAT
+    }
 )
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -129,7 +132,7 @@ class AtomicFile:
         """
         try:
             if self._fd >= 0:
-                os.fsync(self._fd)
+                sync(self._fd)
         except OSError as error:
             raise self._failure("cannot write", error) from error
 
@@ -151,6 +154,7 @@ class AtomicFile:
         try:
             self.sync()
             self._inode = os.lstat(self._partial).st_ino
+            self._close()  # Windows renames no open file
             self._publish()
         except OSError as failure:
             self.abandon()
@@ -158,7 +162,6 @@ class AtomicFile:
         except BaseException:
             self.abandon()
             raise
-        self._close()
         sync_directory(self.path.parent)
 
     def withdraw(self) -> None:
@@ -176,9 +179,9 @@ class AtomicFile:
                 self._partial.unlink(missing_ok=True)
 
     def _close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     def write_at(self, offset: int, buffer: bytes | bytearray | memoryview | NDArray[Any]) -> None:
         """Write all of a C-contiguous buffer at a byte offset. May be called from many threads.
@@ -207,15 +210,13 @@ class AtomicFile:
 
     def _opened(self) -> int:
         """The hidden sibling: a new one, or the one that is to be gone on with."""
-        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+        mode = 0o666 if self._like is None else 0o600
         try:
-            return os.open(
-                self._partial, flags | os.O_CREAT | os.O_EXCL, 0o666 if self._like is None else 0o600
-            )
+            return open_file(self._partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode, follow=False)
         except FileExistsError:
             if not self._may_exist:
                 raise
-        fd = os.open(self._partial, flags | os.O_NONBLOCK)
+        fd = open_file(self._partial, os.O_RDWR, follow=False, wait=False)
         if not _is_own(os.fstat(fd), stat.S_IFREG, self._partial):
             os.close(fd)
             raise _foreign(self.path, self._partial)
@@ -224,11 +225,8 @@ class AtomicFile:
     def _reserve(self, size: int) -> None:
         try:
             # Asking first keeps posix_fallocate from filling the disk to the brim before it fails.
-            require_space(self.path, size - os.fstat(self._fd).st_blocks * 512)
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(self._fd, 0, size)
-            else:
-                os.ftruncate(self._fd, size)
+            require_space(self.path, size - allocated_bytes(os.fstat(self._fd)))
+            allocate(self._fd, size)
         except OSError as error:
             if error.errno not in _NO_PREALLOCATION:
                 raise self._failure(f"cannot reserve {size} bytes", error) from error
@@ -349,7 +347,7 @@ class AtomicDirectory:
 
 def _is_own(found: os.stat_result, kind: int, path: Path) -> bool:
     """Whether what was found is of the kind expected, and of the user or of who owns the directory anyway."""
-    owners = (os.geteuid(), path.parent.stat().st_uid)
+    owners = (user(), path.parent.stat().st_uid)
     return stat.S_IFMT(found.st_mode) == kind and found.st_uid in owners
 
 
@@ -364,12 +362,7 @@ def _foreign(path: Path, partial: Path) -> OutputError:
 def _liken(fd: int, path: Path) -> None:
     """Give a file another one's owner, group and mode; what is not allowed leaves it less open."""
     with suppress(OSError):
-        model = path.stat()
-        for owner in (model.st_uid, -1):
-            with suppress(OSError):
-                os.fchown(fd, owner, model.st_gid)
-        same_group = os.fstat(fd).st_gid == model.st_gid
-        os.fchmod(fd, stat.S_IMODE(model.st_mode) & (0o7777 if same_group else 0o7707))
+        imitate(fd, path.stat())
 
 
 def check_target(path: Path, force: bool, *, directory: bool = False, inputs: Inputs = NO_INPUTS) -> None:
@@ -441,29 +434,11 @@ def _free_bytes(directory: Path) -> int | None:
         return None
 
 
-def sync_directory(directory: Path) -> None:
-    """Make a rename durable. Some file systems refuse to sync a directory; the rename stands anyway."""
-    try:
-        fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return
-    try:
-        os.fsync(fd)
-    except OSError:
-        pass
-    finally:
-        os.close(fd)
-
-
 def _sync_tree(directory: Path) -> None:
     for folder, _, names in os.walk(directory):
         for name in names:
             file = Path(folder, name)
             if file.is_symlink():
                 continue
-            fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            sync_file(file)
         sync_directory(Path(folder))

@@ -4,28 +4,31 @@ Flags: lazy compilation (an eager signature would compile at import), ``nogil`` 
 by side), ``error_model="numpy"`` (division by zero gives an infinity, as in C, and no branch), and never
 ``fastmath``: it reorders float operations, and the bytes would differ from ggml's.
 
-Cache: numba notices an edit in a kernel's own file, but not in another module the kernel calls, and would
-then serve stale code. So compiled kernels live in a directory named by a hash of all sources of kernels, of
-numba's and numpy's versions, and of the processor.
+Cache: numba's own notices an edit in a kernel's own file, but not in another module the kernel calls, and
+would then serve stale code; it runs whatever lies in its directory, and fails where that is damaged. So
+`gguf_tools.kernel_cache` keeps the kernels, in a directory named by a hash of all sources of kernels, of the
+versions of what compiles them, and of the processor.
 """
 
 from __future__ import annotations
 
-import atexit
 import hashlib
-import os
-import shutil
-import tempfile
+import pickle
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from threading import Lock
 from typing import Any, TypeVar
 
+import llvmlite
 import llvmlite.binding as llvm
 import numba
 import numpy as np
-from numba.core import config
+from numba.core.caching import _Cache
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
+
+from .kernel_cache import find_directory, read_kernel, write_kernel
 
 __all__ = ["cache_directory", "inlined", "kernel"]
 
@@ -33,9 +36,6 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _SOURCES = ("jit.py", "registers.py", "quants/*.py", "checkpoint/packed/*.py")
 """What compiled kernels are made of: they call helpers of their own package, and `registers`."""
-
-_DECORATING = Lock()
-"""Codecs are imported when first used, perhaps by several threads at once, and numba's setting is global."""
 
 
 def kernel(function: _Function) -> _Function:
@@ -53,49 +53,85 @@ def inlined(function: _Function) -> _Function:
 
 
 def _compile(function: _Function, **flags: bool) -> _Function:
-    with _DECORATING:
-        previous = config.CACHE_DIR
-        config.CACHE_DIR = str(cache_directory())  # read while decorating; the user's own setting comes back
+    compiled: Any = numba.njit(nogil=True, error_model="numpy", **flags)(function)
+    if compiled is not function:  # it is where numba is told not to compile
+        compiled._cache = _KernelCache(function)
+    result: _Function = compiled
+    return result
+
+
+class _KernelCache(_Cache):  # type: ignore[misc]
+    """What a numba dispatcher asks before it compiles a kernel, and tells afterwards."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._enabled = True
+
+    @property
+    def cache_path(self) -> str | None:
+        directory = cache_directory()
+        return None if directory is None else str(directory)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The kernel for arguments of these types, or None."""
+        target_context.refresh()
+        directory = cache_directory()
+        if directory is None or not self._enabled:
+            return None
+        identity = self._identity(sig, target_context.codegen())
+        data = read_kernel(directory, self._file_name(identity))
+        if data is None:
+            return None
         try:
-            compiled: _Function = numba.njit(cache=True, nogil=True, error_model="numpy", **flags)(function)
-        finally:
-            config.CACHE_DIR = previous
-    return compiled
+            found, parts = pickle.loads(data)  # our own: `read_kernel` has seen to that
+            return CompileResult._rebuild(target_context, *parts) if found == identity else None
+        except Exception:  # whatever it is, the kernel can be compiled
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep what was compiled for arguments of these types."""
+        directory = cache_directory()
+        if directory is None or not self._enabled or data.lifted or data.library.has_dynamic_globals:
+            return
+        identity = self._identity(sig, data.codegen)
+        write_kernel(directory, self._file_name(identity), dumps((identity, data._reduce())))
+
+    def enable(self) -> None:
+        self._enabled = True
+
+    def disable(self) -> None:
+        self._enabled = False
+
+    def flush(self) -> None:
+        """Nothing: what is kept is never out of date."""
+
+    def _identity(self, sig: Any, codegen: Any) -> str:
+        """All that the machine code depends on, besides what names the directory."""
+        code = self._function.__code__
+        cells = tuple(cell.cell_contents for cell in self._function.__closure__ or ())
+        made_of = hashlib.sha256(code.co_code + repr(code.co_consts).encode() + dumps(cells)).hexdigest()
+        name = f"{self._function.__module__}.{self._function.__qualname__}"
+        return f"{name}\n{sig}\n{codegen.magic_tuple()}\n{made_of}"
+
+    def _file_name(self, identity: str) -> str:
+        module = self._function.__module__.rpartition(".")[2]
+        digest = hashlib.sha256(identity.encode()).hexdigest()
+        return f"{module}.{self._function.__name__}-{digest[:32]}.kernel"
 
 
 @cache
-def cache_directory() -> Path:
-    """Where compiled kernels are kept: below ``NUMBA_CACHE_DIR`` or the user's cache.
+def cache_directory() -> Path | None:
+    """Where compiled kernels are kept; None where no directory is safe from other users.
 
-    Where neither can be written to, a temporary directory lasts as long as the process. The package's own
-    directory is never written to, so a read-only install works like any other.
+    The package's own directory is never written to, so a read-only install works like any other.
     """
-    key = _key()
-    bases = [
-        os.environ.get("NUMBA_CACHE_DIR"),
-        os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "gguf-tools"),
-    ]
-    for base in filter(None, bases):
-        directory = Path(base, f"kernels-{key}")
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(directory, os.W_OK | os.X_OK):
-            return directory
-    return _private_temporary(key)
-
-
-def _private_temporary(key: str) -> Path:
-    """A directory for this process alone: machine code from a place others can write to is not to be run."""
-    directory = tempfile.mkdtemp(prefix=f"gguf-tools-kernels-{key}-")
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    return Path(directory)
+    return find_directory(f"kernels-{_key()}")
 
 
 def _key() -> str:
     digest = hashlib.sha256()
-    for part in (numba.__version__, np.__version__, llvm.get_host_cpu_name(), _features()):
+    versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
+    for part in (*versions, llvm.get_host_cpu_name(), _features()):
         digest.update(part.encode() + b"\0")
     package = Path(__file__).parent
     for source in (path for pattern in _SOURCES for path in sorted(package.glob(pattern))):

@@ -12,11 +12,12 @@ import mmap
 import os
 import stat
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from .descriptors import Suspendable
 from .errors import GGUFToolsError, reported
+from .system import copy_some, open_file, pins_mapped_files, read_some
 from .transfer import read_into
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def open_regular(path: str | os.PathLike[str], error: type[GGUFToolsError]) -> t
         # Not blocking: opening a named pipe would otherwise wait for a writer.
         fd = _opened(path)
     except (OSError, ValueError) as cause:
+        if isinstance(cause, PermissionError) and os.path.isdir(path):  # Windows opens none
+            raise error("is a directory, expected a file", path=path) from cause
         why = cause.strerror if isinstance(cause, OSError) else str(cause)
         raise error(f"cannot open the file: {why}", path=path) from cause
     try:
@@ -109,11 +112,10 @@ def read_small(path: str | os.PathLike[str], most: int, error: type[GGUFToolsErr
 
 
 def _opened(path: str | os.PathLike[str]) -> int:
-    flags = os.O_RDONLY | os.O_CLOEXEC
     try:
-        return os.open(path, flags | os.O_NONBLOCK)
+        return open_file(path, os.O_RDONLY, wait=False)
     except BlockingIOError:
-        return os.open(path, flags)  # somebody is editing the file in place: wait for the end of that
+        return open_file(path, os.O_RDONLY)  # somebody is editing the file in place: wait for the end of that
 
 
 class InputFile(ABC):
@@ -244,10 +246,12 @@ class LocalFile(InputFile, Suspendable):
             self._require_same(status)
 
     def map(self, most: int | None = None) -> mmap.mmap | bytes:
-        """As everywhere; or only its first ``most`` bytes."""
+        """As everywhere; or only its first ``most`` bytes, which are few enough to be read."""
         if not self.size:
             return b""
         length = self.size if most is None else min(most, self.size)
+        if most is not None and pins_mapped_files():
+            return self.read_bytes(0, length)
         try:
             with self._lent() as fd:
                 return mmap.mmap(fd, length, access=mmap.ACCESS_READ)
@@ -266,7 +270,7 @@ class LocalFile(InputFile, Suspendable):
             for i in range(times):
                 run = flat[i * count : (i + 1) * count]
                 try:
-                    whole = os.preadv(self._fd, [run], offset + i * step) == count
+                    whole = read_some(self._fd, run, offset + i * step) == count
                 except (OSError, OverflowError):
                     whole = False
                 if not whole:
@@ -333,13 +337,7 @@ def _copy_in_kernel(source: int, fd: int, offset: int, start: int, stop: int) ->
     Not to the end where it or the file systems cannot, or something is wrong, which an ordinary read
     and write will put into words.
     """
-    if hasattr(os, "copy_file_range"):
-        try:
-            while start < stop:
-                done = os.copy_file_range(source, fd, stop - start, start, offset)
-                if not done:
-                    break
-                start, offset = start + done, offset + done
-        except OSError:
-            pass
+    with suppress(OSError):
+        while start < stop and (done := copy_some(source, start, fd, offset, stop - start)):
+            start, offset = start + done, offset + done
     return start, offset

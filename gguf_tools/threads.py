@@ -1,14 +1,13 @@
-"""Threads to work in, and how many of them there is any use for."""
+"""Threads to work in."""
 
 from __future__ import annotations
 
 import mmap
-import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, ParamSpec, TypeVar
 
-__all__ = ["Workers", "available_cores"]
+__all__ = ["Workers"]
 
 _BEGINNING: Final = 1 << 20
 """Bytes of addresses that a thread needs to come as far as saying that it has begun, and many times more."""
@@ -42,13 +41,6 @@ class Workers(ThreadPoolExecutor):
             if "start new thread" in str(error):  # not even a stack for it
                 raise MemoryError("no memory for a thread") from error
             raise
-
-
-def available_cores() -> int:
-    """Cores this process may run on: its affinity where the system tells, else all."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _require_memory() -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import errno
 import os
 
+from .system import read_some, write_some
+
 __all__ = ["append", "read_at", "read_into", "write_at"]
 
 
@@ -21,7 +23,7 @@ def read_into(fd: int, view: memoryview, offset: int) -> int:
     """
     done = 0
     while done < view.nbytes:
-        got = os.preadv(fd, [view[done:]], offset + done)
+        got = read_some(fd, view[done:], offset + done)
         if not got:
             break
         done += got
@@ -45,7 +47,7 @@ def write_at(fd: int, data: bytes | memoryview, offset: int) -> None:
     """
     view = memoryview(data)
     while view.nbytes:
-        written = _some(os.pwrite(fd, view, offset))
+        written = _some(write_some(fd, view, offset))
         view = view[written:]
         offset += written
 

@@ -20,10 +20,11 @@ PACKAGE = Path(gguf_tools.__file__).parent
 
 LAYERS = (
     {"printable"},
-    {"errors"},
+    {"errors", "system"},
     {"spec", "inputs", "descriptors", "transfer", "siblings", "closing", "threads"},
-    {"source", "files", "reading", "looks", "jit"},
-    {"remote", "registers"},
+    {"source", "files", "reading", "looks", "kernel_cache"},
+    {"remote", "jit"},
+    {"registers"},
     {"container", "checkpoint", "quants"},
     {"recipes"},
     {"architectures", "importance"},
@@ -32,6 +33,7 @@ LAYERS = (
     {"editing"},
     {"analysis"},
     {"cli"},
+    {"__main__"},
 )
 RANKS = {room: rank for rank, layer in enumerate(LAYERS) for room in layer}
 

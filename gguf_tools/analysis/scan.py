@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 from ..container.reader import GGUFFile, Tensor
 from ..errors import GGUFToolsError, RemoteError
 from ..spec import BLOCK_SIZES
-from ..threads import Workers, available_cores
+from ..system import available_cores
+from ..threads import Workers
 
 if TYPE_CHECKING:
     import numpy as np

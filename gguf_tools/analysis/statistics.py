@@ -27,7 +27,8 @@ import numpy as np
 
 from ..errors import UnsupportedError
 from ..source import Source, row_count, row_length
-from ..threads import Workers, available_cores
+from ..system import available_cores
+from ..threads import Workers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -44,6 +44,9 @@ COMMANDS: Final[dict[str, str]] = {
 
 FAILURE: Final = 1
 
+INTERRUPTED: Final = 130
+"""Exit status after Ctrl-C: 128 and the number of the signal, as shells have it."""
+
 FAILURES: Final = {"diff": 2}
 """Exit status of an error, by command, where it is not 1: to `diff`, that means a difference."""
 
@@ -92,6 +95,9 @@ class _Commands(click.Group):
             _fail(ctx, f"{error.filename}: {error.strerror}" if error.filename else str(error))
         except MemoryError:
             _fail(ctx, "out of memory; fewer --threads need less")
+        except KeyboardInterrupt:
+            click.echo("\nAborted!", err=True)  # behind the ^C that terminals show
+            sys.exit(INTERRUPTED)
 
 
 @contextmanager

@@ -39,6 +39,11 @@ class _Trimmed:
         self._stream.write(re.sub(r" +$", "", text, flags=re.MULTILINE))
         return len(text)
 
+    @property
+    def encoding(self) -> str:
+        """Where it is no Unicode, rich draws tables in ASCII."""
+        return self._stream.encoding
+
     def flush(self) -> None:
         self._stream.flush()
 

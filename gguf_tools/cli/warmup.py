@@ -26,6 +26,7 @@ def command(types: tuple[str, ...], quiet: bool, as_json: bool) -> None:
     processes. An image or a shared cache is best filled once, with this command.
     """
     from ..jit import cache_directory
+    from ..kernel_cache import NO_DIRECTORY
     from ..quants import warmup
     from ..quants.table import MODULES, codec
 
@@ -39,8 +40,10 @@ def command(types: tuple[str, ...], quiet: bool, as_json: bool) -> None:
             begun = time.monotonic()
             warmup([kind])
             taken[kind.name] = time.monotonic() - begun
+    directory = cache_directory()
     if as_json:
-        print_json({"directory": str(cache_directory()), "seconds": taken})
+        print_json({"directory": None if directory is None else str(directory), "seconds": taken})
     elif not quiet:
         count = f"{len(wanted)} type{'' if len(wanted) == 1 else 's'}"
-        out.print(f"{count} ready in {seconds(time.monotonic() - started)}, kept in {cache_directory()}")
+        kept = f"kept in {directory}" if directory else f"kept nowhere: {NO_DIRECTORY}"
+        out.print(f"{count} ready in {seconds(time.monotonic() - started)}, {kept}")

@@ -22,7 +22,8 @@ import numpy as np
 
 from ..errors import GGUFToolsError, OutputError
 from ..source import row_count, row_length
-from ..threads import Workers, available_cores
+from ..system import available_cores
+from ..threads import Workers
 from .output import Finishing, Output
 from .plan import Plan, PlannedTensor
 

@@ -13,7 +13,6 @@ The open journal is also the lock on the output: whoever holds it is the only on
 
 from __future__ import annotations
 
-import fcntl
 import os
 import struct
 import threading
@@ -26,6 +25,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import OutputError, reported
 from ..siblings import hidden_sibling
+from ..system import close_and_remove, lock, open_file, sync
 from ..transfer import append, read_at
 
 if TYPE_CHECKING:
@@ -82,10 +82,7 @@ class Journal:
         try:
             self._begin()
         except BaseException:
-            with suppress(OSError):
-                if os.fstat(self._fd).st_size < len(self._head):  # it says nothing to anybody
-                    self.path.unlink(missing_ok=True)
-            os.close(self._fd)
+            self._close_unless_begun()
             raise
         return self
 
@@ -95,16 +92,16 @@ class Journal:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if kind is not None and self._resume:
+            os.close(self._fd)
+            return
         try:
-            if kind is None or not self._resume:
-                self.path.unlink(missing_ok=True)
+            close_and_remove(self._fd, self.path)
         except OSError as failure:
             if kind is None:
                 raise self._failure(
                     "the output is complete, but cannot remove the journal", failure
                 ) from failure
-        finally:
-            os.close(self._fd)
 
     def runs(self, file: int, tensor: int) -> list[Run]:
         """Rows of a tensor that are done, in order."""
@@ -146,7 +143,7 @@ class Journal:
         try:
             with self._lock:
                 append(self._fd, b"".join(noted))
-            os.fsync(self._fd)
+            sync(self._fd)
         except OSError as error:
             raise self._failure("cannot write the journal", error) from error
 
@@ -154,8 +151,7 @@ class Journal:
         """The journal's descriptor, once nobody else holds it."""
         while True:
             try:
-                flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-                fd = os.open(self.path, flags, 0o666)
+                fd = open_file(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, follow=False)
             except OSError as error:
                 raise self._failure("cannot create the journal", error) from error
             try:
@@ -172,11 +168,23 @@ class Journal:
 
     def _lock_up(self, fd: int) -> None:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(fd)
         except BlockingIOError as error:
             raise OutputError("another process is writing this output", path=self.target) from error
         except OSError:
             pass  # some network file systems cannot lock
+
+    def _close_unless_begun(self) -> None:
+        """After a failure: a journal without a whole head says nothing to anybody."""
+        try:
+            begun = os.fstat(self._fd).st_size >= len(self._head)
+        except OSError:
+            begun = True
+        if begun:
+            os.close(self._fd)
+            return
+        with suppress(OSError):
+            close_and_remove(self._fd, self.path)
 
     def _begin(self) -> None:
         """Read what an earlier run has left, or start afresh."""

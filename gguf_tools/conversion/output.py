@@ -22,6 +22,7 @@ from ..files import AtomicDirectory, AtomicFile, check_target, require_space
 from ..inputs import NO_INPUTS, Inputs
 from ..siblings import hidden_sibling
 from ..source import row_count
+from ..system import allocated_bytes
 from .journal import Journal, Run
 from .plan import Plan, PlannedFile
 
@@ -340,7 +341,7 @@ def tidy(target: Path) -> None:
 
 def _allocated(path: Path) -> int:
     try:
-        return os.stat(path).st_blocks * 512
+        return allocated_bytes(os.stat(path))
     except OSError:
         return 0
 

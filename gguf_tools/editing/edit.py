@@ -322,6 +322,12 @@ def _rewrite(
         planned = lay_out("", plan.metadata, tensors, alignment=alignment_of(plan.metadata))
     else:
         planned = _with_header(file, plan)
+
+    def finishing() -> None:
+        _check_unchanged(plan)
+        if output is None:
+            file.close()  # all is copied, and Windows replaces no open file
+
     execute(
         plan_copy("edit", file, [planned], [*changes.files, *shards_beside(Path(file.path))]),
         done.output,
@@ -330,7 +336,7 @@ def _rewrite(
         progress=progress,
         check=True,
         replaced=done.path if output is None else None,
-        finishing=lambda: _check_unchanged(plan),
+        finishing=finishing,
     )
 
 

@@ -18,17 +18,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 from ..checkpoint.documents import parse_object
 from ..container.journal import exists, journal_path
 from ..errors import FormatError, OutputError, reported
-from ..files import AtomicFile, sync_directory
+from ..files import AtomicFile
 from ..inputs import NO_INPUTS
+from ..system import has_leases, lease, open_file, sync, sync_directory
 from ..transfer import read_at, write_at
 
 __all__ = ["SECTOR", "NotAloneError", "changed_range", "overwrite", "recover"]
@@ -115,30 +115,22 @@ def changed_range(old: bytes, new: bytes) -> tuple[int, int]:
 @contextmanager
 def _leased(path: Path) -> Iterator[int]:
     """The file, open for writing by nobody else, and unopenable for others until the block ends."""
-    import fcntl
-
-    if not hasattr(fcntl, "F_SETLEASE"):
+    if not has_leases():
         raise NotAloneError("this system cannot tell whether the file is open elsewhere", path=path)
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        fd = open_file(path, os.O_RDWR)
     except OSError as error:
         raise OutputError(f"cannot open the file for writing: {error.strerror}", path=path) from error
     try:
         _sync(fd, path)  # beforehand, so that nobody waits for gigabytes of somebody's unwritten data
-        try:
-            # A process that opens the file makes the kernel notify us. Default is SIGIO, which would kill;
-            # SIGURG is ignored unless somebody wants it.
-            fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
-            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-        except OSError as error:
-            raise NotAloneError(
-                f"the file is open elsewhere, or cannot be locked: {error.strerror}", path=path
-            ) from error
-        try:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(lease(fd))
+            except OSError as error:
+                raise NotAloneError(
+                    f"the file is open elsewhere, or cannot be locked: {error.strerror}", path=path
+                ) from error
             yield fd
-        finally:
-            with suppress(OSError):  # closing the file gives it back, too
-                fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     finally:
         os.close(fd)
 
@@ -160,7 +152,7 @@ def _write(fd: int, offset: int, data: bytes, path: Path) -> None:
 
 def _sync(fd: int, path: Path) -> None:
     with reported(OutputError, "cannot write", path):
-        os.fsync(fd)
+        sync(fd)
 
 
 def _write_journal(fd: int, path: Path, offset: int, old: bytes) -> None:

@@ -15,7 +15,8 @@ import numpy as np
 from ..errors import NonFiniteError, QuantizationError, UnsupportedError
 from ..source import row_count, row_length
 from ..spec import BLOCK_SIZES, GGMLType
-from ..threads import Workers, available_cores
+from ..system import available_cores
+from ..threads import Workers
 from .codec import Codec
 from .table import DECODED_ONLY, MODULES, codec, tensor_type
 

@@ -12,13 +12,13 @@ reading all of it, or by guessing, which is not done here. Arrays of numbers, ho
 
 from __future__ import annotations
 
-import mmap
 import threading
 from bisect import bisect_right
 from collections.abc import Callable
 from typing import Final
 
 from ..errors import RemoteError
+from ..system import anonymous_memory
 
 __all__ = ["FIRST_BLOCK", "MAX_HEADER", "RangeCache"]
 
@@ -63,9 +63,8 @@ class RangeCache:
         self._fetch = fetch
         self._path = path
         self._sequential = sequential
-        private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
         try:  # untouched pages of anonymous memory take none
-            self._memory = mmap.mmap(-1, max(1, min(size, MAX_HEADER)), **private)
+            self._memory = anonymous_memory(max(1, min(size, MAX_HEADER)))
         except OSError as cause:
             raise RemoteError(f"no memory for the header: {cause.strerror}", path=path) from cause
         self.buffer = memoryview(self._memory).toreadonly()[: min(size, MAX_HEADER)]

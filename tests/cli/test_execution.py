@@ -83,7 +83,7 @@ main(sys.argv[1:])
 """
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 1)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_signal_takes_back_what_was_begun_or_leaves_it_to_go_on_with(
     checkpoint: Path, tmp_path: Path, number: signal.Signals, status: int, resume: bool
