@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -24,6 +23,7 @@ from .keys import (
     head_size,
 )
 from .rope import Rope
+from .rounding import power
 from .table import Architecture, HFClass
 from .tensors import Drop
 
@@ -64,7 +64,7 @@ def _alpha(config: HFConfig) -> float | None:
 
 
 def _stretched(alpha: float, size: int) -> float:
-    return _BASE * math.pow(alpha, size / (size - 2))
+    return _BASE * power(alpha, size / (size - 2))
 
 
 class _Context:

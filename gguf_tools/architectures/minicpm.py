@@ -5,6 +5,7 @@ Neither has a class in transformers: code beside the checkpoints runs them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -48,14 +49,14 @@ class _Multipliers:
         layers, width = config.integer("num_hidden_layers"), config.integer("hidden_size")
         scales = {
             "embedding_scale": config.number("scale_emb"),
-            "residual_scale": rounded(_depth(config) / layers**0.5),
+            "residual_scale": rounded(_depth(config) / math.sqrt(layers)),
             "logit_scale": rounded(width / config.integer("dim_model_base")),
         }
         for name, scale in scales.items():
             yield name, ValueType.FLOAT32, scale
 
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
-        root = config["num_hidden_layers"] ** 0.5
+        root = math.sqrt(config["num_hidden_layers"])
         embedding, logits = facts.number("embedding_scale"), facts.number("logit_scale")
         residual = facts.number("residual_scale")
         if embedding is not None:
