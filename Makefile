@@ -10,7 +10,7 @@ TYPE   ?= Q4_K_M
 PROMPT ?=
 SECONDS ?= 60
 
-.PHONY: help demo test test-browser test-parity torture fuzz lint types bench goldens clean
+.PHONY: help demo test test-browser test-parity test-cpus test-arm torture fuzz lint types bench goldens clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -51,6 +51,12 @@ test-parity: $(PARITY)/.installed  ## Logits, tokenizers and exported checkpoint
 test-browser: $(VENV)/.browser  ## The HTML report in a headless Chromium (Debian: chromium, chromium-driver)
 	$(BIN)/python -m pytest -m browser tests/browser
 
+test-cpus: $(VENV)/.installed  ## What depends on the processor, on the oldest one, with AVX2 alone and on this one
+	$(BIN)/python -m tests.cpus
+
+test-arm: $(VENV)/.installed  ## The same on an emulated ARM, for an hour at first (Debian: qemu-user-static)
+	$(BIN)/python -m tests.arm
+
 torture: $(VENV)/.installed  ## Hostile files, arbitrary blocks, determinism, kill -9: measured and counted
 	$(BIN)/python -m tests.torture
 
@@ -73,7 +79,8 @@ goldens: $(PARITY)/.installed  ## Record again what llama.cpp makes of the tiny 
 	$(PARITY)/bin/python -m tests.goldens.record_defaults
 	$(PARITY)/bin/python -m tests.goldens.record
 	$(PARITY)/bin/python -m tests.goldens.record_outputs
+	$(PARITY)/bin/python -m tests.quants.digests
 	$(PARITY)/bin/python fixtures/manifest.py
 
 clean:  ## Remove the environments and caches
-	rm -rf $(VENV) $(PARITY) $(FUZZ) fuzz-findings build dist demo-out .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) $(PARITY) $(FUZZ) .arm fuzz-findings build dist demo-out .pytest_cache .mypy_cache .ruff_cache *.egg-info

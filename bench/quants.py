@@ -99,18 +99,19 @@ def _decoding(type_: GGMLType, x: Any, weights: Any, runs: int) -> dict[str, Any
 
     from gguf_tools.quants import decode_rows
     from tests import ggml
+    from tests.floats import same_floats
 
     data = ggml.encode(x, type_, weights)
-    decoded = ggml.decode(data, type_, x.shape).view(np.uint8)
+    decoded = ggml.decode(data, type_, x.shape)
     values = np.empty_like(x)
     sides: dict[str, Callable[[], object]] = {
         "ours": lambda: decode_rows(data, type_, LENGTH, values),
         "ggml": lambda: ggml.decode_into(data, type_, values),
     }
-    same = bool((decode_rows(data, type_, LENGTH).view(np.uint8) == decoded).all())
+    same = bool(same_floats(decode_rows(data, type_, LENGTH), decoded).all())
     with suppress(ValueError, NotImplementedError):  # what the package does not know, or cannot decode
         theirs = gguf.GGMLQuantizationType(int(type_))
-        same &= bool((gguf.quants.dequantize(data, theirs).view(np.uint8) == decoded).all())
+        same &= bool(same_floats(gguf.quants.dequantize(data, theirs), decoded).all())
         sides["gguf"] = lambda: gguf.quants.dequantize(data, theirs)
     return _alternate(sides, runs) | {"same": same}
 

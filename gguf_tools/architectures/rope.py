@@ -7,7 +7,6 @@ merged as llama.cpp's converter does. Exports use the first, which old and new t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -20,6 +19,7 @@ from ..source import ArraySource, Source
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig, real, rounded, shortest, whole
 from .keys import Entry, head_size
+from .rounding import powers, square_root_of_logarithms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -242,7 +242,7 @@ def longrope_scale(config: HFConfig) -> float | None:
     longest = config.integer("max_position_embeddings")
     original = config.integer("original_max_position_embeddings", least=2)  # its logarithm is divided by
     ratio = longest / original
-    return rounded(math.sqrt(1 + math.log(ratio) / math.log(original)) if ratio > 1 else 1.0)
+    return rounded(square_root_of_logarithms(ratio, original) if ratio > 1 else 1.0)
 
 
 _MOST_ROTATED: Final = 1 << 16
@@ -311,7 +311,7 @@ def llama3_factors(
     """
     one, f32 = np.float32(1), np.float32
     exponents = np.arange(0, size, 2, dtype=f32) / f32(size)
-    frequencies = one / (np.float64(f32(base)) ** exponents.astype(np.float64)).astype(f32)
+    frequencies = one / powers(float(f32(base)), exponents)
     wavelengths = one / frequencies * f32(2 * np.pi)
     with np.errstate(divide="ignore", invalid="ignore"):  # low = high: the smooth part is empty
         smooth = (one / wavelengths * f32(original) - f32(low)) / f32(high - low)

@@ -21,6 +21,7 @@ import numpy as np
 from ..errors import ArchitectureError
 from ..source import Source
 from ..spec import GGMLType
+from .rounding import exponentials, logarithms
 from .views import Gathered, Joined, Mapped, Reshaped, Sliced, Transposed, Zeros, by_rows, like
 
 if TYPE_CHECKING:
@@ -363,14 +364,10 @@ class NegativeExp:
     """
 
     def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
-        return [Mapped(source, lambda x, _: _single(-np.exp(x.astype(np.float64)))) for source in sources]
+        return [Mapped(source, lambda x, _: -exponentials(x)) for source in sources]
 
     def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
-        return [Mapped(source, lambda x, _: _single(np.log(-x.astype(np.float64)))) for source in sources]
-
-
-def _single(x: NDArray[np.float64]) -> NDArray[np.float32]:
-    return x.astype(np.float32)
+        return [Mapped(source, lambda x, _: logarithms(-x)) for source in sources]
 
 
 @dataclass(frozen=True)

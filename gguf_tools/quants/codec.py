@@ -33,6 +33,12 @@ class Codec:
       of one row, block elements), and block b of ``values`` takes row b mod (blocks of one row) of it.
     - ``decode(data, out)``: uint8 (blocks, block bytes) → float32 (blocks, block elements), for any bytes.
 
+    Blocks and values are bit for bit those of ggml's reference, on every processor, with one exception. A
+    block whose scale is a NaN or an infinity decodes to NaN where ggml's does, but which NaN it is, its sign
+    and payload, is not promised: where two NaN meet, the order of the operands decides, which is the
+    compiler's choice, and ∞ × 0 is one NaN on x86 and another on ARM. Finite values and infinities are never
+    affected, nor what encoders make of a NaN: F16 and BF16 are rounded in integer arithmetic.
+
     Attributes:
         type: the tensor type.
         layout: structured dtype of one block.

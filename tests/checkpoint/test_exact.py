@@ -17,6 +17,7 @@ from gguf_tools.recipes import Overrides
 from gguf_tools.source import row_count
 from gguf_tools.spec import GGMLType
 from tests import packing, tiny
+from tests.floats import assert_same_floats
 from tests.goldens.describe import describe
 from tests.packed_models import build
 from tests.packing import PACKINGS, Packer, Part, Parts, part, write_parts
@@ -82,7 +83,7 @@ def test_blocks_decode_to_the_checkpoints_values(name: str, tmp_path: Path) -> N
     assert source.storage.name == type_
     for start, stop in [(0, 96), (5, 18), (95, 96), (7, 7)]:
         again = gguf_tools.dequantize(source.raw(start, stop), type_, (stop - start, 192))
-        np.testing.assert_array_equal(again.view(np.uint32), values[start:stop].view(np.uint32))
+        assert_same_floats(again, values[start:stop])
 
 
 def test_quantizing_would_not_have_kept_them(tmp_path: Path) -> None:
@@ -160,7 +161,7 @@ def test_a_checkpoint_keeps_its_values(name: str, model: str, tmp_path: Path) ->
         for tensor in repacked:
             assert exact.tensors[tensor.name].type_name == type_
             found, expected = (file.tensors[tensor.name].dequantize() for file in (exact, plain))
-            np.testing.assert_array_equal(found, expected, err_msg=tensor.name)
+            assert_same_floats(found, expected, tensor.name)
     gguf_tools.export(tmp_path / "exact.gguf", tmp_path / "back", dtype="f32")
     gguf_tools.convert(tmp_path / "back", tmp_path / "again.gguf", type="F32")
     again, first = (describe(tmp_path / f"{file}.gguf").tensors for file in ("again", "plain"))

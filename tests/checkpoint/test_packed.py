@@ -23,6 +23,7 @@ from gguf_tools.errors import CheckpointError, GGUFToolsError, UnsupportedError
 from gguf_tools.source import row_count
 from gguf_tools.spec import GGMLType
 from tests import packing, tiny
+from tests.floats import assert_same_floats
 from tests.packing import PACKINGS, Part, Parts, part, write_parts
 
 SHAPES = [(64, 192), (32, 384), (96, 64)]
@@ -50,7 +51,7 @@ def test_rows_are_those_of_the_naive_twin(name: str, shape: tuple[int, int], tmp
     for start, stop in [(0, shape[0]), (0, 1), (5, 18), (shape[0] - 3, shape[0]), (7, 7)]:
         rows = source.rows(start, stop)
         assert rows.dtype == np.float32
-        np.testing.assert_array_equal(rows, values[start:stop])
+        assert_same_floats(rows, values[start:stop])
     if source.storage is None:
         assert "packed" in found.notes[0]
 
@@ -67,7 +68,7 @@ def test_matrices_of_several_bands(name: str, tmp_path: Path, monkeypatch: pytes
     parts, values = packer(np.random.default_rng(1), 1120, 192)
     source = unpacked(tmp_path, settings, named(parts)).tensors["model.layer.weight"]
     for start, stop in [(0, 1120), (480, 560), (1000, 1120), (31, 33), (255, 257)]:
-        np.testing.assert_array_equal(source.rows(start, stop), values[start:stop])
+        assert_same_floats(source.rows(start, stop), values[start:stop])
 
 
 def test_repacked_rows_of_several_bands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +81,7 @@ def test_repacked_rows_of_several_bands(tmp_path: Path, monkeypatch: pytest.Monk
     assert source.storage is GGMLType.Q4_0
     for start, stop in [(0, 96), (20, 70), (31, 33)]:
         decoded = gguf_tools.dequantize(source.raw(start, stop), "Q4_0", (stop - start, 64))
-        np.testing.assert_array_equal(decoded, source.rows(start, stop))
+        assert_same_floats(decoded, source.rows(start, stop))
 
 
 @pytest.mark.parametrize("name", ["fp8 blocks", "packed 4", "bitnet", "nf4"])
@@ -89,7 +90,7 @@ def test_matrices_of_many_rows(name: str, tmp_path: Path) -> None:
     parts, values = packer(np.random.default_rng(1), 1120, 64 if name != "fp8 blocks" else 8)
     source = unpacked(tmp_path, settings, named(parts)).tensors["model.layer.weight"]
     for start, stop in [(0, 1120), (480, 560), (1000, 1120), (511, 513)]:
-        np.testing.assert_array_equal(source.rows(start, stop), values[start:stop])
+        assert_same_floats(source.rows(start, stop), values[start:stop])
 
 
 class TestKept:
@@ -166,7 +167,7 @@ def test_every_code_of_8_bits(dtype: str, twin: Any) -> None:
     assert decode.decode is not None
     found = decode.decode(np.arange(256, dtype=np.uint8))
     expected = np.array([twin(code) for code in range(256)], np.float32)
-    np.testing.assert_array_equal(found, expected)
+    assert_same_floats(found, expected)
 
 
 def test_stacked_experts_have_scales_of_their_own(tmp_path: Path) -> None:
@@ -179,8 +180,8 @@ def test_stacked_experts_have_scales_of_their_own(tmp_path: Path) -> None:
         codes.shape
     )
     grown = scale.repeat(128, axis=1).repeat(128, axis=2)[:, :130, :200]
-    np.testing.assert_array_equal(source.rows(0, 390), (expected * grown).reshape(390, 200))
-    np.testing.assert_array_equal(source.rows(100, 300), (expected * grown).reshape(390, 200)[100:300])
+    assert_same_floats(source.rows(0, 390), (expected * grown).reshape(390, 200))
+    assert_same_floats(source.rows(100, 300), (expected * grown).reshape(390, 200)[100:300])
 
 
 def test_other_tensors_stay_and_scales_of_activations_go(tmp_path: Path) -> None:
@@ -316,8 +317,8 @@ def test_config_groups_that_name_layers(tmp_path: Path) -> None:
     eight, high = packing.pack_quantized(rng, 32, 64, 8, 32)
     both = named(four, "a.low") | named(eight, "a.high")
     found = unpacked(tmp_path, groups_of((["a.low"], 4), (["re:.*high"], 8)), both).tensors
-    np.testing.assert_array_equal(found["a.low.weight"].rows(0, 32), low)
-    np.testing.assert_array_equal(found["a.high.weight"].rows(0, 32), high)
+    assert_same_floats(found["a.low.weight"].rows(0, 32), low)
+    assert_same_floats(found["a.high.weight"].rows(0, 32), high)
 
 
 def test_config_groups_that_cannot_be_told_apart(tmp_path: Path) -> None:
@@ -326,7 +327,7 @@ def test_config_groups_that_cannot_be_told_apart(tmp_path: Path) -> None:
     assert error.tensor == "model.layer"
     assert error.found == [["Linear"], ["Other"]]
     found = unpacked(tmp_path, groups_of((["Linear"], 4), (["Other"], 4)), named(parts)).tensors
-    np.testing.assert_array_equal(found["model.layer.weight"].rows(0, 32), values)
+    assert_same_floats(found["model.layer.weight"].rows(0, 32), values)
 
 
 @pytest.mark.parametrize("type_", ["TQ1_0", "TQ2_0"])
@@ -337,7 +338,7 @@ def test_ternary_weights_keep_every_level(type_: str, tmp_path: Path) -> None:
     source = unpacked(tmp_path, settings, named(parts)).tensors["model.layer.weight"]
     again = gguf_tools.dequantize(gguf_tools.quantize(source.rows(0, 64), type_), type_, (64, 512))
     scale = np.float32(np.float16(np.abs(values).max()))
-    np.testing.assert_array_equal(again, np.sign(values) * scale)
+    assert_same_floats(again, np.sign(values) * scale)
 
 
 def test_kernels_are_correct_without_a_compiler() -> None:
@@ -347,6 +348,7 @@ import numba, sys, tempfile
 from pathlib import Path
 import numpy as np
 from tests.checkpoint.test_packed import named, unpacked
+from tests.floats import assert_same_floats
 from tests.packing import PACKINGS
 assert numba.config.DISABLE_JIT
 for name, (settings, packer) in PACKINGS.items():

@@ -18,6 +18,7 @@ from gguf_tools.errors import CheckpointError, UnsupportedError
 from gguf_tools.source import Source
 from gguf_tools.spec import BLOCK_SIZES, GGMLType
 from tests.checkpoint import build as b
+from tests.floats import assert_same_floats
 
 NUMPY = {
     "F64": np.float64,
@@ -94,7 +95,7 @@ def test_every_half_precision_pattern_is_decoded_exactly(name: str, tmp_path: Pa
                 expected = values.view(np.float16).astype(np.float32)
             else:
                 expected = (values.astype(np.uint32) << 16).view(np.float32)
-            assert np.array_equal(file.tensors[key].rows(0, 1)[0].view(np.uint32), expected.view(np.uint32))
+            assert_same_floats(file.tensors[key].rows(0, 1)[0], expected)
 
 
 def test_f64_beyond_the_range_of_float32_becomes_infinite_without_a_warning(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import gguf_tools
 from gguf_tools.checkpoint import open_checkpoint
 from gguf_tools.conversion.to_gguf import plan_conversion
 from tests import deepseek
+from tests.floats import assert_same_floats
 from tests.packing import e4m3
 
 PEAK = 500_000_000
@@ -77,4 +78,4 @@ def test_scaled_down_every_expert_is_its_codes_times_its_scales(tmp_path: Path) 
             grown = scale.rows(0, scale.shape[0]).repeat(128, axis=0).repeat(128, axis=1)[:rows, :columns]
             expected = codes[weight.raw(0, rows)] * grown
             found = file.tensors[f"blk.{i}.ffn_down_exps.weight"].dequantize()[e]
-            np.testing.assert_array_equal(found, expected)
+            assert_same_floats(found, expected)

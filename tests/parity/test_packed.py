@@ -23,6 +23,7 @@ from gguf_tools.checkpoint import SafetensorsFile, unpack
 from gguf_tools.checkpoint.dtypes import dtype_named
 from gguf_tools.source import row_count
 from tests import oracles, tiny
+from tests.floats import assert_same_floats
 from tests.goldens.converter import Job, convert
 from tests.goldens.describe import describe
 from tests.packing import PACKINGS, part, write_parts
@@ -77,7 +78,7 @@ def test_every_code_of_8_bits_is_torchs(name: str, theirs: str) -> None:
     dtype = dtype_named(name)
     assert dtype is not None
     assert dtype.decode is not None
-    np.testing.assert_array_equal(dtype.decode(codes), expected)
+    assert_same_floats(dtype.decode(codes), expected)
 
 
 @pytest.mark.parametrize("theirs", ["float8_e4m3fn", "float8_e5m2"])
@@ -103,7 +104,7 @@ def test_fp8_is_torchs_cast_times_scale(
     elif scale == "column of rows":
         grown = scales[:, None]
     found = unpacked(tmp_path, settings, {"weight": weight, ending: scales})
-    np.testing.assert_array_equal(found.view(np.uint32), (weight.float() * grown).numpy().view(np.uint32))
+    assert_same_floats(found, (weight.float() * grown).numpy())
 
 
 # transformers

@@ -20,7 +20,6 @@ __all__ = [
     "WEIGHTED",
     "assert_same_as_ggml",
     "assert_same_blocks",
-    "bits",
     "encode",
     "encode_rows",
     "even_weights",
@@ -63,10 +62,6 @@ def encode_rows(
 def ggml_encode(x: NDArray[np.float32], type_: GGMLType) -> NDArray[np.uint8]:
     """ggml's blocks, with even weights where it takes some."""
     return ggml.encode(x, type_, even_weights(type_, x.shape[-1]))
-
-
-def bits(x: NDArray[np.float32]) -> NDArray[np.uint32]:
-    return x.view(np.uint32)
 
 
 def blocks_of(data: NDArray[np.uint8], type_: GGMLType) -> NDArray[np.uint8]:

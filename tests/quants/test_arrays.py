@@ -14,12 +14,12 @@ from gguf_tools import quants
 from gguf_tools.errors import NonFiniteError, QuantizationError, UnsupportedError
 from gguf_tools.spec import BLOCK_SIZES, GGMLType
 from tests import ggml
+from tests.floats import assert_same_floats
 from tests.quants.common import (
     ENCODABLE,
     TYPES,
     WEIGHTED,
     assert_same_blocks,
-    bits,
     encode,
     encode_rows,
     even_weights,
@@ -52,7 +52,7 @@ def test_bytes_do_not_depend_on_threads(
     monkeypatch.setattr(quants, "CHUNK_ELEMENTS", 5 * LENGTH)  # the last chunk is shorter than the others
     assert_same_blocks(encode(x, type_, threads=threads), data, type_)
     again = quants.dequantize(data, type_, x.shape, threads=threads)
-    np.testing.assert_array_equal(bits(again), bits(values))
+    assert_same_floats(again, values)
 
 
 @every_encodable_type
@@ -63,7 +63,7 @@ def test_rows_do_not_depend_on_one_another(type_: GGMLType) -> None:
     for start, stop in [(0, 1), (1, 4), (4, 9), (9, ROWS)]:
         assert_same_blocks(encode_rows(x[start:stop], type_), data[start:stop], type_)
         rows = quants.decode_rows(data[start:stop], type_, LENGTH)
-        np.testing.assert_array_equal(bits(rows), bits(quants.dequantize(data, type_, x.shape)[start:stop]))
+        assert_same_floats(rows, quants.dequantize(data, type_, x.shape)[start:stop])
 
 
 @every_block_type
@@ -150,7 +150,7 @@ def test_decodes_read_only_and_strided_bytes(type_: GGMLType, tmp_path: Path) ->
     wide = np.repeat(data, 2, axis=1)
     for array in (mapped, wide[:, ::2], np.asfortranarray(data)):
         again = quants.decode_rows(array, type_, x.shape[1])
-        np.testing.assert_array_equal(bits(again), bits(values))
+        assert_same_floats(again, values)
 
 
 @every_encodable_type
@@ -162,7 +162,7 @@ def test_writes_into_the_array_given(type_: GGMLType) -> None:
     assert_same_blocks(out, data, type_)
     values = np.full_like(x, np.nan)
     assert quants.decode_rows(data, type_, x.shape[1], values) is values
-    np.testing.assert_array_equal(bits(values), bits(quants.dequantize(data, type_, x.shape)))
+    assert_same_floats(values, quants.dequantize(data, type_, x.shape))
 
 
 # Errors

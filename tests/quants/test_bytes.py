@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as arrays
 from gguf_tools import quants
 from gguf_tools.spec import BLOCK_SIZES, GGMLType
 from tests import ggml
+from tests.floats import assert_same_floats
 from tests.quants.common import (
     ENCODABLE,
     PLAIN_TYPES,
@@ -20,7 +21,6 @@ from tests.quants.common import (
     WEIGHTED,
     assert_same_as_ggml,
     assert_same_blocks,
-    bits,
     encode,
     even_weights,
     every_encodable_type,
@@ -130,7 +130,7 @@ def test_types_without_a_weighted_encoder_are_those_of_ggml(type_: GGMLType) -> 
 def test_decodes_to_the_bits_of_ggml(type_: GGMLType, name: str) -> None:
     data, _ = ggml.encode_possible(make(name), type_, even_weights(type_, LENGTH))
     ours = quants.dequantize(data, type_, (ROWS, LENGTH))
-    np.testing.assert_array_equal(bits(ours), bits(ggml.decode(data, type_, (ROWS, LENGTH))))
+    assert_same_floats(ours, ggml.decode(data, type_, (ROWS, LENGTH)))
 
 
 @pytest.mark.parametrize("type_", sorted(set(TYPES) - {GGMLType.Q8_1}), ids=lambda type_: type_.name)
@@ -141,16 +141,14 @@ def test_decodes_any_bytes_like_ggml(type_: GGMLType) -> None:
     """
     data = some_blocks(type_, 2000)
     shape = (2000, BLOCK_SIZES[type_].elements)
-    np.testing.assert_array_equal(
-        bits(quants.dequantize(data, type_, shape)), bits(ggml.decode(data, type_, shape))
-    )
+    assert_same_floats(quants.dequantize(data, type_, shape), ggml.decode(data, type_, shape))
 
 
 @pytest.mark.parametrize("type_", [GGMLType.F16, GGMLType.BF16], ids=lambda type_: type_.name)
 def test_decodes_every_value_of_16_bits(type_: GGMLType) -> None:
     data = np.arange(1 << 16, dtype=np.uint16).view(np.uint8)
     ours = quants.dequantize(data, type_, (1 << 16,))
-    np.testing.assert_array_equal(bits(ours), bits(ggml.decode(data, type_, ours.shape)))
+    assert_same_floats(ours, ggml.decode(data, type_, ours.shape))
 
 
 @pytest.mark.parametrize("type_", PLAIN_TYPES, ids=lambda type_: type_.name)
@@ -160,6 +158,17 @@ def test_plain_types_encode_any_bits_like_ggml(type_: GGMLType) -> None:
     lower = np.array([0, 1, 0x0FFF, 0x1000, 0x1001, 0x3000, 0x7FFF, 0x8000, 0x8001, 0xFFFF], np.uint32)
     x = (upper[:, None] | lower).view(np.float32)
     assert_same_blocks(quants.quantize(x, type_), ggml.encode(x, type_), type_)
+
+
+def test_exponents_of_mxfp4_are_rounded_like_ggmls() -> None:
+    """Around every power of two, and all small subnormal numbers, where a float32 logarithm is rounded."""
+    powers = np.arange(1 << 23, 255 << 23, 1 << 23)
+    subnormal = 1 << np.arange(1, 23)
+    near = (np.concatenate([subnormal, powers])[:, None] + np.arange(-60, 4)).reshape(-1)
+    words = np.concatenate([near[near > 0], np.arange(1, 4000)]).astype(np.uint32)
+    x = np.zeros((words.size, 32), np.float32)
+    x[:, 5] = words.view(np.float32)
+    assert_same_blocks(encode(x, GGMLType.MXFP4), ggml.encode(x, GGMLType.MXFP4), GGMLType.MXFP4)
 
 
 ANY_FINITE: Final = st.floats(width=32, allow_nan=False, allow_infinity=False)

@@ -1,6 +1,5 @@
 """HunYuan (dense): Qwen 3's shape with norms after the rotation, whose base follows from a factor alpha."""
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from ..config import GGUFFacts, HFConfig, real, simplest
 from ..decoder import decoder, norms
 from ..keys import CONTEXT, HEAD_DIM, Entry, head_size
 from ..rope import Rope
+from ..rounding import power
 from ..table import HFClass
 from ..tensors import Drop
 from ..traits import VocabularyTraits
@@ -44,7 +44,7 @@ def _alpha(config: HFConfig) -> float | None:
 
 
 def _stretched(alpha: float, size: int) -> float:
-    return _BASE * math.pow(alpha, size / (size - 2))
+    return _BASE * power(alpha, size / (size - 2))
 
 
 class _Context:

@@ -1,5 +1,6 @@
 """MiniCPM: a Llama with three multipliers, run by code beside its checkpoints."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,14 +19,14 @@ class _Multipliers:
         layers, width = config.integer("num_hidden_layers"), config.integer("hidden_size")
         scales = {
             "embedding_scale": config.number("scale_emb"),
-            "residual_scale": rounded(_depth(config) / layers**0.5),
+            "residual_scale": rounded(_depth(config) / math.sqrt(layers)),
             "logit_scale": rounded(width / config.integer("dim_model_base")),
         }
         for name, scale in scales.items():
             yield name, ValueType.FLOAT32, scale
 
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
-        root = config["num_hidden_layers"] ** 0.5
+        root = math.sqrt(config["num_hidden_layers"])
         embedding, logits = facts.number("embedding_scale"), facts.number("logit_scale")
         residual = facts.number("residual_scale")
         if embedding is not None:
