@@ -25,7 +25,7 @@ from tests import tiny
 from tests.adapters import adapt
 from tests.fuzz.edits import Edit, Pool, edited
 
-__all__ = ["NAMES", "Case", "Checkpoints", "FaultyError"]
+__all__ = ["ADAPTER", "DEMO", "NAMES", "SHARDED", "Case", "Checkpoints", "FaultyError"]
 
 ADAPTER: Final = "adapter of llama"
 SHARDED: Final = "llama in shards"
