@@ -32,6 +32,7 @@ import numpy as np
 
 from .. import architectures
 from ..architectures.check import check
+from ..architectures.shapes import wrong_shapes
 from ..container.blocks import BLOCK_FIELDS, Role, nonfinite_blocks, swap_blocks
 from ..container.header import layout_faults
 from ..container.journal import InterruptedEditError
@@ -44,7 +45,6 @@ from ..source import Source, row_length
 from ..spec import BLOCK_SIZES, MAX_NAME_BYTES, ValueType, align
 from .findings import Finding, error, of_error, place, warning
 from .scan import Piece, Progress, scan
-from .shapes import wrong_shapes
 from .templates import template_faults
 from .vocabulary import tokenizer_findings, vocabulary_findings
 
@@ -251,8 +251,9 @@ def _table(
         optional = problem.kind == "missing-tensor" and problem.name.endswith(".bias")
         make = warning if problem.kind == "unusual" or optional else error
         yield make(problem.kind, where, problem.message)
-    for name, message in wrong_shapes(metadata, tensors):
-        yield error("shape", place(tensor=name), message)
+    for wrong in wrong_shapes(metadata, tensors):
+        message = f"the shape is {wrong.found}; the metadata asks for {wrong.expected}"
+        yield error("shape", place(tensor=wrong.tensor), message)
 
 
 def _first_of_each(findings: Iterator[Finding]) -> Iterator[Finding]:

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..architectures.shapes import embeddings_and_tokens
 from ..container.metadata import Array, Metadata
-from ..source import Source, row_count
+from ..source import Source
 from ..spec import TokenType, ValueType
 from .findings import Finding, error, place, warning
 
@@ -64,11 +65,10 @@ def vocabulary_findings(metadata: Metadata, tensors: Mapping[str, Source]) -> It
             number = metadata[key]
             if not isinstance(number, int) or not 0 <= number < len(tokens):
                 yield warning("token-id", place(key=key), f"{number!r} is no id of {len(tokens)} tokens")
-    embedding = tensors.get("token_embd.weight")
-    if embedding is not None and row_count(embedding.shape) != len(tokens):
-        where = place(tensor="token_embd.weight")
-        message = f"{row_count(embedding.shape)} embeddings for {len(tokens)} tokens"
-        yield error("vocabulary-size", where, message)
+    counts = embeddings_and_tokens(metadata, tensors)
+    if counts is not None and counts[0] != counts[1]:
+        message = f"{counts[0]} embeddings for {counts[1]} tokens"
+        yield error("vocabulary-size", place(tensor="token_embd.weight"), message)
 
 
 def _merges(metadata: Metadata) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import architectures, recipes, tokenizers
+from ..architectures.shapes import require_shapes
 from ..checkpoint import SafetensorsTensor, open_checkpoint, unpack
 from ..container.metadata import Array, Metadata
 from ..errors import ArchitectureError
@@ -247,6 +248,11 @@ def draft_conversion(
     general = architectures.general_metadata(
         checkpoint.path, config, architecture=architecture, tensors=side.tensors
     )
+    try:
+        require_shapes(Metadata([*general[:1], *side.metadata, *vocabulary.entries()]), dict(side.tensors))
+    except ArchitectureError as error:
+        error.path = os.fspath(src)
+        raise
     return CheckpointDraft(
         os.fspath(src),
         side,

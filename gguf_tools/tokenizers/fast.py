@@ -227,7 +227,14 @@ def _merges(files: TokenizerFiles, fast: Fast) -> list[str]:
     """Merges as ``"left right"``, by rank; a space inside a part is written as byte-level BPE does."""
     stored = items(fast.model.get("merges"), "model.merges", fast.path)
     if not stored:
-        return _merges_of_text(files)
+        if merges := _merges_of_text(files):
+            return merges
+        raise TokenizerError(
+            "there are no merges, and llama.cpp loads no byte-level BPE without them",
+            path=fast.path,
+            key="model.merges",
+            expected="pairs of tokens here, or in merges.txt",
+        )
     known = set(fast.texts.values())
     # the model joins without the second part's prefix, which byte-level models do not have
     joins = not fast.model.get("continuing_subword_prefix")

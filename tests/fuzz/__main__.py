@@ -4,6 +4,7 @@
 
 A finding ends a target's run: its input is kept in ``fuzz-findings`` under the name of the target, and the
 exit code is 1. What it teaches belongs into `tests.hostile`, or ``tests/fuzz/corpus`` where it is only bytes.
+`tests.fuzz.by_chance` does without coverage, and counts what became of every input.
 """
 
 from __future__ import annotations

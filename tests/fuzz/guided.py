@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import atheris
@@ -76,11 +77,38 @@ def _places(value: Any) -> Any:
         yield from _places(inner)
 
 
+def mutate_gguf(data: bytes, most: int, seed: int) -> bytes:
+    """A GGUF file changed as its structure has it, or by a few bytes; else any bytes."""
+    from tests.fuzz.gguf_structure import mutated
+
+    dice = random.Random(seed)
+    if dice.random() < 0.2:
+        return bytes(atheris.Mutate(data, most))
+    changed = mutated(data, dice)
+    return changed if len(changed) <= most else data
+
+
+def mutate_checkpoint(data: bytes, most: int, seed: int) -> bytes:
+    """Other edits of a checkpoint's files."""
+    from tests.fuzz.targets import edited_checkpoint
+
+    changed = edited_checkpoint(data, random.Random(seed))
+    return changed if len(changed) <= most else data
+
+
+MUTATORS: dict[str, Callable[[bytes, int, int], bytes]] = {
+    **dict.fromkeys(JSON_TARGETS, mutate_json),
+    **dict.fromkeys(("gguf", "differential"), mutate_gguf),
+    "checkpoint": mutate_checkpoint,
+}
+
+
 def main() -> None:
     with atheris.instrument_imports(include=INSTRUMENTED):
         from tests.fuzz.targets import TARGETS
     target = TARGETS[sys.argv[1]]
-    options: dict[str, Any] = {"custom_mutator": mutate_json} if sys.argv[1] in JSON_TARGETS else {}
+    mutator = MUTATORS.get(sys.argv[1])
+    options: dict[str, Any] = {} if mutator is None else {"custom_mutator": mutator}
     atheris.Setup([sys.argv[0], *sys.argv[2:]], target, **options)
     atheris.Fuzz()
 

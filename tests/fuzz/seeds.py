@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from pathlib import Path
 
 from tests import builders, tiny
 from tests.checkpoint import build as safetensors
+from tests.fuzz import gguf_structure
+from tests.fuzz.checkpoints import ADAPTER, DEMO, SHARDED, Case
 from tests.hostile import gguf_files, importance_files, odd_files, safetensors_files
 from tests.hostile.importance_files import counts, entry, new, old, sums
 from tests.tokenizers.tekken import Tekken
@@ -21,8 +24,12 @@ CORPUS = Path(__file__).resolve().parent / "corpus"
 SMALL = 20_000
 """Bytes up to which a hostile file is a seed."""
 
+GENERATED = 60
+"""GGUF files of chance that are seeds."""
+
 _HOSTILE = {
     "gguf": (*gguf_files.CASES, *odd_files.CASES),
+    "differential": (*gguf_files.CASES, *odd_files.CASES),
     "safetensors": safetensors_files.CASES,
     "imatrix": importance_files.CASES,
 }
@@ -30,7 +37,9 @@ _HOSTILE = {
 
 def _valid(target: str) -> Iterator[bytes]:
     tokenizers = tiny.TOKENIZERS
-    if target == "gguf":
+    if target == "differential":
+        yield from itertools.islice(gguf_structure.files("seeds"), GENERATED)
+    if target in ("gguf", "differential"):
         yield builders.small()
         yield builders.build(builders.SMALL_PAIRS, builders.SMALL_TENSORS, order="big")
         yield builders.build(builders.SMALL_PAIRS, version=1)
@@ -43,6 +52,9 @@ def _valid(target: str) -> Iterator[bytes]:
     elif target == "config":
         for model in tiny.MODELS.values():
             yield json.dumps(model.config).encode()
+    elif target == "checkpoint":
+        # few: each is built, and from these the mutator goes to all models
+        yield from (Case(name, []).to_bytes() for name in ("llama", ADAPTER, SHARDED, DEMO))
     elif target == "tokenizer_json":
         yield (tokenizers / "llama3" / "tokenizer.json").read_bytes()
         yield (tokenizers / "qwen2" / "tokenizer.json").read_bytes()

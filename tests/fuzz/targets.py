@@ -6,6 +6,7 @@ small tensors dequantized, vocabularies exported.
 
 from __future__ import annotations
 
+import random
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -31,13 +32,23 @@ from gguf_tools.source import row_count
 from gguf_tools.tokenizers import export
 from tests.architectures.sources import checkpoint
 from tests.checkpoint import build as safetensors
+from tests.fuzz.checkpoints import NAMES, Case, Checkpoints
+from tests.fuzz.differential import compare
+from tests.ggml_gguf import CReader
 from tests.tokenizers.tekken import Tekken
 from tests.tokenizers.variants import ARCHITECTURE, Draft, loaded
 
-__all__ = ["TARGETS"]
+__all__ = ["TARGETS", "edited_checkpoint"]
 
 MOST_ELEMENTS = 1 << 16
 """Larger tensors are legal, and only slow here."""
+
+
+CONVERTED = 4
+"""One in so many checkpoints that are planned is converted, too: that takes longer than all before it."""
+
+MOST_EDITS = 5
+"""Of a checkpoint's files."""
 
 
 @cache
@@ -82,6 +93,16 @@ def fuzz_gguf(data: bytes) -> None:
     verify(path)
 
 
+@cache
+def _c_reader() -> CReader:
+    return CReader()
+
+
+def fuzz_differential(data: bytes) -> None:
+    """A GGUF file that ggml reads, too: what both take is the same, what one takes has a reason."""
+    compare(_file("both.gguf", data), data, _c_reader())
+
+
 def fuzz_safetensors(data: bytes) -> None:
     """A safetensors file, and all values that can be read."""
     with suppress(GGUFToolsError), SafetensorsFile(_file("fuzz.safetensors", data)) as file:
@@ -113,6 +134,33 @@ def fuzz_config(data: bytes) -> None:
         family = architectures.find(config)
         name = next((name for name, found in ARCHITECTURE.items() if found == family.name), "llama")
         family.to_gguf(config, checkpoint(name)[1])
+
+
+@cache
+def _checkpoints() -> Checkpoints:
+    folder = _folder() / "checkpoints"
+    folder.mkdir()
+    return Checkpoints(folder)
+
+
+def fuzz_checkpoint(data: bytes) -> None:
+    """A tiny checkpoint and edits of its JSON files: planned, and some of them converted and verified."""
+    if (case := Case.of(data)) is not None:
+        _checkpoints().run(case, convert=len(data) % CONVERTED == 0)
+
+
+def edited_checkpoint(data: bytes, dice: random.Random) -> bytes:
+    """Another case: one with an edit more, an edit less, or other edits of another model."""
+    pool, case = _checkpoints().pool, Case.of(data)
+    if case is None or dice.random() < 0.2:
+        model = dice.choice(NAMES)
+        return Case(model, pool.edits(model, dice)).to_bytes()
+    edits = list(case.edits)
+    if edits and dice.random() < 0.5:
+        del edits[dice.randrange(len(edits))]
+    if len(edits) < MOST_EDITS:
+        edits += pool.edits(case.model, dice)[:1]
+    return Case(case.model, edits).to_bytes()
 
 
 @cache
@@ -175,9 +223,11 @@ TARGETS: Final[dict[str, Callable[[bytes], Any]]] = {
     target.__name__.removeprefix("fuzz_"): target
     for target in (
         fuzz_gguf,
+        fuzz_differential,
         fuzz_safetensors,
         fuzz_index,
         fuzz_config,
+        fuzz_checkpoint,
         fuzz_tokenizer_json,
         fuzz_tokenizer_config,
         fuzz_sentencepiece,

@@ -332,9 +332,13 @@ def test_merges_of_tokenizer_json_hide_the_file(draft: Draft) -> None:
     assert merges(draft) == ["h e"]
 
 
-def test_no_merges_no_key(draft: Draft) -> None:
+@pytest.mark.parametrize("text", [None, "", "#version: 0.2\n"])
+def test_without_merges_nothing_could_load_it(draft: Draft, text: str | None) -> None:
     draft.tokenizer["model"]["merges"] = []
-    assert "tokenizer.ggml.merges" not in draft.load()
+    draft.files["merges.txt"] = text
+    with pytest.raises(TokenizerError, match="there are no merges") as caught:
+        draft.load()
+    assert caught.value.key == "model.merges"
 
 
 # WordPiece

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..container.metadata import Array, Metadata
-from ..source import Source
+from ..errors import ArchitectureError
+from ..source import Source, row_count
 
-__all__ = ["wrong_shapes"]
+__all__ = ["WrongShape", "embeddings_and_tokens", "require_shapes", "wrong_shapes"]
 
 _ROLES: Final[dict[str, tuple[str, ...]]] = {
     "output.weight": ("vocabulary", "width"),
@@ -48,8 +49,16 @@ _ROLES: Final[dict[str, tuple[str, ...]]] = {
 _LAYER: Final = re.compile(r"blk\.(\d{1,9})\.(.+)")
 
 
-def wrong_shapes(metadata: Metadata, tensors: Mapping[str, Source]) -> Iterator[tuple[str, str]]:
-    """Names of tensors of another shape than the metadata asks for, and what is wrong.
+class WrongShape(NamedTuple):
+    """A tensor of another shape than the metadata asks for: which one, and the two shapes in words."""
+
+    tensor: str
+    found: str
+    expected: str
+
+
+def wrong_shapes(metadata: Metadata, tensors: Mapping[str, Source]) -> Iterator[WrongShape]:
+    """Tensors of another shape than the metadata asks for.
 
     What the metadata does not say is not checked.
     """
@@ -62,11 +71,41 @@ def wrong_shapes(metadata: Metadata, tensors: Mapping[str, Source]) -> Iterator[
         for found, allowed in zip(shape, wanted, strict=True) if wanted and shape else ():
             if allowed and found not in allowed:
                 expected = " × ".join("any" if not a else " or ".join(map(str, a)) for a in wanted)
-                shown = " × ".join(map(str, tensor.shape)) or "scalar"
-                yield name, f"the shape is {shown}; the metadata asks for {expected}"
+                yield WrongShape(name, " × ".join(map(str, tensor.shape)) or "scalar", expected)
                 break
         if wanted and shape is None:
-            yield name, f"{len(tensor.shape)} dimensions, expected {len(wanted)}"
+            yield WrongShape(name, f"{len(tensor.shape)} dimensions", f"{len(wanted)}")
+
+
+def embeddings_and_tokens(metadata: Metadata, tensors: Mapping[str, Source]) -> tuple[int, int] | None:
+    """How many rows the embedding has and how many tokens there are; None where either is missing."""
+    tokens, embedding = metadata.get("tokenizer.ggml.tokens"), tensors.get("token_embd.weight")
+    if not isinstance(tokens, Array) or embedding is None:
+        return None
+    return row_count(embedding.shape), len(tokens)
+
+
+def require_shapes(metadata: Metadata, tensors: Mapping[str, Source]) -> None:
+    """Check that the tensors have the shapes the metadata asks for, before anybody writes them.
+
+    Raises:
+        ArchitectureError: one has another; names the first.
+    """
+    counts = embeddings_and_tokens(metadata, tensors)
+    if counts is not None and counts[0] != counts[1]:
+        raise ArchitectureError(
+            "the embedding and the vocabulary do not fit each other",
+            tensor="token_embd.weight",
+            found=f"{counts[0]} embeddings",
+            expected=f"{counts[1]}, one for each token",
+        )
+    for wrong in wrong_shapes(metadata, tensors):
+        raise ArchitectureError(
+            "the tensor's shape is not what the config asks for",
+            tensor=wrong.tensor,
+            found=wrong.found,
+            expected=wrong.expected,
+        )
 
 
 def _padded(shape: tuple[int, ...], count: int) -> tuple[int, ...] | None:
@@ -96,8 +135,11 @@ class _Sizes:
         return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
     def head(self, key: str, layer: int) -> int | None:
-        """Values in a head: what the key says, or the width divided by the heads."""
-        stated = self.number(key, layer)
+        """Values in a head: what the key says, or the width divided by the heads.
+
+        With latent attention the key says how many the cache has, and a second one how many a head has.
+        """
+        stated = self.number(f"{key}_mla", layer) or self.number(key, layer)
         if stated is not None:
             return stated
         width, heads = self.number("embedding_length", layer), self.number("attention.head_count", layer)
