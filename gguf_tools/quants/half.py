@@ -10,7 +10,7 @@ import numpy as np
 
 from ..jit import kernel
 
-__all__ = ["half_to_single", "single_from_bits", "single_to_half"]
+__all__ = ["half_to_single", "scale_to_half", "single_from_bits", "single_to_half"]
 
 _SIGN = np.uint32(0x8000)
 _MAGNITUDE = np.uint32(0x7FFF_FFFF)
@@ -19,6 +19,7 @@ _OVERFLOW = np.uint32(0x477F_F000)  # 65520: halfway between the largest half an
 _SMALLEST_NORMAL = np.uint32(0x3880_0000)  # 2^-14
 _HALF_INFINITY = np.uint32(0x7C00)
 _HALF_NAN = np.uint32(0x7E00)
+_SCALE_NAN = np.uint16(0xFE00)
 _REBIAS = np.uint32(0xC800_0FFF)  # exponent − 112, and just under half a unit of the last place kept
 _ONE = np.uint32(1)
 _13 = np.uint32(13)
@@ -46,6 +47,17 @@ def single_to_half(value):
     half = _HALF_INFINITY if magnitude >= _OVERFLOW else half
     half = _HALF_NAN if magnitude > _INFINITY else half
     return np.uint16(sign | half)
+
+
+@kernel
+def scale_to_half(value):
+    """`single_to_half` of a block's scale or offset, whose NaN has no sign of its own.
+
+    Where the sums of a search overflow, a scale becomes ∞ − ∞ or ∞ × 0. x86 makes that a negative NaN, other
+    processors a positive one. Blocks get the one of x86 on all of them: ggml's bytes are those of x86.
+    """
+    bits = np.uint32(np.float32(value).view(np.uint32) & _MAGNITUDE)
+    return _SCALE_NAN if bits > _INFINITY else single_to_half(value)
 
 
 @kernel

@@ -31,7 +31,7 @@ from ..spec import GGMLType
 from .codec import Codec
 from .grid_points import points
 from .groups import put_shifted, table
-from .half import half_to_single, single_to_half
+from .half import half_to_single, scale_to_half
 from .lanes import LANES, nearest, scratch
 from .splits import (
     DOWN,
@@ -134,7 +134,7 @@ def _write(largest, levels, s, lane, out, b):
             upper |= (np.int64(s[DOWN + j]) << 3) | (np.int64(s[DOWN + LANES + j]) << 7)
         out[b, 32 + sub] = np.uint8(upper)
     if largest != _ZERO:
-        half = np.int64(single_to_half(_scale(largest, s, lane) * _MORE))
+        half = np.int64(scale_to_half(_scale(largest, s, lane) * _MORE))
         for quarter in range(4):
             packed = ((half >> (4 * quarter)) & 15) << 12
             for k in range(4):

@@ -28,7 +28,7 @@ from ..spec import GGMLType
 from .codec import Codec
 from .grid_points import points
 from .groups import put_shifted, table
-from .half import half_to_single, single_to_half
+from .half import half_to_single, scale_to_half
 from .lanes import LANES, nearest, scratch
 from .splits import DOWN, PLACES, SCALE, SCRATCH, add_up, choose_levels, peaks, put_points, rank, split_whole
 from .tiles import load, load_weights, spread_of_blocks, weigh
@@ -85,7 +85,7 @@ def _write(s, lane, out, b):
         largest = largest if largest > scale else scale
     d = largest / _SCALE_LEVELS
     inverse = _ONE / d
-    half = single_to_half(d * _MORE) if largest != _ZERO else np.uint16(0)
+    half = scale_to_half(d * _MORE) if largest != _ZERO else np.uint16(0)
     out[b, 0] = np.uint8(half & 255)
     out[b, 1] = np.uint8(half >> 8)
     for sub in range(_SUB_BLOCKS):

@@ -27,7 +27,7 @@ from .codec import Codec
 from .grid_points import points
 from .grid_search import AGAIN_MOVED, room, search, step_factors
 from .groups import SIGNS, put_group, table
-from .half import half_to_single, single_to_half
+from .half import half_to_single, scale_to_half
 from .magnitudes import move_signs, peak_of, scale_levels, sum_of_squares, weigh
 
 LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", 32), ("signs", "u1", 32), ("qh", "u1", 8), ("scales", "u1", 8)])
@@ -94,7 +94,7 @@ def _encode_blocks(values, weights, index, spans, lists, codes, out):
             largest = largest if largest > scales[sub] else scales[sub]
         if largest != _ZERO:
             scale_levels(scales, largest, levels)
-            half = single_to_half(np.float32(np.float32(largest / _SCALE_LEVELS) * _LESS))
+            half = scale_to_half(np.float32(np.float32(largest / _SCALE_LEVELS) * _LESS))
             out[b, 0] = np.uint8(half & 255)
             out[b, 1] = np.uint8(half >> 8)
             for j in range(8):

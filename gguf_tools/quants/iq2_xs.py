@@ -27,7 +27,7 @@ from .codec import Codec
 from .grid_points import points
 from .grid_search import AGAIN_MOVED, room, search, step_factors
 from .groups import EVEN_SIGNS, put_group, table
-from .half import half_to_single, single_to_half
+from .half import half_to_single, scale_to_half
 from .magnitudes import move_signs, peak_of, scale_levels, sum_of_squares, weigh
 
 LAYOUT = np.dtype([("d", "<f2"), ("qs", "<u2", 32), ("scales", "u1", 8)])
@@ -88,7 +88,7 @@ def _encode_blocks(values, weights, index, spans, lists, codes, out):
                 out[b, i] = np.uint8(0)
             continue
         scale_levels(scales, largest, levels)
-        half = single_to_half(np.float32(largest / _SCALE_LEVELS))
+        half = scale_to_half(np.float32(largest / _SCALE_LEVELS))
         out[b, 0] = np.uint8(half & 255)
         out[b, 1] = np.uint8(half >> 8)
         for j in range(8):

@@ -29,7 +29,7 @@ from .codec import Codec
 from .grid_points import points
 from .grid_search import AGAIN_ALWAYS, room, search, step_factors
 from .groups import EVEN_SIGNS, put_group, table, word
-from .half import half_to_single, single_to_half
+from .half import half_to_single, scale_to_half
 from .lanes import LANES, scratch
 from .magnitudes import (
     WEIGHT,
@@ -123,7 +123,7 @@ def _encode_block(values, weights, b, fitted, index, spans, lists, codes, out, s
             out[b, i] = np.uint8(0)
         return
     scale_levels(scales, largest, levels)
-    half = single_to_half(np.float32(largest / _SCALE_LEVELS))
+    half = scale_to_half(np.float32(largest / _SCALE_LEVELS))
     out[b, 0] = np.uint8(half & 255)
     out[b, 1] = np.uint8(half >> 8)
     for sub in range(_SUB_BLOCKS):

@@ -29,7 +29,7 @@ from .codec import Codec
 from .grid_points import points
 from .grid_search import AGAIN_MOVED, room, search, step_factors
 from .groups import EVEN_SIGNS, put_four, table, word
-from .half import half_to_single, single_to_half
+from .half import half_to_single, scale_to_half
 from .magnitudes import move_signs, peak_of, put_signs, scale_levels, sum_of_squares, weigh
 
 LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", 64), ("scales_and_signs", "<u4", 8)])
@@ -97,7 +97,7 @@ def _encode_blocks(values, weights, index, spans, lists, codes, out):
                 out[b, i] = np.uint8(0)
             continue
         scale_levels(scales, largest, levels)
-        half = single_to_half(np.float32(np.float32(largest / _SCALE_LEVELS) * _MORE))
+        half = scale_to_half(np.float32(np.float32(largest / _SCALE_LEVELS) * _MORE))
         out[b, 0] = np.uint8(half & 255)
         out[b, 1] = np.uint8(half >> 8)
         for sub in range(_SUB_BLOCKS):

@@ -19,7 +19,7 @@ from ..jit import kernel
 from ..spec import GGMLType
 from .codebook import SCALE, SCRATCH, VALUES, levels, search, weigh_by_square
 from .codec import Codec
-from .half import half_to_single, single_to_half
+from .half import half_to_single, scale_to_half
 from .lanes import LANES, scratch
 from .tiles import SIZE, load, load_weights, spread_of_blocks, weigh
 
@@ -63,7 +63,7 @@ def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
 @kernel
 def _write(values, b, scale, out, chosen):  # type: ignore[no-untyped-def]
     levels(values, b, 0, _ONE / scale if scale != _ZERO else _ZERO, chosen)
-    half = single_to_half(scale)
+    half = scale_to_half(scale)
     out[b, 0] = np.uint8(half & 255)
     out[b, 1] = np.uint8(half >> 8)
     for i in range(_HALF_BLOCK):

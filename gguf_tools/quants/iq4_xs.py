@@ -24,7 +24,7 @@ from ..jit import kernel
 from ..spec import GGMLType
 from .codebook import SCALE, SCRATCH, VALUES, levels, search, weigh_by_square
 from .codec import Codec
-from .half import half_to_single, single_to_half
+from .half import half_to_single, scale_to_half
 from .lanes import LANES, nearest, scratch
 from .tiles import SIZE, load, load_weights, spread_of_blocks, weigh
 
@@ -81,7 +81,7 @@ def _write(values, b, lane, out, chosen, s):  # type: ignore[no-untyped-def]
         largest = scale if abs(scale) > abs(largest) else largest
     d = np.float32(-largest / _SCALE_RANGE)
     inverse = np.float32(_ONE / d) if d != _ZERO else _ZERO
-    half = single_to_half(d)
+    half = scale_to_half(d)
     out[b, 0] = np.uint8(half & 255)
     out[b, 1] = np.uint8(half >> 8)
     high = 0

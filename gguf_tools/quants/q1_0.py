@@ -18,7 +18,7 @@ import numpy as np
 from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
-from .half import half_to_single, single_to_half
+from .half import half_to_single, scale_to_half
 
 LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", 16)])
 
@@ -43,7 +43,7 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
                     sums[t] += abs(values[first + t, i])
         for t in range(count):
             b = first + t
-            half = single_to_half(np.float32(sums[t] / _COUNT))
+            half = scale_to_half(np.float32(sums[t] / _COUNT))
             out[b, 0] = np.uint8(half & 255)
             out[b, 1] = np.uint8(half >> 8)
             for byte in range(_ELEMENTS // 8):

@@ -19,7 +19,7 @@ from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .extremes import magnitude
-from .half import half_to_single, single_to_half
+from .half import half_to_single, scale_to_half
 
 LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", 16)])
 
@@ -37,7 +37,7 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
     for b in range(values.shape[0]):
         d = magnitude(bits, b, 0, _ELEMENTS)
         inverse = np.float32(_ONE / d) if d > _ZERO else _ZERO
-        half = single_to_half(d)
+        half = scale_to_half(d)
         out[b, 0] = np.uint8(half & 255)
         out[b, 1] = np.uint8(half >> 8)
         for i in range(_ELEMENTS):

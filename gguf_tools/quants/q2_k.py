@@ -23,7 +23,7 @@ import numpy as np
 from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
-from .half import half_to_single, single_to_half
+from .half import half_to_single, scale_to_half
 from .lanes import LANES, scratch
 from .positive_scales import BATCH, FIT_SCRATCH, fit_scales, fitted
 from .scale_min import (
@@ -97,8 +97,8 @@ def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
         fit_scales(found, blocks, _SUB_BLOCKS, _TOP, fit)
         for b in range(blocks):
             at = b * _SUB_BLOCKS
-            half_d = single_to_half(fitted(b, False, scales, fit))
-            half_min = single_to_half(fitted(b, True, mins, fit))
+            half_d = scale_to_half(fitted(b, False, scales, fit))
+            half_min = scale_to_half(fitted(b, True, mins, fit))
             _write(values, batch + b, half_d, half_min, scales, mins, found, at, True, out, chosen, spread)
 
 

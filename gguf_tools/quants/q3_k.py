@@ -30,7 +30,7 @@ import numpy as np
 from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
-from .half import half_to_single, single_to_half
+from .half import half_to_single, scale_to_half
 from .lanes import LANES, MAGIC, level, nearest, scratch
 from .symmetric import EMPTY, FOUND, SCALE, SCRATCH, STEP, collect, search, step_factors
 from .tiles import STATE, THIRD, WEIGHT, X, load, load_weights, spread_of_blocks, weigh
@@ -216,13 +216,13 @@ def _round_scales(lane, scales, s):  # type: ignore[no-untyped-def]
     if largest == _ZERO:
         for j in range(_SUB_BLOCKS):
             scales[j] = 0
-        return single_to_half(_ZERO)
+        return scale_to_half(_ZERO)
     inverse = np.float32(_SCALE_RANGE / largest)
     for j in range(_SUB_BLOCKS):
         integer = int(np.int8(nearest(inverse * s[SCALE + lane + j])))  # C goes through an int8 here
         integer = integer if integer < 31 else 31
         scales[j] = (integer if integer > -32 else -32) + 32
-    return single_to_half(np.float32(_ONE / inverse))
+    return scale_to_half(np.float32(_ONE / inverse))
 
 
 @kernel
@@ -259,7 +259,7 @@ def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
             _sum_weights(count * _SUB_BLOCKS, sum_w, start * _SUB_BLOCKS, tile)
         _search_scales(found, sum_w, blocks, tile)
         for b in range(blocks):
-            half = single_to_half(tile[SCALE + b])
+            half = scale_to_half(tile[SCALE + b])
             for j in range(_SUB_BLOCKS):
                 biased = level(tile[STEP + b] * found[0, b * _SUB_BLOCKS + j], _LOW_SCALE, _HIGH_SCALE)
                 scales[j] = 0 if tile[EMPTY + b] != _ZERO else np.int64(biased - MAGIC) + 32

@@ -19,7 +19,7 @@ from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .extremes import BLOCK, TILE, widest
-from .half import half_to_single, single_to_half
+from .half import half_to_single, scale_to_half
 from .lanes import LANES, MAGIC, scratch
 from .symmetric import SCALE, SCRATCH, levels_found, search_rows, step_factors
 from .tiles import spread_of_rows
@@ -56,7 +56,7 @@ def _encode_blocks(values, out):
         for t in range(count):
             d = np.float32(peak[t] / _LOWEST)
             inverse[t] = _ONE / d if d != _ZERO else _ZERO
-            scale[t] = single_to_half(d)
+            scale[t] = scale_to_half(d)
         for t in range(count):
             b = first + t
             out[b, 0] = np.uint8(scale[t] & np.uint16(0xFF))
@@ -91,7 +91,7 @@ def _encode_weighted(values, weights, out):
         for lane in range(count):
             b = first + lane
             levels_found(values, b, lane, _LOW_LEVEL, _HIGH_LEVEL, tile, chosen)
-            scale = single_to_half(tile[SCALE + lane])
+            scale = scale_to_half(tile[SCALE + lane])
             out[b, 0] = np.uint8(scale & np.uint16(0xFF))
             out[b, 1] = np.uint8(scale >> np.uint16(8))
             for i in range(4):

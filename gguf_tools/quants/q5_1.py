@@ -18,7 +18,7 @@ from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .extremes import BLOCK, TILE, ranges
-from .half import half_to_single, single_to_half
+from .half import half_to_single, scale_to_half
 from .lanes import LANES, scratch
 from .scale_min import FOUND, LOW, SCALE, SCRATCH, levels_found, search_rows, step_factors
 from .tiles import spread_of_rows
@@ -54,8 +54,8 @@ def _encode_blocks(values, out):
         for t in range(count):
             d = np.float32(np.float32(greatest[t] - least[t]) / _LEVELS)
             inverse[t] = _ONE / d if d != _ZERO else _ZERO
-            scale[t] = single_to_half(d)
-            offset[t] = single_to_half(least[t])
+            scale[t] = scale_to_half(d)
+            offset[t] = scale_to_half(least[t])
         for t in range(count):
             b = first + t
             out[b, 0] = np.uint8(scale[t] & np.uint16(0xFF))
@@ -93,8 +93,8 @@ def _encode_weighted(values, weights, out):
         for lane in range(count):
             b = first + lane
             levels_found(values, b, 0, chosen.size, found, lane, _LEVELS, True, chosen)
-            scale = single_to_half(found[SCALE, lane])
-            offset = single_to_half(found[LOW, lane])
+            scale = scale_to_half(found[SCALE, lane])
+            offset = scale_to_half(found[LOW, lane])
             out[b, 0] = np.uint8(scale & np.uint16(0xFF))
             out[b, 1] = np.uint8(scale >> np.uint16(8))
             out[b, 2] = np.uint8(offset & np.uint16(0xFF))

@@ -26,7 +26,7 @@ import numpy as np
 from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
-from .half import half_to_single, single_to_half
+from .half import half_to_single, scale_to_half
 from .lanes import LANES, MAGIC, level, nearest, scratch
 from .symmetric import EMPTY, SCALE, SCRATCH, STEP, search, step_factors, weigh_by_square
 from .tiles import load, load_weights
@@ -91,7 +91,7 @@ def _write(values, b, lane, out, chosen, scales, s):  # type: ignore[no-untyped-
             out[b, i] = np.uint8(0)
         return
     inverse = np.float32(_SCALE_RANGE / largest)
-    half = single_to_half(np.float32(_ONE / inverse))
+    half = scale_to_half(np.float32(_ONE / inverse))
     out[b, 208] = np.uint8(half & 255)
     out[b, 209] = np.uint8(half >> 8)
     d = half_to_single(half)

@@ -17,7 +17,7 @@ from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .extremes import BLOCK, TILE, widest
-from .half import half_to_single, single_to_half
+from .half import half_to_single, scale_to_half
 
 LAYOUT = np.dtype([("d", "<f2"), ("qs", "i1", 32)])
 
@@ -40,7 +40,7 @@ def _encode_blocks(values, out):
         for t in range(count):
             d = np.float32(abs(peak[t]) / _LEVELS)
             inverse[t] = _ONE / d if d != _ZERO else _ZERO
-            scale[t] = single_to_half(d)
+            scale[t] = scale_to_half(d)
         for t in range(count):
             b = first + t
             out[b, 0] = np.uint8(scale[t] & np.uint16(0xFF))

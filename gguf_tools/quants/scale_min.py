@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jit import kernel
-from .half import half_to_single, single_to_half
+from .half import half_to_single, scale_to_half
 from .lanes import LANES, MAGIC, level, nearest
 from .tiles import PART, SIZE, STATE, THIRD, WEIGHT, X, load, load_weights, put_spreads, weigh
 
@@ -357,7 +357,7 @@ def round_scales(found, at, top, scales, mins):  # type: ignore[no-untyped-def]
     for j in range(scales.size):
         scales[j] = nearest(inverse_scale * found[SCALE, at + j]) & 255
         mins[j] = nearest(inverse_min * -found[LOW, at + j]) & 255
-    return single_to_half(np.float32(largest_scale / top)), single_to_half(np.float32(largest_min / top))
+    return scale_to_half(np.float32(largest_scale / top)), scale_to_half(np.float32(largest_min / top))
 
 
 @kernel

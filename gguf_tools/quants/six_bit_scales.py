@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 
 from ..jit import kernel
-from .half import half_to_single, single_to_half
+from .half import half_to_single, scale_to_half
 from .lanes import LANES
 from .positive_scales import fit_scales, fitted
 from .scale_min import collect, refit, round_scales, search, weigh_by_mean
@@ -87,8 +87,8 @@ def fit_levels(values, b, at, limit, found, fit, levels, out, chosen, integers, 
     """
     scales = integers[0]
     mins = integers[1]
-    half_d = single_to_half(fitted(at, False, scales, fit))
-    half_min = single_to_half(fitted(at, True, mins, fit))
+    half_d = scale_to_half(fitted(at, False, scales, fit))
+    half_min = scale_to_half(fitted(at, True, mins, fit))
     for j in range(SUB_BLOCKS):
         scales[j] = min(limit, scales[j])
         mins[j] = min(limit, mins[j])

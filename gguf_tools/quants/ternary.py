@@ -11,7 +11,7 @@ import numpy as np
 
 from ..jit import kernel
 from .extremes import magnitude
-from .half import single_to_half
+from .half import scale_to_half
 
 __all__ = ["ELEMENTS", "trits"]
 
@@ -33,4 +33,4 @@ def trits(values, bits, b, levels):  # type: ignore[no-untyped-def]
         level = np.int32(1) + np.int32(x >= _HALF) - np.int32(x <= -_HALF)
         # beyond ±1 only where the inverse overflows; C's lroundf leaves no bits of that in an int
         levels[i] = np.uint8(level) if abs(x) < _LIMIT else np.uint8(1)
-    return single_to_half(d)
+    return scale_to_half(d)

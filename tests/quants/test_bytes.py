@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from gguf_tools import quants
+from gguf_tools.quants.half import scale_to_half, single_to_half
 from gguf_tools.spec import BLOCK_SIZES, GGMLType
 from tests import ggml
 from tests.floats import assert_same_floats
@@ -158,6 +159,14 @@ def test_plain_types_encode_any_bits_like_ggml(type_: GGMLType) -> None:
     lower = np.array([0, 1, 0x0FFF, 0x1000, 0x1001, 0x3000, 0x7FFF, 0x8000, 0x8001, 0xFFFF], np.uint32)
     x = (upper[:, None] | lower).view(np.float32)
     assert_same_blocks(quants.quantize(x, type_), ggml.encode(x, type_), type_)
+
+
+def test_a_scale_that_is_a_nan_is_the_one_of_x86() -> None:
+    """As processors differ in which sign they give a NaN, it comes from none of them."""
+    upper = np.arange(1 << 16, dtype=np.uint32) << 16
+    for word in upper.tolist():
+        value = np.uint32(word).view(np.float32)
+        assert scale_to_half(value) == (0xFE00 if np.isnan(value) else single_to_half(value))
 
 
 def test_exponents_of_mxfp4_are_rounded_like_ggmls() -> None:
