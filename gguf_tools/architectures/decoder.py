@@ -43,6 +43,7 @@ __all__ = [
     "LLAMA_DEFAULTS",
     "NO_WINDOW",
     "OUTPUT",
+    "OUTPUT_WHERE_TIED",
     "POST_NORMS",
     "PRE_LAYER_NORMS",
     "PRE_NORMS",
@@ -56,6 +57,7 @@ __all__ = [
     "decoder",
     "experts",
     "flag",
+    "gated",
     "has_head",
     "head_count",
     "modules",
@@ -92,6 +94,10 @@ TIED: Final = FromTensorPresence("tie_word_embeddings", "output.weight", absent=
 VOCABULARY_ROWS: Final = FromTensorRows("vocab_size", "token_embd.weight")
 TIED_OUTPUT: Final = Drop(r"lm_head\.weight", "the embedding again")
 """For families whose output matrix is always the embedding, and may be stored all the same."""
+OUTPUT_WHERE_TIED: Final = Drop(
+    r"lm_head\.weight", "the embedding again", lambda config: config.flag("tie_word_embeddings")
+)
+"""The same for families of which only some models have that."""
 
 EMBEDDING: Final = Rule(("model.embed_tokens.weight",), ("token_embd.weight",))
 LAST_NORM: Final = Rule(("model.norm.weight",), ("output_norm.weight",))
@@ -114,6 +120,13 @@ def norms(*pairs: tuple[str, str], transform: Transform = IDENTITY, block: str =
     """Weights without bias: (HF module of a block, GGUF name)."""
     return tuple(
         Rule((f"{block}.{hf}.weight",), (f"blk.{{i}}.{gguf}.weight",), transform) for hf, gguf in pairs
+    )
+
+
+def gated(module: str, suffix: str = "", *, block: str = BLOCK) -> tuple[Rule, ...]:
+    """A gated feed-forward network without biases; ``suffix`` is for its GGUF names (``_shexp``)."""
+    return norms(
+        *((f"{module}.{part}_proj", f"ffn_{part}{suffix}") for part in ("gate", "up", "down")), block=block
     )
 
 

@@ -4,16 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from ..container.metadata import Array
 from ..errors import ArchitectureError, FormatError
 from ..spec import ValueType
-from .config import MAX_LAYERS, GGUFFacts, HFConfig
+from .config import MAX_LAYERS, GGUFFacts, HFConfig, whole
 from .keys import Entry
 from .tensors import Condition
 
-__all__ = ["AnyTensor", "Heads", "LayerArray", "SSMInner", "per_layer", "periodic", "periods"]
+__all__ = [
+    "MAX_INT32",
+    "AnyTensor",
+    "Heads",
+    "LayerArray",
+    "LayerList",
+    "SSMInner",
+    "layer_values",
+    "listed",
+    "per_layer",
+    "periodic",
+    "periods",
+]
+
+MAX_INT32: Final = 2**31 - 1
+"""The largest number in an array of sizes."""
 
 
 def per_layer(config: HFConfig, value: Callable[[int], int]) -> Array:
@@ -39,6 +54,46 @@ def layer_values(facts: GGUFFacts, key: str) -> list[int]:
             expected=f"{layers} whole numbers",
         )
     return values
+
+
+def listed(config: HFConfig, key: str, layers: str = "num_hidden_layers") -> list[Any]:
+    """A list of the config with a value for each layer; ``layers`` is the HF key with their number.
+
+    Raises:
+        ArchitectureError: it is not such a list.
+    """
+    values, count = config.find(key), config.integer(layers, most=MAX_LAYERS)
+    if not isinstance(values, list) or len(values) != count:
+        raise ArchitectureError(
+            "not a list with a value for every layer",
+            path="config.json",
+            key=key,
+            found=values,
+            expected=f"{count} values",
+        )
+    return values
+
+
+@dataclass(frozen=True)
+class LayerList:
+    """A list of whole numbers, one for each layer, in both.
+
+    Attributes:
+        gguf: the GGUF key.
+        hf: the HF key.
+        layers: the HF key with the number of layers.
+    """
+
+    gguf: str
+    hf: str
+    layers: str = "num_hidden_layers"
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        values = [whole(value, self.hf, most=MAX_INT32) for value in listed(config, self.hf, self.layers)]
+        yield self.gguf, ValueType.ARRAY, Array(ValueType.INT32, values)
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        config[self.hf] = layer_values(facts, self.gguf)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IDENTITY",
+    "SQUEEZED",
     "AddOne",
     "Chain",
     "Each",
@@ -353,6 +354,10 @@ class Reshape:
 
     def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
         return [Reshaped(source, self.hf(source.shape)) for source in sources]
+
+
+SQUEEZED = Reshape(gguf=lambda shape: (shape[0], shape[-1]), hf=lambda shape: (shape[0], 1, shape[1]))
+"""The weights of a depthwise convolution: (channels, 1, width) ↔ (channels, width)."""
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from ..config import HFConfig
 from ..decoder import POST_NORMS, QK_NORMS, decoder
-from ..keys import VOCABULARY_SIZE, Windows
+from ..keys import VOCABULARY_SIZE
 from ..rope import Llama3Factors, Rope
 from ..table import HFClass
+from ..windows import Windows
 
 
 def _slides(config: HFConfig, layer: int) -> bool:

@@ -7,11 +7,10 @@ from typing import Any
 from ...errors import ArchitectureError
 from ...spec import ValueType
 from ..config import GGUFFacts, HFConfig, real, simplest
-from ..decoder import decoder, norms
+from ..decoder import OUTPUT_WHERE_TIED, decoder, norms
 from ..keys import CONTEXT, HEAD_DIM, Entry, head_size
 from ..rope import Rope
 from ..table import HFClass
-from ..tensors import Drop
 from ..traits import VocabularyTraits
 
 _BASE = 10000.0
@@ -101,8 +100,6 @@ ARCHITECTURE = decoder(
     head_dim=HEAD_DIM,
     own=(_Scaling(),),
     qk_norms=norms(("self_attn.query_layernorm", "attn_q_norm"), ("self_attn.key_layernorm", "attn_k_norm")),
-    drops=(
-        Drop(r"lm_head\.weight", "the embedding again", lambda config: config.flag("tie_word_embeddings")),
-    ),
+    drops=(OUTPUT_WHERE_TIED,),
     vocabulary=VocabularyTraits(eot_from_generation=True),
 )

@@ -1,8 +1,8 @@
 """OLMo 2 and 3: norms after attention and feed-forward; the third has sliding windows."""
 
 from ..decoder import POST_NORMS, QK_NORMS, decoder
-from ..keys import Windows
 from ..table import HFClass
+from ..windows import Windows
 
 ARCHITECTURE = decoder(
     "olmo2",
