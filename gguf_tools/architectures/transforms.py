@@ -48,6 +48,7 @@ __all__ = [
     "SwapHalves",
     "Transform",
     "Transpose",
+    "Twice",
     "UngroupQKV",
     "UnstackRows",
 ]
@@ -417,6 +418,21 @@ class UnstackRows:
             raise ArchitectureError("stacked matrices need a dimension of their own", found=source.shape)
         count, rows, columns = source.shape
         return [Reshaped(source, (count * rows, columns))]
+
+
+@dataclass(frozen=True)
+class Twice:
+    """A tensor ↔ the same twice, of which the way back takes the second."""
+
+    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        (source,) = sources
+        return [source, source]
+
+    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        first, second = sources
+        if first.shape != second.shape:
+            raise ArchitectureError("the copy differs in shape", found=first.shape, expected=second.shape)
+        return [second]
 
 
 @dataclass(frozen=True)

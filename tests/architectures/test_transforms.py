@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from gguf_tools.architectures.config import HFConfig
 from gguf_tools.architectures.delta_net import SplitDelta
-from gguf_tools.architectures.families.rwkv7 import Twice
 from gguf_tools.architectures.grouped_heads import GroupHeads
 from gguf_tools.architectures.interleaved_experts import Deinterleave, DeinterleaveRows
 from gguf_tools.architectures.latent_attention import SplitLatent
@@ -36,6 +35,7 @@ from gguf_tools.architectures.transforms import (
     SwapHalves,
     Transform,
     Transpose,
+    Twice,
     UngroupQKV,
     UnstackRows,
 )
