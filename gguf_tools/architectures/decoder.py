@@ -40,7 +40,6 @@ __all__ = [
     "HEAD",
     "LAST_LAYER_NORM",
     "LAST_NORM",
-    "LLAMA_DEFAULTS",
     "NO_WINDOW",
     "OUTPUT",
     "OUTPUT_WHERE_TIED",
@@ -245,11 +244,6 @@ NO_WINDOW: Final = Note(
     ),
     "config.json has a sliding window; llama.cpp attends to the whole context in this architecture",
 )
-
-LLAMA_DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType(
-    {"max_position_embeddings": 2048, "rms_norm_eps": 1e-6, "rope_theta": 10000.0}
-)
-"""What transformers assumes for a Llama; most families change one or two of these."""
 
 
 class Options(TypedDict, total=False):
