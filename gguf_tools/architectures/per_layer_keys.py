@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from ..container.metadata import Array
 from ..errors import ArchitectureError, FormatError
 from ..spec import ValueType
-from .config import MAX_LAYERS, GGUFFacts, HFConfig, whole
+from .config import MAX_LAYERS, GGUFFacts, HFConfig
 from .keys import Entry
 from .tensors import Condition
 
 __all__ = [
-    "MAX_INT32",
     "AnyTensor",
     "Heads",
     "LayerArray",
-    "LayerList",
     "SSMInner",
     "layer_values",
     "listed",
@@ -26,9 +24,6 @@ __all__ = [
     "periodic",
     "periods",
 ]
-
-MAX_INT32: Final = 2**31 - 1
-"""The largest number in an array of sizes."""
 
 
 def per_layer(config: HFConfig, value: Callable[[int], int]) -> Array:
@@ -56,13 +51,13 @@ def layer_values(facts: GGUFFacts, key: str) -> list[int]:
     return values
 
 
-def listed(config: HFConfig, key: str, layers: str = "num_hidden_layers") -> list[Any]:
-    """A list of the config with a value for each layer; ``layers`` is the HF key with their number.
+def listed(config: HFConfig, key: str) -> list[Any]:
+    """A list of the config with a value for each layer.
 
     Raises:
         ArchitectureError: it is not such a list.
     """
-    values, count = config.find(key), config.integer(layers, most=MAX_LAYERS)
+    values, count = config.find(key), config.integer("num_hidden_layers", most=MAX_LAYERS)
     if not isinstance(values, list) or len(values) != count:
         raise ArchitectureError(
             "not a list with a value for every layer",
@@ -72,28 +67,6 @@ def listed(config: HFConfig, key: str, layers: str = "num_hidden_layers") -> lis
             expected=f"{count} values",
         )
     return values
-
-
-@dataclass(frozen=True)
-class LayerList:
-    """A list of whole numbers, one for each layer, in both.
-
-    Attributes:
-        gguf: the GGUF key.
-        hf: the HF key.
-        layers: the HF key with the number of layers.
-    """
-
-    gguf: str
-    hf: str
-    layers: str = "num_hidden_layers"
-
-    def forward(self, config: HFConfig) -> Iterator[Entry]:
-        values = [whole(value, self.hf, most=MAX_INT32) for value in listed(config, self.hf, self.layers)]
-        yield self.gguf, ValueType.ARRAY, Array(ValueType.INT32, values)
-
-    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
-        config[self.hf] = layer_values(facts, self.gguf)
 
 
 @dataclass(frozen=True)
