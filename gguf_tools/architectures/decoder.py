@@ -41,9 +41,9 @@ __all__ = [
     "HEAD",
     "LAST_LAYER_NORM",
     "LAST_NORM",
-    "LLAMA_DEFAULTS",
     "NO_WINDOW",
     "OUTPUT",
+    "OUTPUT_WHERE_TIED",
     "POST_NORMS",
     "PRE_LAYER_NORMS",
     "PRE_NORMS",
@@ -57,6 +57,7 @@ __all__ = [
     "decoder",
     "experts",
     "flag",
+    "gated",
     "has_head",
     "head_count",
     "modules",
@@ -93,6 +94,10 @@ TIED: Final = FromTensorPresence("tie_word_embeddings", "output.weight", absent=
 VOCABULARY_ROWS: Final = FromTensorRows("vocab_size", "token_embd.weight")
 TIED_OUTPUT: Final = Drop(r"lm_head\.weight", "the embedding again")
 """For families whose output matrix is always the embedding, and may be stored all the same."""
+OUTPUT_WHERE_TIED: Final = Drop(
+    r"lm_head\.weight", "the embedding again", lambda config: config.flag("tie_word_embeddings")
+)
+"""The same for families of which only some models have that."""
 
 EMBEDDING: Final = Rule(("model.embed_tokens.weight",), ("token_embd.weight",))
 LAST_NORM: Final = Rule(("model.norm.weight",), ("output_norm.weight",))
@@ -115,6 +120,13 @@ def norms(*pairs: tuple[str, str], transform: Transform = IDENTITY, block: str =
     """Weights without bias: (HF module of a block, GGUF name)."""
     return tuple(
         Rule((f"{block}.{hf}.weight",), (f"blk.{{i}}.{gguf}.weight",), transform) for hf, gguf in pairs
+    )
+
+
+def gated(module: str, suffix: str = "", *, block: str = BLOCK) -> tuple[Rule, ...]:
+    """A gated feed-forward network without biases; ``suffix`` is for its GGUF names (``_shexp``)."""
+    return norms(
+        *((f"{module}.{part}_proj", f"ffn_{part}{suffix}") for part in ("gate", "up", "down")), block=block
     )
 
 
@@ -233,11 +245,6 @@ NO_WINDOW: Final = Note(
     ),
     "config.json has a sliding window; llama.cpp attends to the whole context in this architecture",
 )
-
-LLAMA_DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType(
-    {"max_position_embeddings": 2048, "rms_norm_eps": 1e-6, "rope_theta": 10000.0}
-)
-"""What transformers assumes for a Llama; most families change one or two of these."""
 
 
 class Options(TypedDict, total=False):

@@ -1,4 +1,4 @@
-"""Projections of gated delta nets."""
+"""Gated delta nets."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import numpy as np
 from ..errors import ArchitectureError
 from ..source import Source
 from .config import HFConfig
-from .transforms import Transform
+from .tensors import Rule
+from .transforms import SQUEEZED, NegativeExp, Transform
 from .views import Gathered, Joined
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["SplitDelta"]
+__all__ = ["SplitDelta", "delta_net"]
 
 
 @dataclass(frozen=True)
@@ -58,3 +59,20 @@ class SplitDelta(Transform):
         rows = np.arange(expected).reshape(heads, -1)  # by key head
         parts = np.split(rows, [key, 2 * key, 2 * key + value], axis=1)
         return np.concatenate([part.reshape(-1) for part in parts[:3]]), parts[3].reshape(-1)
+
+
+def delta_net(module: str) -> tuple[Rule, ...]:
+    """Tensors of a gated delta net; ``module`` is its HF name, with ``{i}`` for the layer."""
+    return (
+        Rule(
+            (f"{module}.in_proj_qkvz.weight",),
+            ("blk.{i}.attn_qkv.weight", "blk.{i}.attn_gate.weight"),
+            SplitDelta(),
+        ),
+        Rule((f"{module}.in_proj_ba.weight",), ("blk.{i}.ssm_ba.weight",)),
+        Rule((f"{module}.conv1d.weight",), ("blk.{i}.ssm_conv1d.weight",), SQUEEZED),
+        Rule((f"{module}.dt_bias",), ("blk.{i}.ssm_dt.bias",)),
+        Rule((f"{module}.A_log",), ("blk.{i}.ssm_a",), NegativeExp()),
+        Rule((f"{module}.norm.weight",), ("blk.{i}.ssm_norm.weight",)),
+        Rule((f"{module}.out_proj.weight",), ("blk.{i}.ssm_out.weight",)),
+    )

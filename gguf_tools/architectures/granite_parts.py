@@ -7,17 +7,15 @@ from typing import Any, Final
 from ..errors import ArchitectureError
 from ..spec import ValueType
 from .config import MAX_LAYERS, HFConfig
-from .decoder import BLOCK, LLAMA_DEFAULTS, head_count, norms
+from .decoder import BLOCK, head_count, norms
 from .keys import VOCABULARY_SIZE, DerivedKey, Key, KeyRule
 from .per_layer_keys import Heads, LayerArray, SSMInner
 from .tensors import Rule
 from .transforms import SplitMiddle, SplitRows
 
 __all__ = [
-    "DEFAULTS",
     "EXPERTS",
     "HYBRID",
-    "HYBRID_DEFAULTS",
     "KV_ARRAY",
     "MIXER_KEYS",
     "MULTIPLIERS",
@@ -27,26 +25,7 @@ __all__ = [
     "shared_mlp",
 ]
 
-DEFAULTS: Final[dict[str, Any]] = {
-    **LLAMA_DEFAULTS,
-    "attention_multiplier": 1.0,
-    "embedding_multiplier": 1.0,
-    "logits_scaling": 1.0,
-    "residual_multiplier": 1.0,
-}
 HYBRID: Final = "GraniteMoeHybridForCausalLM"
-HYBRID_DEFAULTS: Final[dict[str, Any]] = {
-    **DEFAULTS,
-    "mamba_conv_bias": True,
-    "mamba_d_conv": 4,
-    "mamba_d_state": 256,
-    "mamba_expand": 2,
-    "mamba_n_groups": 1,
-    "mamba_n_heads": 128,
-    "num_experts_per_tok": 2,
-    "num_local_experts": 8,
-    "shared_intermediate_size": 1024,
-}
 
 
 def _rotary(config: HFConfig) -> int:

@@ -7,12 +7,11 @@ can be expressed: an export recomputes the GGUF keys from the new config and com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..container.metadata import Array
 from ..errors import ArchitectureError, FormatError
 from ..spec import ValueType
 from .config import MAX_LAYERS, MAX_UINT32, GGUFFacts, HFConfig
@@ -50,16 +49,17 @@ __all__ = [
     "KeyRule",
     "Note",
     "RequireEqual",
+    "Restored",
     "Text",
-    "Windows",
     "experts_keys",
     "head_size",
-    "layer_type",
-    "windows_but",
 ]
 
 Entry = tuple[str, ValueType, Any]
 """A GGUF key without the architecture's name, its type and its value."""
+
+Restore = Callable[[GGUFFacts, dict[str, Any]], Mapping[str, Any]]
+"""HF keys by a GGUF file and the config made so far."""
 
 
 class KeyRule(Protocol):
@@ -135,11 +135,20 @@ class Key:
 
 @dataclass(frozen=True)
 class DerivedKey:
-    """A GGUF key that follows from other HF keys; an export leaves it to the comparison."""
+    """A GGUF key that follows from HF keys.
+
+    Attributes:
+        gguf: the GGUF key.
+        type: its type.
+        value: its value; nothing is written where that is None.
+        restore: the HF keys an export works out from it, given the file and the config made so far. Without
+            it an export leaves the key to the comparison.
+    """
 
     gguf: str
     type: ValueType
     value: Callable[[HFConfig], Any]
+    restore: Restore | None = None
 
     def forward(self, config: HFConfig) -> Iterator[Entry]:
         value = self.value(config)
@@ -147,7 +156,21 @@ class DerivedKey:
             yield self.gguf, self.type, value
 
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
-        return
+        if self.restore is not None:
+            config.update(self.restore(facts, config))
+
+
+@dataclass(frozen=True)
+class Restored:
+    """HF keys GGUF has no key for, which an export works out from the file and the config made so far."""
+
+    restore: Restore
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        yield from ()
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        config.update(self.restore(facts, config))
 
 
 @dataclass(frozen=True)
@@ -170,8 +193,8 @@ class AssumedByRuntime:
         found, expected = config.find(self.hf), self._expected(config)
         if found is not None and found not in expected:
             config.notes.append(
-                f"config.json says {self.hf} = {_brief(found)}; GGUF cannot carry it, llama.cpp will act on "
-                f"{_brief(expected[0])}"
+                f"config.json says {self.hf} = {brief(found)}; GGUF cannot carry it, llama.cpp will act on "
+                f"{brief(expected[0])}"
             )
         yield from ()
 
@@ -183,7 +206,8 @@ class AssumedByRuntime:
         return self.expected(config) if callable(self.expected) else self.expected
 
 
-def _brief(value: Any) -> str:
+def brief(value: Any) -> str:
+    """A value for an error or a note, cut where it is long."""
     text = repr(value)
     return text if len(text) <= 80 else text[:80] + "…"
 
@@ -202,7 +226,7 @@ class RequireEqual:
                 "llama.cpp has no such variant of this model",
                 path="config.json",
                 key=self.hf,
-                found=_brief(found),
+                found=brief(found),
                 expected=self.value,
             )
         yield from ()
@@ -237,7 +261,7 @@ class Text:
         if text is None:
             return
         if not isinstance(text, str):
-            raise ArchitectureError("not a text", path="config.json", key=self.hf, found=_brief(text))
+            raise ArchitectureError("not a text", path="config.json", key=self.hf, found=brief(text))
         yield self.gguf, ValueType.STRING, text
 
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
@@ -324,68 +348,6 @@ class Causal:
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
         if facts.find("attention.causal") is False:
             config["is_causal"] = False
-
-
-class Windows:
-    """``sliding_window`` and ``layer_types`` ↔ the window and, for every layer, whether it has one.
-
-    Args:
-        default: what layers are where the config does not list them: by config and number, whether a layer
-            slides.
-        stated: whether an export says that there is no window, and so that every layer sees all: without
-            that list transformers' own configuration of EXAONE 4 divides by zero.
-    """
-
-    def __init__(self, default: Callable[[HFConfig, int], bool], *, stated: bool = False) -> None:
-        self.default, self.stated = default, stated
-
-    def forward(self, config: HFConfig) -> Iterator[Entry]:
-        if config.find("sliding_window") is None:
-            return
-        yield "attention.sliding_window", ValueType.UINT32, config.integer("sliding_window")
-        yield "attention.sliding_window_pattern", ValueType.ARRAY, Array(ValueType.BOOL, self._layers(config))
-
-    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
-        window = facts.integer("attention.sliding_window")
-        if window is not None or self.stated:
-            config["sliding_window"] = window
-        if window is None:
-            if self.stated:
-                config["layer_types"] = [layer_type(False)] * config["num_hidden_layers"]
-            return
-        pattern = facts.find("attention.sliding_window_pattern")
-        if isinstance(pattern, Array):
-            config["layer_types"] = [layer_type(bool(slides)) for slides in pattern]
-
-    def _layers(self, config: HFConfig) -> list[bool]:
-        layers = config.integer("num_hidden_layers", most=MAX_LAYERS)
-        given = config.find("layer_types")
-        if given is None:
-            return [self.default(config, i) for i in range(layers)]
-        known = (layer_type(False), layer_type(True))
-        if not isinstance(given, list) or len(given) != layers or not all(kind in known for kind in given):
-            raise ArchitectureError(
-                f"not a list of {' or '.join(known)} for every layer",
-                path="config.json",
-                key="layer_types",
-                found=_brief(given),
-                expected=f"{layers} of them",
-            )
-        return [kind == layer_type(True) for kind in given]
-
-
-def layer_type(slides: bool) -> str:
-    """What transformers calls a layer with or without a sliding window."""
-    return "sliding_attention" if slides else "full_attention"
-
-
-def windows_but(period: int) -> Callable[[HFConfig], tuple[list[str], ...]]:
-    """``layer_types`` as the runtime takes them: every ``period``-th layer sees all, the others slide."""
-
-    def kinds(config: HFConfig) -> tuple[list[str], ...]:
-        return ([layer_type((i + 1) % period != 0) for i in range(config.integer("num_hidden_layers"))],)
-
-    return kinds
 
 
 def experts_keys(count: str, used: str = "num_experts_per_tok", *, least: int = 1) -> tuple[KeyRule, ...]:

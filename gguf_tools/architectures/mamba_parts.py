@@ -8,28 +8,26 @@ from typing import Any, Final
 from ..errors import ArchitectureError
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig
-from .decoder import VOCABULARY_ROWS, flag, has_head, renamed
+from .decoder import HEAD, VOCABULARY_ROWS, flag, renamed
 from .keys import LAYERS, WIDTH, AssumedByRuntime, DerivedKey, Entry, Key, KeyRule
+from .table import Architecture, HFClass
 from .tensors import Condition, Rule, always, weight_and_bias
-from .transforms import IDENTITY, Chain, Grouped, NegativeExp, Reshape, Transform
+from .traits import GraphTraits, Memory, Mixer, Stack
+from .transforms import IDENTITY, SQUEEZED, Chain, Grouped, NegativeExp, Reshape, Transform
 
 __all__ = [
-    "BLOCK",
-    "CHECKS",
-    "DEFAULTS",
     "EPS",
-    "LEADING_KEYS",
     "LOST",
-    "OUTPUT",
-    "RENAMES",
+    "MIXER",
     "UNLIMITED",
     "Inner",
     "mamba1_mixer",
     "mamba2_mixer",
+    "time_step_rank",
+    "without_attention",
 ]
 
-BLOCK: Final = "backbone.layers.{i}"
-_SQUEEZED: Final = Reshape(gguf=lambda shape: (shape[0], shape[-1]), hf=lambda shape: (shape[0], 1, shape[1]))
+MIXER: Final = "backbone.layers.{i}.mixer"
 _COLUMN: Final = Reshape(gguf=lambda shape: (*shape, 1), hf=lambda shape: shape[:1])
 UNLIMITED: Final = DerivedKey("context_length", ValueType.UINT32, lambda config: 1 << 20)
 """There is no limit to the context; llama.cpp's converter says this."""
@@ -43,7 +41,7 @@ def _mixer(
     """What both kinds of mixers have."""
     return (
         Rule((f"{module}.in_proj.weight",), ("blk.{i}.ssm_in.weight",), inputs),
-        Rule((f"{module}.conv1d.weight",), ("blk.{i}.ssm_conv1d.weight",), _SQUEEZED),
+        Rule((f"{module}.conv1d.weight",), ("blk.{i}.ssm_conv1d.weight",), SQUEEZED),
         Rule((f"{module}.conv1d.bias",), ("blk.{i}.ssm_conv1d.bias",), needed=flag(conv_bias)),
         Rule((f"{module}.out_proj.weight",), ("blk.{i}.ssm_out.weight",), outputs),
     )
@@ -98,6 +96,11 @@ def mamba2_mixer(
     )
 
 
+def time_step_rank(config: HFConfig) -> int:
+    """The rank of a Mamba 1 mixer's time steps where the config does not say: a sixteenth of the width."""
+    return -(-config.integer("hidden_size") // 16)
+
+
 class Inner:
     """The inner width, twice (``expand`` times) the model's."""
 
@@ -125,32 +128,55 @@ class Inner:
             config["intermediate_size"] = inner
 
 
-LEADING_KEYS: Final[tuple[KeyRule, ...]] = (
-    UNLIMITED,
-    WIDTH,
-    DerivedKey("feed_forward_length", ValueType.UINT32, lambda config: 0),
-    DerivedKey("attention.head_count", ValueType.UINT32, lambda config: 0),
-    LAYERS,
-    Key("ssm.conv_kernel", "conv_kernel"),
-)
 EPS: Final = Key("attention.layer_norm_rms_epsilon", "layer_norm_epsilon", type=ValueType.FLOAT32)
-DEFAULTS: Final[dict[str, Any]] = {
-    "conv_kernel": 4,
-    "expand": 2,
-    "layer_norm_epsilon": 1e-5,
-    "state_size": 16,
-    "tie_word_embeddings": True,
-    "use_bias": False,
-    "use_conv_bias": True,
-}
-CHECKS: Final[tuple[KeyRule, ...]] = (
-    VOCABULARY_ROWS,
-    AssumedByRuntime("hidden_act", ("silu", "swish")),
-    AssumedByRuntime("use_bias", (False,)),
-)
-OUTPUT: Final = (
-    *renamed(("backbone.embeddings", "token_embd"), ("backbone.norm_f", "output_norm")),
-    Rule(("lm_head.weight",), ("output.weight",), needed=has_head),
-    Rule((f"{BLOCK}.norm.weight",), ("blk.{i}.attn_norm.weight",)),
-)
-RENAMES: Final = ((r"^backbone\.embedding\.", "backbone.embeddings."),)
+
+
+def without_attention(
+    name: str,
+    *classes: HFClass,
+    keys: tuple[KeyRule, ...],
+    mixer: tuple[Rule, ...],
+    tokenizers: tuple[str, ...],
+    renames: tuple[tuple[str, str], ...] = (),
+    kind: Mixer = Mixer.MAMBA2,
+) -> Architecture:
+    """The table of a model made of mixers alone.
+
+    Args:
+        name: ``general.architecture``.
+        classes: the transformers classes.
+        keys: rules for keys from the inner width on.
+        mixer: rules for the mixer's tensors.
+        tokenizers: which tokenizers to look for, in order.
+        renames: as in `Architecture`, before the usual ones.
+        kind: which mixers they are.
+    """
+    return Architecture(
+        name=name,
+        classes=classes,
+        tokenizer_kinds=tokenizers,
+        keys=(
+            UNLIMITED,
+            WIDTH,
+            DerivedKey("feed_forward_length", ValueType.UINT32, lambda config: 0),
+            DerivedKey("attention.head_count", ValueType.UINT32, lambda config: 0),
+            LAYERS,
+            Key("ssm.conv_kernel", "conv_kernel"),
+            *keys,
+        ),
+        family_keys=(
+            VOCABULARY_ROWS,
+            AssumedByRuntime("hidden_act", ("silu", "swish")),
+            AssumedByRuntime("use_bias", (False,)),
+        ),
+        tensors=(
+            *renamed(("backbone.embeddings", "token_embd"), ("backbone.norm_f", "output_norm")),
+            HEAD,
+            Rule(("backbone.layers.{i}.norm.weight",), ("blk.{i}.attn_norm.weight",)),
+            *mixer,
+        ),
+        prefix="backbone.",
+        renames=(*renames, (r"^backbone\.embedding\.", "backbone.embeddings.")),
+        export_notes=LOST,
+        graph=GraphTraits(stack=Stack.MIXERS, memory=Memory.STATE, mixer=kind),
+    )

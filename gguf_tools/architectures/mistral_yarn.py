@@ -15,7 +15,7 @@ from ..spec import ValueType
 from .config import GGUFFacts, HFConfig, real, whole
 from .keys import Entry
 
-__all__ = ["LOG_MULTIPLIER", "TEMPERATURE_SCALE", "Cooling", "YarnMultiplier"]
+__all__ = ["LOG_MULTIPLIER", "TEMPERATURE_SCALE", "Cooling", "MinistralYarn", "YarnMultiplier"]
 
 LOG_MULTIPLIER: Final = "rope.scaling.yarn_log_multiplier"
 TEMPERATURE_SCALE: Final = "attention.temperature_scale"
@@ -69,3 +69,26 @@ class Cooling:
 
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
         """Nothing: an export says that these keys are left out."""
+
+
+class MinistralYarn:
+    """What Ministral 3 has in its RoPE parameters: YaRN's multiplier, and how attention cools with length."""
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        if config.find("model_type") != "ministral3":
+            return
+        rope = config.find("rope_parameters", "rope_scaling") or {}
+        multiplier = real(rope.get("mscale_all_dim"), "rope_parameters.mscale_all_dim", least=0)
+        yield LOG_MULTIPLIER, ValueType.FLOAT32, multiplier
+        beta = real(rope.get("llama_4_scaling_beta"), "rope_parameters.llama_4_scaling_beta", least=0)
+        yield TEMPERATURE_SCALE, ValueType.FLOAT32, beta
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        beta = facts.number(TEMPERATURE_SCALE)
+        if beta is not None:
+            scale = facts.number(LOG_MULTIPLIER)
+            config["rope_scaling"] = (config["rope_scaling"] or {}) | {
+                "llama_4_scaling_beta": beta,
+                "mscale": scale,
+                "mscale_all_dim": scale,
+            }

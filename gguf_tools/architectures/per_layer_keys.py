@@ -13,7 +13,17 @@ from .config import MAX_LAYERS, GGUFFacts, HFConfig
 from .keys import Entry
 from .tensors import Condition
 
-__all__ = ["AnyTensor", "Heads", "LayerArray", "SSMInner", "per_layer", "periodic", "periods"]
+__all__ = [
+    "AnyTensor",
+    "Heads",
+    "LayerArray",
+    "SSMInner",
+    "layer_values",
+    "listed",
+    "per_layer",
+    "periodic",
+    "periods",
+]
 
 
 def per_layer(config: HFConfig, value: Callable[[int], int]) -> Array:
@@ -37,6 +47,24 @@ def layer_values(facts: GGUFFacts, key: str) -> list[int]:
             key=facts.key(key),
             found=found,
             expected=f"{layers} whole numbers",
+        )
+    return values
+
+
+def listed(config: HFConfig, key: str) -> list[Any]:
+    """A list of the config with a value for each layer.
+
+    Raises:
+        ArchitectureError: it is not such a list.
+    """
+    values, count = config.find(key), config.integer("num_hidden_layers", most=MAX_LAYERS)
+    if not isinstance(values, list) or len(values) != count:
+        raise ArchitectureError(
+            "not a list with a value for every layer",
+            path="config.json",
+            key=key,
+            found=values,
+            expected=f"{count} values",
         )
     return values
 

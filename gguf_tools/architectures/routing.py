@@ -9,11 +9,20 @@ from typing import Any, Final
 from ..errors import ArchitectureError
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig
-from .decoder import BLOCK, FFN, experts, norms
+from .decoder import BLOCK, FFN, experts, gated, norms
 from .keys import Entry
-from .tensors import Condition, Rule, limit_to
+from .tensors import Condition, Rule, limit_to, unless
+from .transforms import Chain, Reshape, SplitMiddle, Transpose
 
-__all__ = ["GATING", "Gating", "dense_then_routed", "is_dense", "is_mixed"]
+__all__ = [
+    "GATING",
+    "Gating",
+    "dense_then_routed",
+    "is_dense",
+    "is_mixed",
+    "shared_expert_gate",
+    "transposed_experts",
+]
 
 GATING: Final[dict[str, int]] = {"softmax": 1, "sigmoid": 2}
 """llama.cpp's numbers (``enum llama_expert_gating_func_type``) by HF's names."""
@@ -56,9 +65,8 @@ def is_mixed(config: HFConfig, layer: int) -> bool:
     return layer >= config.integer("first_k_dense_replace", least=0)
 
 
-def is_dense(config: HFConfig, layer: int) -> bool:
-    """The condition that a layer has one feed-forward."""
-    return not is_mixed(config, layer)
+is_dense: Final = unless(is_mixed)
+"""The condition that a layer has one feed-forward."""
 
 
 def dense_then_routed(*, biased: Condition = is_mixed, shared: Condition = is_mixed) -> tuple[Rule, ...]:
@@ -69,15 +77,28 @@ def dense_then_routed(*, biased: Condition = is_mixed, shared: Condition = is_mi
         shared: where there are experts every token uses.
     """
     bias = Rule((f"{BLOCK}.mlp.gate.e_score_correction_bias",), ("blk.{i}.exp_probs_b.bias",))
-    everybody = norms(
-        ("mlp.shared_experts.gate_proj", "ffn_gate_shexp"),
-        ("mlp.shared_experts.up_proj", "ffn_up_shexp"),
-        ("mlp.shared_experts.down_proj", "ffn_down_shexp"),
-    )
     return (
         *limit_to(is_dense, FFN),
         *limit_to(is_mixed, norms(("mlp.gate", "ffn_gate_inp"))),
         *limit_to(biased, (bias,)),
         *experts("n_routed_experts", when=is_mixed),
-        *limit_to(shared, everybody),
+        *limit_to(shared, gated("mlp.shared_experts", "_shexp")),
+    )
+
+
+def shared_expert_gate(block: str = BLOCK) -> tuple[Rule, ...]:
+    """The gate before a shared expert. ggml's own files have one dimension."""
+    one = Reshape(gguf=lambda shape: shape, hf=lambda shape: (1, shape[-1]))
+    return norms(("mlp.shared_expert_gate", "ffn_gate_inp_shexp"), transform=one, block=block)
+
+
+def transposed_experts(module: str) -> tuple[Rule, ...]:
+    """Experts stacked as (experts, inputs, outputs), gate and up fused; ``module`` holds them."""
+    return (
+        Rule(
+            (f"{BLOCK}.{module}.gate_up_proj",),
+            ("blk.{i}.ffn_gate_exps.weight", "blk.{i}.ffn_up_exps.weight"),
+            Chain(Transpose(), SplitMiddle()),
+        ),
+        Rule((f"{BLOCK}.{module}.down_proj",), ("blk.{i}.ffn_down_exps.weight",), Transpose()),
     )

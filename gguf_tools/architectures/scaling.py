@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from ..errors import ArchitectureError
 from ..source import Source
 from ..spec import GGMLType
-from .config import HFConfig
+from .config import GGUFFacts, HFConfig, real
+from .keys import Entry
 from .views import Joined, Mapped, Sliced
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Factors", "Scaled"]
+__all__ = ["Factors", "Multipliers", "Scaled"]
 
 Factors: TypeAlias = Sequence[float]
 
@@ -81,3 +83,58 @@ def _divided(source: Source, factors: Factors) -> Source:
         return x
 
     return Mapped(source, quotient)
+
+
+@dataclass(frozen=True)
+class Multipliers:
+    """Multipliers of config.json that become part of the weights; an export says that they are one.
+
+    Attributes:
+        single: HF keys with one number.
+        listed: HF keys with a list, and how many numbers that has.
+    """
+
+    single: tuple[str, ...]
+    listed: Mapping[str, int]
+
+    def of(self, config: HFConfig, key: str) -> list[float]:
+        """The numbers of a key.
+
+        Raises:
+            ArchitectureError: they are not as many as there must be, or not usable.
+        """
+        found, count = config.find(key), self.listed.get(key, 1)
+        values = [found] if key in self.single else found
+        if not isinstance(values, list) or len(values) != count:
+            raise ArchitectureError(
+                "not a list of multipliers",
+                path="config.json",
+                key=key,
+                found=found,
+                expected=f"{count} numbers",
+            )
+        return [real(value, key) for value in values]
+
+    def times(self, *keys: str, at: int = 0) -> Scaled:
+        """All rows times the multipliers of some keys, of lists the one ``at`` this place."""
+        return Scaled(lambda config: [(None, [self.of(config, key)[at] for key in keys])])
+
+    def ones(self) -> dict[str, Any]:
+        """What changes nothing."""
+        return dict.fromkeys(self.single, 1.0) | {key: [1.0] * count for key, count in self.listed.items()}
+
+    def where_null(self) -> dict[str, Callable[[HFConfig], Any]]:
+        """The same as functions of the config, for keys that are null."""
+        return {key: partial(_constant, one) for key, one in self.ones().items()}
+
+    def forward(self, config: HFConfig) -> Iterator[Entry]:
+        for key in (*self.single, *self.listed):
+            self.of(config, key)
+        yield from ()
+
+    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
+        config.update(self.ones())
+
+
+def _constant(value: Any, config: HFConfig) -> Any:
+    return value

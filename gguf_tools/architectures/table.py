@@ -43,6 +43,7 @@ class HFClass:
         when: which configs of the class are this architecture, where GGUF has several for one class.
         export_only: whether it converts to another architecture, of the same computation.
         vocabulary: traits of its vocabulary, where they are not those of the family.
+        like: the class whose defaults in `hf_defaults` it has, where transformers does not know its own.
     """
 
     name: str
@@ -53,6 +54,7 @@ class HFClass:
     when: Callable[[HFConfig], bool] | None = None
     export_only: bool = False
     vocabulary: VocabularyTraits | None = None
+    like: str | None = None
 
 
 class FromConfig(Protocol):
@@ -205,7 +207,12 @@ class Architecture:
                 found=class_name(config),
                 expected=", ".join(self.hf_classes),
             )
-        values = {"tie_word_embeddings": False, **hf_defaults(chosen.name), **chosen.defaults, **values}
+        values = {
+            "tie_word_embeddings": False,
+            **hf_defaults(chosen.like or chosen.name),
+            **chosen.defaults,
+            **values,
+        }
         for key, value in chosen.derived_defaults.items():
             if values.get(key) is None:
                 values[key] = value(HFConfig(values, tensor_names=tensor_names))

@@ -15,6 +15,7 @@ from .transforms import IDENTITY, Transform
 
 __all__ = [
     "COMMON_DROPS",
+    "Condition",
     "Drop",
     "PerLayer",
     "Rule",
@@ -25,6 +26,7 @@ __all__ = [
     "matched",
     "packable",
     "translate",
+    "unless",
     "weight_and_bias",
 ]
 
@@ -40,6 +42,11 @@ Condition = Callable[[HFConfig, int], bool]
 def always(config: HFConfig, layer: int) -> bool:
     """The condition that holds everywhere."""
     return True
+
+
+def unless(condition: Condition) -> Condition:
+    """The condition that another one does not hold."""
+    return lambda config, layer: not condition(config, layer)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IDENTITY",
+    "SQUEEZED",
     "AddOne",
     "Chain",
     "Each",
@@ -48,6 +49,7 @@ __all__ = [
     "SwapHalves",
     "Transform",
     "Transpose",
+    "Twice",
     "UngroupQKV",
     "UnstackRows",
 ]
@@ -356,6 +358,10 @@ class Reshape:
         return [Reshaped(source, self.hf(source.shape)) for source in sources]
 
 
+SQUEEZED = Reshape(gguf=lambda shape: (shape[0], shape[-1]), hf=lambda shape: (shape[0], 1, shape[1]))
+"""The weights of a depthwise convolution: (channels, 1, width) ↔ (channels, width)."""
+
+
 @dataclass(frozen=True)
 class NegativeExp:
     """Mamba's ``A_log`` ↔ A = −exp(A_log), correctly rounded, which torch's is not always.
@@ -409,6 +415,21 @@ class UnstackRows:
             raise ArchitectureError("stacked matrices need a dimension of their own", found=source.shape)
         count, rows, columns = source.shape
         return [Reshaped(source, (count * rows, columns))]
+
+
+@dataclass(frozen=True)
+class Twice:
+    """A tensor ↔ the same twice, of which the way back takes the second."""
+
+    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        (source,) = sources
+        return [source, source]
+
+    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
+        first, second = sources
+        if first.shape != second.shape:
+            raise ArchitectureError("the copy differs in shape", found=first.shape, expected=second.shape)
+        return [second]
 
 
 @dataclass(frozen=True)

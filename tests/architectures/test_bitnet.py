@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from gguf_tools.architectures.config import HFConfig
-from gguf_tools.architectures.families.bitnet import ARCHITECTURE, Ternary
+from gguf_tools.architectures.families.bitnet import ARCHITECTURE
+from gguf_tools.architectures.ternary import Ternary
 from gguf_tools.errors import ArchitectureError
 from gguf_tools.source import ArraySource, row_count
 from tests import tiny

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from gguf_tools.architectures.config import HFConfig
 from gguf_tools.architectures.delta_net import SplitDelta
-from gguf_tools.architectures.families.deepseek2 import SplitLatent
-from gguf_tools.architectures.families.gpt_oss import Deinterleave, DeinterleaveRows
-from gguf_tools.architectures.families.plamo import GroupHeads
-from gguf_tools.architectures.families.rwkv7 import Twice
+from gguf_tools.architectures.grouped_heads import GroupHeads
+from gguf_tools.architectures.interleaved_experts import Deinterleave, DeinterleaveRows
+from gguf_tools.architectures.latent_attention import SplitLatent
 from gguf_tools.architectures.padding import PadTokens
 from gguf_tools.architectures.scaling import Scaled
 from gguf_tools.architectures.transforms import (
@@ -36,6 +35,7 @@ from gguf_tools.architectures.transforms import (
     SwapHalves,
     Transform,
     Transpose,
+    Twice,
     UngroupQKV,
     UnstackRows,
 )
@@ -121,8 +121,8 @@ CASES: dict[str, tuple[Transform, list[tuple[int, ...]]]] = {
     "skip no rows": (SkipRows(lambda config: 0), [(5, 4)]),
     "unstack rows": (UnstackRows("heads"), [(6, 5)]),
     "unstack and transpose": (Chain(UnstackRows("heads"), Transpose()), [(12, 5)]),
-    "group heads that take turns": (GroupHeads(), [(12, 4)]),
-    "group heads along rows": (GroupHeads(columns=True), [(4, 12)]),
+    "group heads that take turns": (GroupHeads(lambda config: 2), [(12, 4)]),
+    "group heads along rows": (GroupHeads(lambda config: 2, columns=True), [(4, 12)]),
     "split latent heads": (SplitLatent(), [(30, 4)]),
     "a copy": (Twice(), [(5, 3)]),
     "a copy of a bias": (Twice(), [(5,)]),

@@ -21,7 +21,7 @@ from ..decoder import (
 from ..keys import CONTEXT, HEADS, INNER, KV_HEADS, LAYERS, RMS_EPS, WIDTH, AssumedByRuntime, Entry, Key
 from ..rope import PartialRotary
 from ..table import HFClass, class_name
-from ..tensors import Drop, limit_to
+from ..tensors import Drop, limit_to, unless
 from ..traits import VocabularyTraits
 from . import glm4
 
@@ -40,10 +40,6 @@ _SPELLED = {
 
 def _is_remote(config: HFConfig, layer: int = 0) -> bool:
     return class_name(config).startswith("ChatGLM")
-
-
-def _is_native(config: HFConfig, layer: int = 0) -> bool:
-    return not _is_remote(config)
 
 
 def _remote_kv_heads(config: HFConfig) -> int:
@@ -106,7 +102,7 @@ _BLOCK = "transformer.encoder.layers.{i}"
 
 ARCHITECTURE = decoder(
     "chatglm",
-    HFClass("GlmForCausalLM", "glm", {**glm4.DEFAULTS, "head_dim": 128}),
+    HFClass("GlmForCausalLM", "glm"),
     HFClass(_REMOTE, "chatglm", _REMOTE_DEFAULTS, _REMOTE_NULLS),
     HFClass("ChatGLMForConditionalGeneration", "chatglm", _REMOTE_DEFAULTS, _REMOTE_NULLS),
     choose=lambda facts: _REMOTE if facts.has("blk.0.attn_qkv.weight") else "GlmForCausalLM",
@@ -121,7 +117,7 @@ ARCHITECTURE = decoder(
         _Spelling(),
     ),
     output=(
-        *limit_to(_is_native, OUTPUT),
+        *limit_to(unless(_is_remote), OUTPUT),
         *limit_to(
             _is_remote,
             renamed(
@@ -133,7 +129,7 @@ ARCHITECTURE = decoder(
     ),
     blocks=(
         *limit_to(
-            _is_native,
+            unless(_is_remote),
             (
                 *PRE_NORMS,
                 *attention(bias=flag("attention_bias"), output_bias=optional),

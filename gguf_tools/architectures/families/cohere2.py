@@ -3,10 +3,11 @@
 from ...spec import ValueType
 from ..config import HFConfig
 from ..decoder import TIED_OUTPUT, decoder
-from ..keys import LAYER_EPS, NO_SCALING_TYPE, AssumedByRuntime, DerivedKey, Key, windows_but
+from ..keys import LAYER_EPS, NO_SCALING_TYPE, AssumedByRuntime, DerivedKey, Key
 from ..rope import Rope
 from ..table import HFClass
 from ..traits import GraphTraits, Window
+from ..windows import windows_but
 from . import command_r
 
 

@@ -2,10 +2,10 @@
 
 from ...spec import ValueType
 from ..config import HFConfig
-from ..decoder import BLOCK, FFN, decoder, norms, routed
-from ..keys import DerivedKey, Key
+from ..decoder import BLOCK, FFN, decoder, gated, routed
+from ..keys import DerivedKey, Key, experts_keys
 from ..table import HFClass
-from ..tensors import Drop, Rule, limit_to
+from ..tensors import Drop, Rule, limit_to, unless
 from ..traits import GraphTraits, SpacePrefix, VocabularyTraits
 from ..transforms import Reshape
 
@@ -13,10 +13,6 @@ from ..transforms import Reshape
 def _is_mixed(config: HFConfig, layer: int) -> bool:
     first, step = config.integer("moe_layer_start_index", least=0), config.integer("moe_layer_interval")
     return layer >= first and (layer + 1) % step == 0
-
-
-def _is_dense(config: HFConfig, layer: int) -> bool:
-    return not _is_mixed(config, layer)
 
 
 def _shared_size(config: HFConfig) -> int | None:
@@ -31,8 +27,7 @@ ARCHITECTURE = decoder(
     HFClass("Ernie4_5_MoeForCausalLM", "ernie4_5_moe"),
     tokenizers=("spm", "llama-hf"),
     own=(
-        Key("expert_count", "moe_num_experts"),
-        Key("expert_used_count", "moe_k"),
+        *experts_keys("moe_num_experts", "moe_k"),
         Key("interleave_moe_layer_step", "moe_layer_interval"),
         Key("leading_dense_block_count", "moe_layer_start_index"),
         Key("expert_feed_forward_length", "moe_intermediate_size"),
@@ -40,15 +35,11 @@ ARCHITECTURE = decoder(
         DerivedKey("expert_shared_feed_forward_length", ValueType.UINT32, _shared_size),
     ),
     bias="use_bias",
-    ffn=(*limit_to(_is_dense, FFN), *routed("moe_num_experts", when=_is_mixed)),
+    ffn=(*limit_to(unless(_is_mixed), FFN), *routed("moe_num_experts", when=_is_mixed)),
     tensors=limit_to(
         _is_mixed,
         (
-            *norms(
-                ("mlp.shared_experts.gate_proj", "ffn_gate_shexp"),
-                ("mlp.shared_experts.up_proj", "ffn_up_shexp"),
-                ("mlp.shared_experts.down_proj", "ffn_down_shexp"),
-            ),
+            *gated("mlp.shared_experts", "_shexp"),
             Rule(
                 (f"{BLOCK}.mlp.moe_statics.e_score_correction_bias",),
                 ("blk.{i}.exp_probs_b.bias",),

@@ -2,10 +2,11 @@
 
 from ..config import HFConfig
 from ..decoder import POST_NORMS, QK_NORMS, decoder
-from ..keys import VOCABULARY_SIZE, Windows
+from ..keys import VOCABULARY_SIZE
 from ..rope import Llama3Factors, Rope
 from ..table import HFClass
 from ..traits import GraphTraits, Window
+from ..windows import Windows
 
 
 def _slides(config: HFConfig, layer: int) -> bool:

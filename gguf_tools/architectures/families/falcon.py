@@ -1,15 +1,14 @@
 """Falcon: attention and feed-forward side by side, with one norm or, in the newer decoder, one each."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from ...recipes.traits import RecipeTraits
 from ...spec import GGMLType, ValueType
 from ..config import GGUFFacts, HFConfig
 from ..decoder import SPARE_HEAD, decoder, modules, optional, renamed
-from ..keys import HEADS, LAYER_EPS, LAYERS, WIDTH, DerivedKey, Entry, FourTimes
+from ..keys import HEADS, LAYER_EPS, LAYERS, WIDTH, DerivedKey, FourTimes
 from ..table import HFClass
-from ..tensors import always, limit_to
+from ..tensors import always, limit_to, unless
 from ..traits import GraphTraits
 from ..transforms import UngroupQKV
 
@@ -27,23 +26,25 @@ def _newer(config: HFConfig, layer: int) -> bool:
     return config.flag("new_decoder_architecture") and config.find("num_ln_in_parallel_attn") != 1
 
 
-def _older(config: HFConfig, layer: int) -> bool:
-    return not _newer(config, layer)
-
-
-class _KVHeads:
+def _decoder(facts: GGUFFacts, config: dict[str, Any]) -> dict[str, Any]:
     """``num_kv_heads``, with the flags that say what it means."""
+    heads = facts.integer("attention.head_count_kv") or 1
+    newer = facts.has("blk.0.attn_norm_2.weight")
+    return {
+        "num_kv_heads": heads,
+        "new_decoder_architecture": newer,
+        "multi_query": newer or heads == 1,
+    }
 
-    def forward(self, config: HFConfig) -> Iterator[Entry]:
-        yield "attention.head_count_kv", ValueType.UINT32, config.integer("num_kv_heads", "n_head_kv")
 
-    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
-        heads = facts.integer("attention.head_count_kv") or 1
-        newer = facts.has("blk.0.attn_norm_2.weight")
-        config["num_kv_heads"] = heads
-        config["new_decoder_architecture"] = newer
-        config["multi_query"] = newer or heads == 1
-
+KV_HEADS = DerivedKey(
+    "attention.head_count_kv",
+    ValueType.UINT32,
+    lambda config: config.integer("num_kv_heads", "n_head_kv"),
+    _decoder,
+)
+CONTEXT = DerivedKey("context_length", ValueType.UINT32, lambda config: 2048)  # what it was trained on
+LAYOUT = DerivedKey("tensor_data_layout", ValueType.STRING, lambda config: "jploski")
 
 ARCHITECTURE = decoder(
     "falcon",
@@ -51,9 +52,7 @@ ARCHITECTURE = decoder(
     defaults={"activation": "gelu", "max_position_embeddings": 2048, "multi_query": True},
     derived={"num_kv_heads": _kv_heads},
     keys=(
-        DerivedKey("context_length", ValueType.UINT32, lambda config: 2048),  # what it was trained on
-        DerivedKey("tensor_data_layout", ValueType.STRING, lambda config: "jploski"),
-        *(WIDTH, FourTimes("ffn_hidden_size"), LAYERS, HEADS, _KVHeads()),
+        *(CONTEXT, LAYOUT, WIDTH, FourTimes("ffn_hidden_size"), LAYERS, HEADS, KV_HEADS),
         LAYER_EPS.named("layer_norm_epsilon"),
     ),
     bias=None,
@@ -65,7 +64,7 @@ ARCHITECTURE = decoder(
         SPARE_HEAD,
     ),
     blocks=(
-        *limit_to(_older, modules(("input_layernorm", "attn_norm"), block=_BLOCK)),
+        *limit_to(unless(_newer), modules(("input_layernorm", "attn_norm"), block=_BLOCK)),
         *limit_to(_newer, modules(("ln_mlp", "attn_norm"), ("ln_attn", "attn_norm_2"), block=_BLOCK)),
         *modules(
             (

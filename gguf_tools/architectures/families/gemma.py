@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ..decoder import EMBEDDING, LLAMA_DEFAULTS, TIED_OUTPUT, decoder, norms
+from ..decoder import EMBEDDING, TIED_OUTPUT, decoder, norms
 from ..keys import CONTEXT, HEAD_DIM, HEADS, INNER, KV_HEADS, LAYERS, RMS_EPS, WIDTH, AssumedByRuntime
 from ..table import HFClass
 from ..tensors import Rule
@@ -10,19 +10,13 @@ from ..traits import GraphTraits
 from ..transforms import AddOne
 from ..vocabularies import GEMMA_VOCABULARY
 
-DEFAULTS = {
-    **LLAMA_DEFAULTS,
-    "head_dim": 256,
-    "max_position_embeddings": 8192,
-    "tie_word_embeddings": True,
-}
 KEYS = (CONTEXT, WIDTH, LAYERS, INNER, HEADS, KV_HEADS, RMS_EPS, HEAD_DIM)
 NO_SCALING = AssumedByRuntime("rope_scaling", (None,), export=False)
 ENDS = (EMBEDDING, Rule(("model.norm.weight",), ("output_norm.weight",), AddOne()))
 
 ARCHITECTURE = decoder(
     "gemma",
-    HFClass("GemmaForCausalLM", "gemma", {"num_key_value_heads": 16}),
+    HFClass("GemmaForCausalLM", "gemma"),
     tokenizers=("spm",),
     keys=KEYS,
     bias=None,

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from ...spec import ValueType
 from ..config import HFConfig
 from ..decoder import TIED_OUTPUT, decoder, norms
-from ..keys import AssumedByRuntime, Key, windows_but
+from ..keys import AssumedByRuntime, Key
 from ..table import HFClass
 from ..traits import GraphTraits, Window
 from ..transforms import AddOne
 from ..vocabularies import GEMMA_VOCABULARY
+from ..windows import windows_but
 from . import gemma
 
 AROUND_NORMS = norms(

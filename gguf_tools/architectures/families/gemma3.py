@@ -6,13 +6,14 @@ from typing import Any
 from ...spec import ValueType
 from ..config import GGUFFacts, HFConfig
 from ..decoder import HEAD, decoder, norms
-from ..keys import HEAD_DIM, AssumedByRuntime, Entry, Key, windows_but
+from ..keys import HEAD_DIM, AssumedByRuntime, Entry, Key
 from ..rope import Rope
 from ..table import HFClass
 from ..tensors import Rule
 from ..traits import GraphTraits, Window
 from ..transforms import AddOne, KeepTokens
 from ..vocabularies import GEMMA_VOCABULARY
+from ..windows import windows_but
 from .gemma2 import AROUND_NORMS, attention_scalar
 
 _PERIOD = 6  # llama.cpp takes every sixth layer for a global one

@@ -6,15 +6,6 @@ from ..rope import PartialRotary
 from ..table import HFClass
 from ..traits import VocabularyTraits
 
-DEFAULTS = {
-    "attention_bias": True,
-    "max_position_embeddings": 131072,
-    "num_key_value_heads": 2,
-    "partial_rotary_factor": 0.5,
-    "rms_norm_eps": 1.5625e-07,
-    "rope_theta": 10000.0,
-}
-
 ROLES = {"eos": "<|endoftext|>", "eot": "<|user|>", "unk": "<|endoftext|>"}
 """Added tokens with a role that the files of these families leave out."""
 

@@ -4,9 +4,7 @@ from ...spec import ValueType
 from ..config import HFConfig
 from ..decoder import FFN, decoder, head_count
 from ..granite_parts import (
-    DEFAULTS,
     HYBRID,
-    HYBRID_DEFAULTS,
     KV_ARRAY,
     MIXER_KEYS,
     MULTIPLIERS,
@@ -40,8 +38,8 @@ def _is_plain(config: HFConfig, layer: int = 0) -> bool:
 
 ARCHITECTURE = decoder(
     "granite",
-    HFClass("GraniteForCausalLM", "granite", DEFAULTS),
-    HFClass(HYBRID, "granitemoehybrid", HYBRID_DEFAULTS, when=all_attention),
+    HFClass("GraniteForCausalLM", "granite"),
+    HFClass(HYBRID, "granitemoehybrid", when=all_attention),
     derived={"num_key_value_heads": head_count},
     choose=lambda facts: "GraniteForCausalLM" if facts.find("ssm.conv_kernel") is None else HYBRID,
     tokenizers=("spm", "llama-hf", "bpe"),

@@ -6,7 +6,6 @@ from ..decoder import BLOCK, attention, decoder, flag, head_count
 from ..granite_parts import (
     EXPERTS,
     HYBRID,
-    HYBRID_DEFAULTS,
     KV_ARRAY,
     MIXER_KEYS,
     MULTIPLIERS,
@@ -19,20 +18,12 @@ from ..keys import DerivedKey, Note, experts_keys
 from ..mamba_parts import LOST, UNLIMITED, mamba2_mixer
 from ..per_layer_keys import AnyTensor
 from ..table import HFClass
-from ..tensors import limit_to
+from ..tensors import limit_to, unless
 from ..traits import GraphTraits, Memory
-
-
-def _mixes(config: HFConfig, layer: int) -> bool:
-    return not attends(config, layer)
 
 
 def _routed(config: HFConfig, layer: int) -> bool:
     return config.integer("num_local_experts", least=0) > 0
-
-
-def _dense(config: HFConfig, layer: int) -> bool:
-    return not _routed(config, layer)
 
 
 ARCHITECTURE = decoder(
@@ -40,8 +31,7 @@ ARCHITECTURE = decoder(
     HFClass(
         HYBRID,
         "granitemoehybrid",
-        HYBRID_DEFAULTS,
-        {"num_key_value_heads": head_count},
+        derived_defaults={"num_key_value_heads": head_count},
         when=lambda config: not all_attention(config),
     ),
     tokenizers=("spm", "bpe"),
@@ -64,18 +54,20 @@ ARCHITECTURE = decoder(
         ),
         Note(
             lambda config: (
-                _dense(config, 0) and config["shared_intermediate_size"] != config["intermediate_size"]
+                not _routed(config, 0) and config["shared_intermediate_size"] != config["intermediate_size"]
             ),
             "without experts llama.cpp expects shared_intermediate_size to be intermediate_size",
         ),
     ),
     attn=(
         *limit_to(attends, attention(bias=flag("attention_bias"), permuted=True)),
-        *limit_to(_mixes, mamba2_mixer(f"{BLOCK}.mamba", "mamba_n_groups", conv_bias="mamba_conv_bias")),
+        *limit_to(
+            unless(attends), mamba2_mixer(f"{BLOCK}.mamba", "mamba_n_groups", conv_bias="mamba_conv_bias")
+        ),
     ),
     ffn=(
         *limit_to(_routed, (*EXPERTS, *limit_to(has_shared, shared_mlp("_shexp")))),
-        *limit_to(_dense, shared_mlp("")),
+        *limit_to(unless(_routed), shared_mlp("")),
     ),
     export_notes=(*LOST, "max_position_embeddings is not in the file: nothing in the model depends on it"),
     graph=GraphTraits(memory=Memory.EITHER, rotary=False, normed_weights=True),

@@ -9,29 +9,16 @@ from ..keys import MLP_BIAS, ROPE_DIMENSION, HeadDim, Key, head_size
 from ..mistral_yarn import YarnMultiplier
 from ..rope import Llama3Factors, Rope
 from ..table import HFClass
-from ..tensors import limit_to
+from ..tensors import limit_to, unless
 from ..traits import GraphTraits, SpacePrefix
 from ..vocabularies import LLAMA_VOCABULARY
 
-_MISTRAL = {"max_position_embeddings": 131072, "num_key_value_heads": 8, "sliding_window": 4096}
-_MIXTRAL = {
-    **_MISTRAL,
-    "num_experts_per_tok": 2,
-    "num_local_experts": 8,
-    "rms_norm_eps": 1e-5,
-    "rope_theta": 1000000.0,
-    "sliding_window": None,
-}
 _INTERNLM3 = replace(LLAMA_VOCABULARY, space_prefix=SpacePrefix.CONFIG_AFTER_TOKENS, turn_end=True)
 _HEAD_SIZE = {"head_dim": head_size}
 
 
 def _mixed(config: HFConfig, layer: int) -> bool:
     return config.find("num_local_experts") is not None
-
-
-def _dense(config: HFConfig, layer: int) -> bool:
-    return not _mixed(config, layer)
 
 
 ARCHITECTURE = decoder(
@@ -41,11 +28,10 @@ ARCHITECTURE = decoder(
     HFClass("LLaMAForCausalLM", "llama", {}, _HEAD_SIZE),
     HFClass("VLlama3ForCausalLM", "llama", {"num_attention_heads": 32}, _HEAD_SIZE),
     HFClass("VoxtralForConditionalGeneration", "voxtral", {}, _HEAD_SIZE),
-    HFClass("MistralForCausalLM", "mistral", _MISTRAL),
-    HFClass("LlavaForConditionalGeneration", "llava", _MISTRAL),
-    HFClass("MixtralForCausalLM", "mixtral", _MIXTRAL),
-    HFClass("InternLM3ForCausalLM", "internlm3", vocabulary=_INTERNLM3),
-    defaults={"max_position_embeddings": 2048, "rms_norm_eps": 1e-06, "rope_theta": 10000.0},
+    HFClass("MistralForCausalLM", "mistral"),
+    HFClass("LlavaForConditionalGeneration", "llava", like="MistralForCausalLM"),
+    HFClass("MixtralForCausalLM", "mixtral", {"sliding_window": None}),
+    HFClass("InternLM3ForCausalLM", "internlm3", vocabulary=_INTERNLM3, like="LlamaForCausalLM"),
     choose=lambda facts: "LlamaForCausalLM" if facts.find("expert_count") is None else "MixtralForCausalLM",
     tokenizers=("tekken", "spm", "llama-hf", "bpe"),
     rope=Rope(kinds=("linear", "yarn", "llama3", "dynamic")),
@@ -65,7 +51,7 @@ ARCHITECTURE = decoder(
             names=("w1", "w3", "w2"),
             when=_mixed,
         ),
-        *limit_to(_dense, FFN),
+        *limit_to(unless(_mixed), FFN),
     ),
     computed=(Llama3Factors(),),
     vocabulary=LLAMA_VOCABULARY,

@@ -1,65 +1,48 @@
 """ModernBERT: an encoder with rotary positions, gated feed-forward and windows in two layers of three."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from ...errors import ArchitectureError
 from ...spec import ValueType
 from ..classifier import Labels, classifies
 from ..config import GGUFFacts, HFConfig
-from ..keys import SIZES, AssumedByRuntime, DerivedKey, Entry, Key, Text
+from ..decoder import norms, renamed
+from ..encoder import NOT_CAUSAL, bert_classes
+from ..keys import NO_SCALING_TYPE, SIZES, VOCABULARY_SIZE, AssumedByRuntime, DerivedKey, Key, Text
 from ..pooling import Pooling, pooling_files
-from ..table import Architecture, HFClass, class_name
-from ..tensors import Drop, Rule
+from ..table import Architecture, class_name
+from ..tensors import Drop, Rule, limit_to
 from ..traits import GraphTraits, Memory, VocabularyTraits, Window
 
 _POOLINGS = {"mean": 1, "cls": 2}  # numbers of ``pooling_type``
-_DEFAULTS = {
-    "classifier_pooling": "cls",
-    "global_attn_every_n_layers": 3,
-    "global_rope_theta": 160000.0,
-    "hidden_activation": "gelu",
-    "local_attention": 128,
-    "local_rope_theta": 10000.0,
-    "max_position_embeddings": 8192,
-    "norm_eps": 1e-5,
-}
 
 
-class _ClassifierPooling:
-    """``classifier_pooling`` ↔ ``classifier.pooling_type``."""
-
-    def forward(self, config: HFConfig) -> Iterator[Entry]:
-        mode = config.find("classifier_pooling")
-        if not isinstance(mode, str) or mode not in _POOLINGS:
-            raise ArchitectureError(
-                "a pooling llama.cpp does not have",
-                path="config.json",
-                key="classifier_pooling",
-                found=mode,
-                expected=" or ".join(_POOLINGS),
-            )
-        yield "classifier.pooling_type", ValueType.UINT32, _POOLINGS[mode]
-
-    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
-        number = facts.find("classifier.pooling_type")
-        names = {value: name for name, value in _POOLINGS.items()}
-        config["classifier_pooling"] = names.get(number, "mean")  # what the runtime takes without one
+def _pooling(config: HFConfig) -> int:
+    mode = config.find("classifier_pooling")
+    if not isinstance(mode, str) or mode not in _POOLINGS:
+        raise ArchitectureError(
+            "a pooling llama.cpp does not have",
+            path="config.json",
+            key="classifier_pooling",
+            found=mode,
+            expected=" or ".join(_POOLINGS),
+        )
+    return _POOLINGS[mode]
 
 
-class _Eps:
-    """``norm_eps`` ↔ the epsilon of layer norms, and of the other kind: llama.cpp's converter says both."""
+def _pooling_name(facts: GGUFFacts, config: dict[str, Any]) -> dict[str, str]:
+    names = {value: name for name, value in _POOLINGS.items()}
+    # without one the runtime takes the mean
+    return {"classifier_pooling": names.get(facts.find("classifier.pooling_type"), "mean")}
 
-    _KEYS = ("attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon")
 
-    def forward(self, config: HFConfig) -> Iterator[Entry]:
-        for key in self._KEYS:
-            yield key, ValueType.FLOAT32, config.number("norm_eps")
+def _restored_eps(facts: GGUFFacts, config: dict[str, Any]) -> dict[str, float]:
+    eps = facts.number("attention.layer_norm_epsilon")
+    return {} if eps is None else {"norm_eps": eps, "layer_norm_eps": eps}
 
-    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
-        eps = facts.number(self._KEYS[1])
-        if eps is not None:
-            config["norm_eps"] = config["layer_norm_eps"] = eps
+
+def _eps(config: HFConfig) -> float:
+    return config.number("norm_eps")
 
 
 def _choose(facts: GGUFFacts) -> str:
@@ -77,15 +60,15 @@ def _normed(config: HFConfig, layer: int) -> bool:
     return layer > 0
 
 
-_BLOCK = "model.layers.{i}"
+CLASSIFIER_POOLING = DerivedKey("classifier.pooling_type", ValueType.UINT32, _pooling, _pooling_name)
+EPS = (  # llama.cpp's converter writes both
+    DerivedKey("attention.layer_norm_rms_epsilon", ValueType.FLOAT32, _eps),
+    DerivedKey("attention.layer_norm_epsilon", ValueType.FLOAT32, _eps, _restored_eps),
+)
 
 ARCHITECTURE = Architecture(
     name="modern-bert",
-    classes=(
-        HFClass("ModernBertModel", "modernbert", _DEFAULTS, prefixed=False),
-        HFClass("ModernBertForMaskedLM", "modernbert", _DEFAULTS),
-        HFClass("ModernBertForSequenceClassification", "modernbert", _DEFAULTS),
-    ),
+    classes=bert_classes("ModernBert", "modernbert"),
     tokenizer_kinds=("bpe",),
     unprefixed=("head.", "decoder.", "classifier."),
     choose=_choose,
@@ -93,35 +76,31 @@ ARCHITECTURE = Architecture(
         *SIZES,
         Key("rope.freq_base", "global_rope_theta", "rope_theta", type=ValueType.FLOAT32),
         Key("rope.freq_base_swa", "local_rope_theta", type=ValueType.FLOAT32),
-        _Eps(),
+        *EPS,
     ),
     family_keys=(
-        DerivedKey("attention.causal", ValueType.BOOL, lambda config: False),
-        Pooling(),
-        _ClassifierPooling(),
-        Labels(),
+        *(NOT_CAUSAL, Pooling(), CLASSIFIER_POOLING, Labels()),
         Key("attention.sliding_window", "local_attention"),
         Key("attention.sliding_window_pattern", "global_attn_every_n_layers"),
-        DerivedKey("rope.scaling.type", ValueType.STRING, lambda config: "none"),
-        Key("vocab_size", "vocab_size"),
+        NO_SCALING_TYPE,
+        VOCABULARY_SIZE,
         Text("hidden_activation", "hidden_activation"),
         AssumedByRuntime("classifier_activation", ("gelu",)),
     ),
     tensors=(
-        Rule(("model.embeddings.tok_embeddings.weight",), ("token_embd.weight",)),
-        Rule(("model.embeddings.norm.weight",), ("token_embd_norm.weight",)),
-        Rule((f"{_BLOCK}.attn_norm.weight",), ("blk.{i}.attn_norm.weight",), when=_normed),
-        *(
-            Rule((f"{_BLOCK}.{hf}.weight",), (f"blk.{{i}}.{gguf}.weight",))
-            for hf, gguf in (
-                ("attn.Wqkv", "attn_qkv"),
-                ("attn.Wo", "attn_output"),
-                ("mlp_norm", "ffn_norm"),
-                ("mlp.Wi", "ffn_up"),
-                ("mlp.Wo", "ffn_down"),
-            )
+        *renamed(
+            ("model.embeddings.tok_embeddings", "token_embd"),
+            ("model.embeddings.norm", "token_embd_norm"),
+            ("model.final_norm", "output_norm"),
         ),
-        Rule(("model.final_norm.weight",), ("output_norm.weight",)),
+        *limit_to(_normed, norms(("attn_norm", "attn_norm"))),
+        *norms(
+            ("attn.Wqkv", "attn_qkv"),
+            ("attn.Wo", "attn_output"),
+            ("mlp_norm", "ffn_norm"),
+            ("mlp.Wi", "ffn_up"),
+            ("mlp.Wo", "ffn_down"),
+        ),
         Rule(("head.dense.weight",), ("cls.weight",), needed=_has_head),
         Rule(("head.norm.weight",), ("cls.norm.weight",), needed=_has_head),
         Rule(("classifier.weight",), ("cls.output.weight",), needed=classifies),

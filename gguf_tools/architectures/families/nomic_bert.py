@@ -6,19 +6,18 @@ from typing import Any
 from ...errors import ArchitectureError, FormatError
 from ...spec import ValueType
 from ..config import GGUFFacts, HFConfig
-from ..keys import HEADS, INNER, LAYERS, WIDTH, ConstHF, Entry, FromTensorRows, Key, KeyRule, RequireEqual
-from ..pooling import pooling_files
-from ..table import Architecture, HFClass
-from ..tensors import Drop, Rule, weight_and_bias
+from ..decoder import modules, norms, renamed
+from ..encoder import ENCODER_EPS, encoder
+from ..keys import HEADS, INNER, LAYERS, WIDTH, ConstHF, Entry, Key, KeyRule, RequireEqual
+from ..table import HFClass
+from ..tensors import Drop, always
 from ..traits import GraphTraits, Memory
-from ..vocabularies import ENCODER_TYPES
-from . import bert
 
 _CONTEXTS = {8192: 2048, 2048: 512}
 """Positions the published models claim, and those they were trained on, which GGUF states."""
 
 _REPOSITORY = "nomic-ai/nomic-bert-2048--"
-_CODE = ConstHF(
+CODE = ConstHF(
     "auto_map",
     {
         "AutoConfig": _REPOSITORY + "configuration_hf_nomic_bert.NomicBertConfig",
@@ -56,6 +55,7 @@ class _Context:
 
 
 def required(*, moe: bool) -> tuple[KeyRule, ...]:
+    """Checks of what llama.cpp takes for granted, in version 2 (``moe``) and before."""
     biases = ("qkv_proj_bias", "mlp_fc1_bias", "mlp_fc2_bias")
     return (
         RequireEqual("activation_function", "gelu" if moe else "swiglu"),
@@ -70,60 +70,48 @@ def required(*, moe: bool) -> tuple[KeyRule, ...]:
     )
 
 
-def _layers(*modules: tuple[str, str]) -> tuple[Rule, ...]:
-    return tuple(
-        Rule((f"encoder.layers.{{i}}.{hf}.weight",), (f"blk.{{i}}.{gguf}.weight",)) for hf, gguf in modules
-    )
-
-
-KEYS = (
-    LAYERS.named("n_layer"),
-    _Context(),
-    WIDTH.named("n_embd"),
-    INNER.named("n_inner"),
-    HEADS.named("n_head"),
-    Key("rope.freq_base", "rotary_emb_base", type=ValueType.FLOAT32),
-    bert.EPS.named("layer_norm_epsilon"),
-)
-FAMILY_KEYS = (
-    *bert.EMBEDDING,
-    FromTensorRows("vocab_size", "token_embd.weight"),
-    FromTensorRows("type_vocab_size", "token_types.weight"),
-    _CODE,
-)
-SHARED_TENSORS = (
-    Rule(("embeddings.word_embeddings.weight",), ("token_embd.weight",)),
-    Rule(("embeddings.token_type_embeddings.weight",), ("token_types.weight",)),
-    *weight_and_bias("emb_ln", "token_embd_norm"),
-    *bert.layers("encoder.layers.{i}", ("norm1", "attn_output_norm"), ("norm2", "layer_output_norm")),
-)
-DEFAULTS = {"layer_norm_epsilon": 1e-5, "type_vocab_size": 2}
-
-
 def is_mixed(config: HFConfig) -> bool:
+    """Whether a config is of version 2."""
     return bool(config.find("moe_every_n_layers"))
 
 
-ARCHITECTURE = Architecture(
-    name="nomic-bert",
-    classes=(HFClass("NomicBertModel", "nomic_bert", DEFAULTS, when=lambda config: not is_mixed(config)),),
-    tokenizer_kinds=("unigram", "wordpiece"),
-    prefix="",
-    renames=((r"^bert\.", ""),),
+BLOCK = "encoder.layers.{i}"
+KEYS = (
+    LAYERS.named("n_layer"),
+    _Context(),
+    *(WIDTH.named("n_embd"), INNER.named("n_inner"), HEADS.named("n_head")),
+    Key("rope.freq_base", "rotary_emb_base", type=ValueType.FLOAT32),
+    ENCODER_EPS.named("layer_norm_epsilon"),
+)
+SHARED_TENSORS = (
+    *renamed(
+        ("embeddings.word_embeddings", "token_embd"), ("embeddings.token_type_embeddings", "token_types")
+    ),
+    *renamed(("emb_ln", "token_embd_norm"), bias=always),
+    *modules(("norm1", "attn_output_norm"), ("norm2", "layer_output_norm"), block=BLOCK),
+)
+DEFAULTS = {"layer_norm_epsilon": 1e-5, "type_vocab_size": 2}
+
+ARCHITECTURE = encoder(
+    "nomic-bert",
+    HFClass("NomicBertModel", "nomic_bert", DEFAULTS, when=lambda config: not is_mixed(config)),
+    tokenizers=("unigram", "wordpiece"),
     keys=KEYS,
-    family_keys=(*FAMILY_KEYS, *required(moe=False)),
+    own=(CODE, *required(moe=False)),
+    activation=None,
     tensors=(
         *SHARED_TENSORS,
-        *_layers(
+        *norms(
             ("attn.Wqkv", "attn_qkv"),
             ("attn.out_proj", "attn_output"),
             ("mlp.fc11", "ffn_up"),
             ("mlp.fc12", "ffn_gate"),
             ("mlp.fc2", "ffn_down"),
+            block=BLOCK,
         ),
     ),
+    prefix="",
+    renames=((r"^bert\.", ""),),
     drops=(Drop(r"pooler\.dense\.(weight|bias)", "llama.cpp pools without it"),),
-    extras=pooling_files,
-    vocabulary=ENCODER_TYPES,
     graph=GraphTraits(memory=Memory.NOTHING),
 )

@@ -1,9 +1,9 @@
 """OLMo 2 and 3: norms after attention and feed-forward; the third has sliding windows."""
 
 from ..decoder import POST_NORMS, QK_NORMS, decoder
-from ..keys import Windows
 from ..table import HFClass
 from ..traits import GraphTraits, Window
+from ..windows import Windows
 
 ARCHITECTURE = decoder(
     "olmo2",

@@ -8,23 +8,25 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...container.metadata import Array
-from ...errors import ArchitectureError, FormatError
+from ...errors import ArchitectureError
 from ...spec import ValueType
 from ..config import GGUFFacts, HFConfig, real, rounded, whole
-from ..decoder import norms, renamed
-from ..keys import CONTEXT, LAYERS, WIDTH, AssumedByRuntime, DerivedKey, Entry, FromTensorRows, HeadDim, Key
+from ..decoder import VOCABULARY_ROWS, norms, renamed
+from ..keys import CONTEXT, HEAD_DIM, LAYERS, WIDTH, AssumedByRuntime, DerivedKey, Entry, Key
+from ..per_layer_keys import layer_values
 from ..table import Architecture, HFClass
 from ..tensors import Rule
 from ..traits import GraphTraits
 from ..transforms import SplitMiddle
 
-_BLOCK = "transformer.layers.{i}"
+BLOCK = "transformer.layers.{i}"
+COUNT = "num_transformer_layers"
 _MAX_INT32 = 2**31 - 1
 
 
 def _listed(config: HFConfig, key: str) -> list[Any]:
     """A list of the config with one value for each layer."""
-    values, layers = config.find(key), config.integer("num_transformer_layers")
+    values, layers = config.find(key), config.integer(COUNT)
     if not isinstance(values, list) or len(values) != layers:
         raise ArchitectureError(
             "not a list with a value for each layer",
@@ -33,13 +35,6 @@ def _listed(config: HFConfig, key: str) -> list[Any]:
             expected=f"{layers} numbers",
         )
     return values
-
-
-def _stored(facts: GGUFFacts, suffix: str) -> list[int]:
-    values = facts.find(suffix)
-    if not isinstance(values, Array) or not values or not all(isinstance(value, int) for value in values):
-        raise FormatError("not a list with a number for each layer", key=facts.key(suffix), found=values)
-    return list(values)
 
 
 class _PerLayer:
@@ -53,25 +48,24 @@ class _PerLayer:
         yield self.gguf, ValueType.ARRAY, Array(ValueType.INT32, counts)
 
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
-        config[self.hf] = _stored(facts, self.gguf)
+        config[self.hf] = layer_values(facts, self.gguf)
 
 
-class _Widths:
+def _widths(config: HFConfig) -> Array:
     """The feed-forwards' widths, which the config gives as multiples of the model's, to be rounded."""
+    width, divisor = config.integer("model_dim"), config.integer("ffn_dim_divisor")
+    widths = []
+    for factor in _listed(config, "ffn_multipliers"):
+        real(factor, "ffn_multipliers")  # checks it; the product comes before any rounding
+        inner = _divisible(float(factor) * width, divisor)
+        widths.append(whole(inner, "ffn_multipliers", most=_MAX_INT32))
+    return Array(ValueType.INT32, widths)
 
-    def forward(self, config: HFConfig) -> Iterator[Entry]:
-        width, divisor = config.integer("model_dim"), config.integer("ffn_dim_divisor")
-        widths = []
-        for factor in _listed(config, "ffn_multipliers"):
-            real(factor, "ffn_multipliers")  # checks it; the product comes before any rounding
-            inner = _divisible(float(factor) * width, divisor)
-            widths.append(whole(inner, "ffn_multipliers", most=_MAX_INT32))
-        yield "feed_forward_length", ValueType.ARRAY, Array(ValueType.INT32, widths)
 
-    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
-        widths = _stored(facts, "feed_forward_length")
-        config["ffn_multipliers"] = [width / config["model_dim"] for width in widths]
-        config["ffn_dim_divisor"] = math.gcd(*widths)
+def _multipliers(facts: GGUFFacts, config: dict[str, Any]) -> dict[str, Any]:
+    widths = layer_values(facts, "feed_forward_length")
+    multipliers = [width / config["model_dim"] for width in widths]
+    return {"ffn_multipliers": multipliers, "ffn_dim_divisor": math.gcd(*widths)}
 
 
 def _divisible(value: float, divisor: int) -> int:
@@ -80,25 +74,27 @@ def _divisible(value: float, divisor: int) -> int:
     return nearest + divisor if nearest < 0.9 * value else nearest
 
 
+KEYS = (
+    LAYERS.named(COUNT),
+    CONTEXT.named("max_context_length"),
+    WIDTH.named("model_dim"),
+    DerivedKey("feed_forward_length", ValueType.ARRAY, _widths, _multipliers),
+    _PerLayer("attention.head_count", "num_query_heads"),
+    _PerLayer("attention.head_count_kv", "num_kv_heads"),
+    Key("rope.freq_base", "rope_freq_constant", type=ValueType.FLOAT32),
+    DerivedKey("attention.layer_norm_rms_epsilon", ValueType.FLOAT32, lambda config: rounded(1e-6)),
+    DerivedKey("rope.dimension_count", ValueType.UINT32, lambda config: config.integer("head_dim")),
+    HEAD_DIM,
+)
+
 ARCHITECTURE = Architecture(
     name="openelm",
     classes=(HFClass("OpenELMForCausalLM", "openelm"),),
     tokenizer_kinds=("spm",),
     prefix="transformer.",
-    keys=(
-        LAYERS.named("num_transformer_layers"),
-        CONTEXT.named("max_context_length"),
-        WIDTH.named("model_dim"),
-        _Widths(),
-        _PerLayer("attention.head_count", "num_query_heads"),
-        _PerLayer("attention.head_count_kv", "num_kv_heads"),
-        Key("rope.freq_base", "rope_freq_constant", type=ValueType.FLOAT32),
-        DerivedKey("attention.layer_norm_rms_epsilon", ValueType.FLOAT32, lambda config: rounded(1e-6)),
-        DerivedKey("rope.dimension_count", ValueType.UINT32, lambda config: config.integer("head_dim")),
-        HeadDim(),
-    ),
+    keys=KEYS,
     family_keys=(
-        FromTensorRows("vocab_size", "token_embd.weight"),
+        VOCABULARY_ROWS,
         AssumedByRuntime("activation_fn_name", ("swish", "silu")),
         AssumedByRuntime("ffn_with_glu", (True,)),
         AssumedByRuntime("normalize_qk_projections", (True,)),
@@ -114,10 +110,10 @@ ARCHITECTURE = Architecture(
             ("attn.out_proj", "attn_output"),
             ("ffn_norm", "ffn_norm"),
             ("ffn.proj_2", "ffn_down"),
-            block=_BLOCK,
+            block=BLOCK,
         ),
         Rule(
-            (f"{_BLOCK}.ffn.proj_1.weight",),
+            (f"{BLOCK}.ffn.proj_1.weight",),
             ("blk.{i}.ffn_gate.weight", "blk.{i}.ffn_up.weight"),
             SplitMiddle(),
         ),

@@ -1,34 +1,27 @@
 """Phi 1.5 and 2: attention and feed-forward side by side, partial rotary embeddings, biases everywhere."""
 
-from collections.abc import Iterator
-from typing import Any
-
 from ...spec import ValueType
-from ..config import GGUFFacts, HFConfig
 from ..decoder import EMBEDDING, attention, decoder, head_count, modules, renamed
-from ..keys import CONTEXT, HEADS, LAYER_EPS, LAYERS, WIDTH, DerivedKey, Entry
+from ..keys import CONTEXT, HEADS, LAYER_EPS, LAYERS, WIDTH, DerivedKey
 from ..rope import PartialRotary
 from ..table import HFClass
 from ..tensors import always
 from ..traits import GraphTraits, VocabularyTraits
 
-
-class _FourTimes:
-    """The converter takes the feed-forward for four times as wide as the model, as it is in all releases."""
-
-    def forward(self, config: HFConfig) -> Iterator[Entry]:
-        yield "feed_forward_length", ValueType.UINT32, 4 * config.integer("hidden_size")
-
-    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
-        config["intermediate_size"] = facts.integer("feed_forward_length")
-
+# The converter takes the feed-forward for four times as wide as the model, as it is in all releases.
+INNER = DerivedKey(
+    "feed_forward_length",
+    ValueType.UINT32,
+    lambda config: 4 * config.integer("hidden_size"),
+    lambda facts, config: {"intermediate_size": facts.integer("feed_forward_length")},
+)
 
 ARCHITECTURE = decoder(
     "phi2",
     HFClass("PhiForCausalLM", "phi"),
     derived={"num_key_value_heads": head_count},
     keys=(
-        *(CONTEXT, WIDTH, _FourTimes(), LAYERS, HEADS),
+        *(CONTEXT, WIDTH, INNER, LAYERS, HEADS),
         DerivedKey("attention.head_count_kv", ValueType.UINT32, head_count),
         *(LAYER_EPS, PartialRotary(whole=True)),
     ),

@@ -1,10 +1,10 @@
 """Qwen2Moe: Qwen2 with routed experts in every layer, and a shared one behind a gate."""
 
-from ..decoder import attention, decoder, norms, optional, routed
+from ..decoder import attention, decoder, gated, optional, routed
 from ..keys import Key, experts_keys
+from ..routing import shared_expert_gate
 from ..table import HFClass
 from ..tensors import always
-from ..transforms import Reshape
 
 ARCHITECTURE = decoder(
     "qwen2moe",
@@ -25,16 +25,5 @@ ARCHITECTURE = decoder(
     },
     attn=attention(bias=always, output_bias=optional),
     ffn=routed("num_experts"),
-    tensors=(
-        *norms(
-            ("mlp.shared_expert.gate_proj", "ffn_gate_shexp"),
-            ("mlp.shared_expert.up_proj", "ffn_up_shexp"),
-            ("mlp.shared_expert.down_proj", "ffn_down_shexp"),
-        ),
-        *norms(
-            ("mlp.shared_expert_gate", "ffn_gate_inp_shexp"),
-            # ggml's own files have one dimension
-            transform=Reshape(gguf=lambda shape: shape, hf=lambda shape: (1, shape[-1])),
-        ),
-    ),
+    tensors=(*gated("mlp.shared_expert", "_shexp"), *shared_expert_gate()),
 )

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from ...spec import ValueType
 from ..config import HFConfig
-from ..decoder import LLAMA_DEFAULTS
 from ..keys import DerivedKey
 from ..mrope import Axes
 from ..rope import Rope
@@ -49,13 +48,5 @@ ARCHITECTURE = with_axes(
     HFClass(
         "Qwen3VLForConditionalGeneration",
         "qwen3_vl",
-        {
-            **LLAMA_DEFAULTS,
-            "head_dim": 128,
-            "max_position_embeddings": 128000,
-            "num_key_value_heads": 32,
-            "rope_theta": 5000000.0,
-            "tie_word_embeddings": False,
-        },
     ),
 )

@@ -1,28 +1,20 @@
-"""RWKV 6 (Finch): a recurrent model without attention, in the layout its authors publish.
-
-transformers does not run it without code that comes with a checkpoint.
-"""
+"""RWKV 6 (Finch): a recurrent model without attention, in the layout its authors publish."""
 
 from ...spec import ValueType
 from ..config import HFConfig
-from ..keys import LAYERS, WIDTH, AssumedByRuntime, DerivedKey, FromTensorRows, Key
+from ..decoder import VOCABULARY_ROWS
+from ..keys import LAYERS, WIDTH, AssumedByRuntime, DerivedKey, Key
 from ..mamba_parts import UNLIMITED
+from ..rwkv_parts import NO_CODE, NO_HEADS, weight
 from ..scaling import Scaled
 from ..table import Architecture, HFClass
 from ..tensors import PerLayer, Rule, weight_and_bias
 from ..traits import GraphTraits, Memory, Mixer, Stack
-from ..transforms import IDENTITY, Reshape, StackExperts, Transform, Transpose
+from ..transforms import Reshape, StackExperts, Transform, Transpose
 
-VECTOR = Reshape(gguf=lambda shape: shape[-1:], hf=lambda shape: (1, 1, *shape))
-NO_HEADS = DerivedKey("attention.head_count", ValueType.UINT32, lambda config: 0)
-LOST = ("transformers runs RWKV only with the model's own code, which is not in the file",)
+_VECTOR = Reshape(gguf=lambda shape: shape[-1:], hf=lambda shape: (1, 1, *shape))
 _WIDEST = 4096
 """From this width on RWKV 6 has wider low-rank projections; releases have no wider one."""
-
-
-def weight(hf: str, gguf: str, transform: Transform | PerLayer = IDENTITY) -> Rule:
-    """A tensor of a block: its whole HF name, and GGUF's without the ending."""
-    return Rule((hf,), (f"blk.{{i}}.{gguf}.weight",), transform)
 
 
 def _rescaled(layer: int) -> Transform:
@@ -35,14 +27,14 @@ def _rescaled(layer: int) -> Transform:
     return Scaled(factor)
 
 
-def _blocks6() -> tuple[Rule, ...]:
+def _blocks() -> tuple[Rule, ...]:
     block = "rwkv.blocks.{i}"
     attention, feed_forward = f"{block}.attention", f"{block}.feed_forward"
     return (
         *weight_and_bias(f"{block}.ln1", "blk.{i}.attn_norm"),
         *weight_and_bias(f"{block}.ln2", "blk.{i}.attn_norm_2"),
         *weight_and_bias(f"{attention}.ln_x", "blk.{i}.time_mix_ln"),
-        weight(f"{attention}.time_maa_x", "time_mix_lerp_x", VECTOR),
+        weight(f"{attention}.time_maa_x", "time_mix_lerp_x", _VECTOR),
         Rule(
             tuple(f"{attention}.time_maa_{letter}" for letter in "wkvrg"),
             ("blk.{i}.time_mix_lerp_fused.weight",),
@@ -50,7 +42,7 @@ def _blocks6() -> tuple[Rule, ...]:
         ),
         weight(f"{attention}.time_maa_w1", "time_mix_w1", Transpose()),
         weight(f"{attention}.time_maa_w2", "time_mix_w2", Transpose()),
-        weight(f"{attention}.time_decay", "time_mix_decay", VECTOR),
+        weight(f"{attention}.time_decay", "time_mix_decay", _VECTOR),
         weight(f"{attention}.time_decay_w1", "time_mix_decay_w1", Transpose()),
         weight(f"{attention}.time_decay_w2", "time_mix_decay_w2", Transpose()),
         weight(f"{attention}.time_faaaa", "time_mix_first"),
@@ -59,8 +51,8 @@ def _blocks6() -> tuple[Rule, ...]:
             for name in ("receptance", "key", "value", "gate")
         ),
         weight(f"{attention}.output.weight", "time_mix_output", PerLayer(_rescaled)),
-        weight(f"{feed_forward}.time_maa_k", "channel_mix_lerp_k", VECTOR),
-        weight(f"{feed_forward}.time_maa_r", "channel_mix_lerp_r", VECTOR),
+        weight(f"{feed_forward}.time_maa_k", "channel_mix_lerp_k", _VECTOR),
+        weight(f"{feed_forward}.time_maa_r", "channel_mix_lerp_r", _VECTOR),
         weight(f"{feed_forward}.key.weight", "channel_mix_key"),
         weight(f"{feed_forward}.receptance.weight", "channel_mix_receptance"),
         weight(f"{feed_forward}.value.weight", "channel_mix_value", PerLayer(_rescaled)),
@@ -101,7 +93,7 @@ ARCHITECTURE = Architecture(
     ),
     family_keys=(
         NO_HEADS,
-        FromTensorRows("vocab_size", "token_embd.weight"),
+        VOCABULARY_ROWS,
         AssumedByRuntime("head_size_divisor", (8,)),
         AssumedByRuntime("tie_word_embeddings", (False,)),
     ),
@@ -110,8 +102,8 @@ ARCHITECTURE = Architecture(
         *weight_and_bias("rwkv.blocks.0.pre_ln", "token_embd_norm"),
         *weight_and_bias("rwkv.ln_out", "output_norm"),
         Rule(("head.weight",), ("output.weight",)),
-        *_blocks6(),
+        *_blocks(),
     ),
-    export_notes=LOST,
+    export_notes=NO_CODE,
     graph=GraphTraits(stack=Stack.RWKV, memory=Memory.STATE, mixer=Mixer.RWKV6),
 )

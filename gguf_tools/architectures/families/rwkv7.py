@@ -1,34 +1,17 @@
 """RWKV 7 (Goose): a recurrent model without attention, in the layout its authors publish."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from ...errors import ArchitectureError
-from ...source import Source
 from ...spec import ValueType
 from ..config import HFConfig
-from ..keys import LAYERS, WIDTH, AssumedByRuntime, FromTensorRows, Key
+from ..decoder import VOCABULARY_ROWS
+from ..keys import LAYERS, WIDTH, AssumedByRuntime, Key
 from ..mamba_parts import UNLIMITED
+from ..rwkv_parts import NO_CODE, NO_HEADS, weight
 from ..table import Architecture, HFClass
-from ..tensors import Drop, Rule, limit_to, weight_and_bias
+from ..tensors import Drop, Rule, limit_to, unless, weight_and_bias
 from ..traits import GraphTraits, Memory, Mixer, Stack
-from ..transforms import Grouped, Reversed, StackExperts
-from .rwkv6 import LOST, NO_HEADS, weight
-
-
-@dataclass(frozen=True)
-class Twice:
-    """A tensor ↔ the same twice, of which the way back takes the second."""
-
-    def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
-        (source,) = sources
-        return [source, source]
-
-    def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
-        first, second = sources
-        if first.shape != second.shape:
-            raise ArchitectureError("the copy differs in shape", found=first.shape, expected=second.shape)
-        return [second]
+from ..transforms import Grouped, Reversed, StackExperts, Twice
 
 
 def _low_rank(letter: str, *, bias: bool = True) -> tuple[Rule, ...]:
@@ -51,11 +34,7 @@ def _first(config: HFConfig, layer: int) -> bool:
     return layer == 0
 
 
-def _later(config: HFConfig, layer: int) -> bool:
-    return layer > 0
-
-
-def _blocks7() -> tuple[Rule, ...]:
+def _blocks() -> tuple[Rule, ...]:
     block = "model.layers.{i}"
     attention, feed_forward = f"{block}.attn", f"{block}.ffn"
     return (
@@ -69,8 +48,8 @@ def _blocks7() -> tuple[Rule, ...]:
         ),
         *_low_rank("w"),
         *_low_rank("g", bias=False),
-        *limit_to(_later, _low_rank("v")),
-        *limit_to(_later, _low_rank("a")),
+        *limit_to(unless(_first), _low_rank("v")),
+        *limit_to(unless(_first), _low_rank("a")),
         *limit_to(_first, [_copied(rule) for rule in _low_rank("a")]),
         weight(f"{attention}.k_k", "time_mix_k_k"),
         weight(f"{attention}.k_a", "time_mix_k_a"),
@@ -94,7 +73,7 @@ def _heads(config: HFConfig) -> int:
     return config.integer("hidden_size") // config.integer("head_dim")
 
 
-_RWKV7_NULLS = {
+_DERIVED = {
     "a_low_rank_dim": _rank(0.5, 1.8),
     "decay_low_rank_dim": _rank(0.5, 1.8),
     "gate_low_rank_dim": _rank(0.8, 0.6),
@@ -105,7 +84,7 @@ _RWKV7_NULLS = {
 
 ARCHITECTURE = Architecture(
     name="rwkv7",
-    classes=(HFClass("RWKV7ForCausalLM", "rwkv7", {"head_dim": 64, "norm_eps": 1e-5}, _RWKV7_NULLS),),
+    classes=(HFClass("RWKV7ForCausalLM", "rwkv7", {"head_dim": 64, "norm_eps": 1e-5}, _DERIVED),),
     tokenizer_kinds=("rwkv",),
     keys=(
         UNLIMITED,
@@ -121,7 +100,7 @@ ARCHITECTURE = Architecture(
     ),
     family_keys=(
         NO_HEADS,
-        FromTensorRows("vocab_size", "token_embd.weight"),
+        VOCABULARY_ROWS,
         AssumedByRuntime("hidden_act", ("sqrelu",)),
         AssumedByRuntime("norm_bias", (True,)),
         AssumedByRuntime("norm_first", (True,)),
@@ -132,9 +111,9 @@ ARCHITECTURE = Architecture(
         *weight_and_bias("model.layers.0.pre_norm", "token_embd_norm"),
         *weight_and_bias("model.norm", "output_norm"),
         Rule(("lm_head.weight",), ("output.weight",)),
-        *_blocks7(),
+        *_blocks(),
     ),
     drops=(Drop(r"model\.layers\.0\.attn\.v_lora\..*", "the first layer has no earlier values to mix in"),),
-    export_notes=LOST,
+    export_notes=NO_CODE,
     graph=GraphTraits(stack=Stack.RWKV, memory=Memory.STATE, mixer=Mixer.RWKV7),
 )

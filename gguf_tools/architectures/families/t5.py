@@ -5,56 +5,28 @@ from typing import Any
 
 from ...spec import ValueType
 from ..config import MAX_LAYERS, GGUFFacts, HFConfig
-from ..decoder import TIED, has_head, optional
+from ..decoder import HEAD, TIED, VOCABULARY_ROWS, optional
 from ..keys import (
     CONTEXT,
     HEADS,
     INNER,
+    LAYER_EPS,
     LAYERS,
+    RMS_EPS,
     WIDTH,
     AssumedByRuntime,
+    DerivedKey,
     Entry,
-    FromTensorRows,
     Key,
     Note,
 )
 from ..table import Architecture, HFClass, class_name
-from ..tensors import Rule
+from ..tensors import Rule, unless
 from ..traits import GraphTraits, Stack
 
-DEFAULTS = {
-    "d_ff": 2048,
-    "d_kv": 64,
-    "d_model": 512,
-    "feed_forward_proj": "relu",
-    "layer_norm_epsilon": 1e-6,
-    "n_positions": 512,
-    "num_heads": 8,
-    "num_layers": 6,
-    "relative_attention_max_distance": 128,
-    "relative_attention_num_buckets": 32,
-    "tie_word_embeddings": True,
-}
-_MT5 = DEFAULTS | {
-    "d_ff": 1024,
-    "feed_forward_proj": "gated-gelu",
-    "num_heads": 6,
-    "num_layers": 8,
-    "tie_word_embeddings": False,
-}
+DEFAULTS = {"d_ff": 2048, "d_kv": 64, "d_model": 512, "n_positions": 512, "num_heads": 8, "num_layers": 6}
+_MT5 = {**DEFAULTS, "d_ff": 1024, "num_heads": 6, "num_layers": 8, "tie_word_embeddings": False}
 _DECODER_LAYERS = {"num_decoder_layers": lambda config: config.find("num_layers")}
-
-
-class _HeadSize:
-    """``d_kv`` ↔ key and value length."""
-
-    def forward(self, config: HFConfig) -> Iterator[Entry]:
-        for key in ("attention.key_length", "attention.value_length"):
-            yield key, ValueType.UINT32, config.integer("d_kv")
-
-    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
-        if (size := facts.integer("attention.key_length")) is not None:
-            config["d_kv"] = size
 
 
 class _FeedForward:
@@ -73,22 +45,8 @@ class _FeedForward:
         config["feed_forward_proj"] = "gated-gelu" if facts.has("enc.blk.0.ffn_gate.weight") else "relu"
 
 
-class _Repeated:
-    """The epsilon, which llama.cpp's converter writes under both names."""
-
-    def forward(self, config: HFConfig) -> Iterator[Entry]:
-        yield "attention.layer_norm_rms_epsilon", ValueType.FLOAT32, config.number("layer_norm_epsilon")
-
-    def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
-        return
-
-
 def _gated(config: HFConfig, layer: int) -> bool:
     return str(config.find("feed_forward_proj")).startswith("gated")
-
-
-def _plain(config: HFConfig, layer: int) -> bool:
-    return not _gated(config, layer)
 
 
 def _biased(config: HFConfig, layer: int) -> bool:
@@ -115,7 +73,7 @@ def stack(side: str, feed_forward: int) -> tuple[Rule, ...]:
         rule("0.layer_norm", "attn_norm"),
         *(rule(f"0.SelfAttention.{part}", f"attn_{part}") for part in "qkvo"),
         rule(f"{feed_forward}.layer_norm", "ffn_norm"),
-        rule(f"{last}.wi", "ffn_up", when=_plain),
+        rule(f"{last}.wi", "ffn_up", when=unless(_gated)),
         rule(f"{last}.wi_0", "ffn_gate", when=_gated),
         rule(f"{last}.wi_1", "ffn_up", when=_gated),
         rule(f"{last}.wo", "ffn_down"),
@@ -141,13 +99,15 @@ SIZES = (
 )
 ATTENTION_KEYS = (
     HEADS.named("num_heads"),
-    _HeadSize(),
-    Key("attention.layer_norm_epsilon", "layer_norm_epsilon", type=ValueType.FLOAT32),
+    Key("attention.key_length", "d_kv", optional=True),
+    DerivedKey("attention.value_length", ValueType.UINT32, lambda config: config.integer("d_kv")),
+    LAYER_EPS.named("layer_norm_epsilon"),
     Key("attention.relative_buckets_count", "relative_attention_num_buckets"),
-    _Repeated(),
+    # llama.cpp's converter writes the epsilon under both names
+    DerivedKey(RMS_EPS.gguf, ValueType.FLOAT32, lambda config: config.number("layer_norm_epsilon")),
 )
 CHECKS = (
-    FromTensorRows("vocab_size", "token_embd.weight"),
+    VOCABULARY_ROWS,
     _FeedForward(),
     AssumedByRuntime("relative_attention_max_distance", (128,)),
 )
@@ -195,7 +155,7 @@ ARCHITECTURE = Architecture(
         _cross("layer_norm", "norm"),
         *(_cross(f"EncDecAttention.{part}", part) for part in "qkvo"),
         _cross("EncDecAttention.relative_attention_bias", "rel_b", needed=optional),
-        Rule(("lm_head.weight",), ("output.weight",), needed=has_head),
+        HEAD,
     ),
     graph=GraphTraits(stack=Stack.ENCODER_DECODER, rotary=False),
 )
