@@ -11,8 +11,8 @@
 >>> again = gguf_tools.dequantize(blocks, "Q4_K", weights.shape)
 >>> gguf_tools.export("smollm2.gguf", "SmolLM2-again", dtype="bf16")         # doctest: +SKIP
 
-Importing this package is instant: each name is imported when it is first used, and numba only when a
-block format is encoded or decoded.
+Importing this package is instant: each name is imported when it is first used, and numba only when
+values of a type other than F32 are encoded or decoded.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from .analysis.verify import verify
     from .container.metadata import Array, Metadata
     from .container.reader import GGUFFile, Tensor
+    from .container.reader import open_gguf as open  # noqa: A004 - the public name
     from .container.writer import write_gguf as write
     from .conversion.extract import extract
     from .conversion.lora import convert_lora
-    from .conversion.opening import open_decoding as open  # noqa: A004 - the public name
     from .conversion.predict import predict_sizes
     from .conversion.requantize import requantize
     from .conversion.to_gguf import convert
@@ -99,7 +99,7 @@ _WHERE = {
     "extract": ("conversion.extract", "extract"),
     "inspect": ("analysis.inspection", "inspect"),
     "merge": ("editing.splitting", "merge"),
-    "open": ("conversion.opening", "open_decoding"),
+    "open": ("container.reader", "open_gguf"),
     "predict_sizes": ("conversion.predict", "predict_sizes"),
     "quantize": ("quants", "quantize"),
     "report": ("analysis.report", "report"),

@@ -22,8 +22,7 @@ import numpy as np
 from ..closing import Closing
 from ..container.header import parse_header
 from ..container.metadata import Metadata
-from ..container.reader import Tensor, type_name
-from ..conversion.opening import open_decoding
+from ..container.reader import Tensor, open_gguf, type_name
 from ..conversion.to_gguf import plan_conversion
 from ..editing.changes import Difference, differences
 from ..errors import GGUFToolsError, RemoteError
@@ -186,7 +185,7 @@ def _opened(path: str | os.PathLike[str]) -> _Side:
         return _Side(
             header.metadata, {tensor.name: tensor.source for tensor in planned.tensors}, True, lambda: None
         )
-    file = open_decoding(path)
+    file = open_gguf(path)
     return _Side(file.metadata, file.tensors, False, file.close)
 
 

@@ -17,7 +17,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ..closing import Closing
-from ..conversion.opening import open_decoding
+from ..container.reader import open_gguf
 from ..remote import locate
 from ..source import Source
 from .places import place_of
@@ -140,7 +140,7 @@ def open_inspected(path: str | os.PathLike[str]) -> Inspected:
         from .checkpoints import open_described
 
         return open_described(given)
-    file = open_decoding(path)
+    file = open_gguf(path)
     return Inspected(describe(file), file.tensors, file.close)
 
 

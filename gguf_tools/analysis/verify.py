@@ -32,13 +32,14 @@ import numpy as np
 
 from .. import architectures
 from ..architectures.check import check
-from ..container.blocks import BLOCK_FIELDS, Role, nonfinite_blocks, swap_blocks
+from ..container.blocks import nonfinite_blocks, swap_blocks
 from ..container.header import layout_faults
 from ..container.journal import InterruptedEditError
 from ..container.metadata import Array, Metadata
 from ..container.reader import GGUFFile, Tensor, is_split, open_one
 from ..container.shards import check_member, open_shard, shard_paths
 from ..errors import GGUFToolsError, RemoteError, UnsupportedError
+from ..quants.layouts import Role, fields
 from ..remote import Location, is_url
 from ..source import Source, row_length
 from ..spec import BLOCK_SIZES, MAX_NAME_BYTES, ValueType, align
@@ -85,7 +86,7 @@ def verify(
         RemoteError: what the URL leads to cannot be read; that is no fault of the file.
     """
     try:
-        file = open_one(path, decoder=None)
+        file = open_one(path)
     except RemoteError:
         raise
     except InterruptedEditError as fault:
@@ -122,7 +123,7 @@ def _open_all(file: GGUFFile) -> tuple[list[GGUFFile], list[Finding]]:
     findings = []
     for number, path in enumerate(paths):
         try:
-            shard = open_shard(path, shards[0] if shards else None, None)
+            shard = open_shard(path, shards[0] if shards else None)
         except RemoteError as fault:
             if not isinstance(fault.__cause__, FileNotFoundError):
                 raise
@@ -346,7 +347,7 @@ class _Finite:
 
 def _has_floats(tensor: Tensor) -> bool:
     kind = tensor.storage
-    return kind is not None and any(field.role is not Role.BITS for field in BLOCK_FIELDS[kind])
+    return kind is not None and any(field.role is not Role.BITS for field in fields(kind))
 
 
 def _described(tensor: Tensor, where: str, bad: int, first: int) -> tuple[str, str]:

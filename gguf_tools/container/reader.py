@@ -15,7 +15,6 @@ unknown tensor type fails only when that tensor is decoded. The other policies a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,11 +40,7 @@ if TYPE_CHECKING:
     from .metadata import Metadata
     from .wire import ByteOrder
 
-__all__ = ["Decoder", "GGUFFile", "Tensor", "open_gguf", "type_name"]
-
-Decoder = Callable[["NDArray[np.uint8]", GGMLType, int], "NDArray[np.float32]"]
-"""Decodes little-endian blocks: uint8 (rows, row bytes), their type, and the elements of a row; returns
-float32 (rows, elements)."""
+__all__ = ["GGUFFile", "Tensor", "open_gguf", "type_name"]
 
 _CHUNK_BYTES: Final = 1 << 24
 """`Tensor.dequantize` decodes this much float32 at once, so that its peak is little more than its result."""
@@ -55,16 +50,6 @@ _FIRST_BYTES: Final = 1 << 14
 
 _MAPPED_BYTES: Final = 1 << 26
 """Beyond the header of any real model; the whole file is mapped only where this is not enough."""
-
-_NUMBERS: Final = {
-    GGMLType.F32: "<f4",
-    GGMLType.F16: "<f2",
-    GGMLType.F64: "<f8",
-    GGMLType.I8: "i1",
-    GGMLType.I16: "<i2",
-    GGMLType.I32: "<i4",
-    GGMLType.I64: "<i8",
-}
 
 _REMOVED: Final = {
     4: "Q4_2",
@@ -101,7 +86,7 @@ class Tensor:
         byte_order: of that file.
     """
 
-    __slots__ = ("_decoder", "_file", "byte_order", "name", "nbytes", "offset", "shape", "type")
+    __slots__ = ("_file", "byte_order", "name", "nbytes", "offset", "shape", "type")
 
     def __init__(
         self,
@@ -112,10 +97,8 @@ class Tensor:
         offset: int,
         nbytes: int | None,
         byte_order: ByteOrder,
-        decoder: Decoder | None,
     ) -> None:
         self._file = file
-        self._decoder = decoder
         self.name = name
         self.shape = shape
         self.type = tensor_type
@@ -213,28 +196,14 @@ class Tensor:
         """Rows ``start`` to ``stop`` decoded to float32, shape (rows, row length).
 
         Raises:
-            UnsupportedError: the type is unknown, or needs a decoder and the file was opened without one.
+            UnsupportedError: the type is unknown.
             QuantizationError: there are no such rows.
             FormatError: the file ends before, or has been closed.
         """
-        import numpy as np
+        from ..quants import decode_rows
 
         kind = self._known()
-        data = self.raw(start, stop)
-        length = row_length(self.shape)
-        if not data.size:
-            return np.empty((stop - start, length), np.float32)
-        if kind in _NUMBERS:
-            return np.asarray(data.view(_NUMBERS[kind]), np.float32)
-        if kind is GGMLType.BF16:
-            return np.asarray(np.left_shift(data.view("<u2"), 16, dtype=np.uint32).view(np.float32))
-        if self._decoder is None:
-            raise UnsupportedError(
-                f"{kind.name} needs a decoder: open the file with gguf_tools.open",
-                path=self._file.path,
-                tensor=self.name,
-            )
-        return self._decoder(data, kind, length)
+        return decode_rows(self.raw(start, stop), kind, row_length(self.shape))
 
     def dequantize(self) -> NDArray[np.float32]:
         """The whole tensor as float32 of its shape. Raises as `rows` does."""
@@ -340,14 +309,15 @@ class GGUFFile(Closing):
             shard.close()
 
 
-def open_gguf(
-    path: str | os.PathLike[str], *, decoder: Decoder | None = None, check: bool = True, whole: bool = True
-) -> GGUFFile:
+def open_gguf(path: str | os.PathLike[str], *, check: bool = True, whole: bool = True) -> GGUFFile:
     """Open a GGUF file; of a split model, given any of its files, all of them as one.
 
+    Only the header is read; tensors decode to float32 by ``rows(a, b)`` and ``dequantize()``. Of a URL (see
+    `gguf_tools.remote`), rows are fetched when they are asked for; how long to wait and what was transferred
+    is up to a `gguf_tools.remote.session.session`.
+
     Args:
-        path: the file, or its URL (see `gguf_tools.remote`), of which only the header is read.
-        decoder: decodes block formats; without one, only F32, F16, BF16, F64 and integers are decoded.
+        path: the file, or its URL.
         check: refuse a file whose tensors do not lie as its header promises (truncated data, overlaps,
             gaps, misalignment, names that occur twice). Without it such a file opens, and reading a
             tensor fails where its bytes are not there; of tensors of one name the first is kept.
@@ -356,15 +326,15 @@ def open_gguf(
     Raises:
         FormatError: the file is missing, is not GGUF (says what it looks like) or is not well formed; or
             shards are missing or do not belong together.
-        UnsupportedError: a version this package does not read.
+        UnsupportedError: a version this package does not read; or a package is missing that a URL needs.
         RemoteError: what the URL leads to cannot be read.
     """
-    file = open_one(path, decoder=decoder)
+    file = open_one(path)
     try:
         if whole and is_split(file):
             from .shards import open_shards
 
-            model = open_shards(file, decoder=decoder, check=check)
+            model = open_shards(file, check=check)
             file.close()
             return model
         if check:
@@ -381,9 +351,7 @@ def check_layout(file: GGUFFile) -> None:
         raise fault.error
 
 
-def open_one(
-    path: str | os.PathLike[str], *, decoder: Decoder | None, alignment: int | None = None
-) -> GGUFFile:
+def open_one(path: str | os.PathLike[str], *, alignment: int | None = None) -> GGUFFile:
     """Open one file, by itself and unchecked. ``alignment`` is what applies where the file does not say."""
     file = open_input(path, FormatError)
     try:
@@ -397,9 +365,7 @@ def open_one(
     tensors: dict[str, Tensor] = {}
     for entry in header.entries:
         offset = header.data_offset + entry.relative
-        tensor = Tensor(
-            file, entry.name, entry.shape, entry.type, offset, entry.nbytes, header.wire.order, decoder
-        )
+        tensor = Tensor(file, entry.name, entry.shape, entry.type, offset, entry.nbytes, header.wire.order)
         tensors.setdefault(entry.name, tensor)
     return GGUFFile(locate(path), header, header.metadata, tensors, file)
 

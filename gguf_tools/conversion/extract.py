@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ..checkpoint import safetensors_header
-from ..container.reader import GGUFFile, Tensor
+from ..container.reader import GGUFFile, Tensor, open_gguf
 from ..errors import GGUFToolsError, OutputError, UnsupportedError
 from ..source import Source, row_count, row_length
 from ..spec import GGMLType, row_bytes
 from .engine import Progress, execute
-from .opening import open_decoding
 from .plan import Plan, PlannedFile, PlannedTensor
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def plan_extraction(
         wanted = EXTRACT_DTYPES[dtype.lower()]
     except KeyError:
         raise UnsupportedError("unknown dtype", found=dtype, expected=", ".join(EXTRACT_DTYPES)) from None
-    file = open_decoding(src)
+    file = open_gguf(src)
     items = [_item(tensor, wanted, rows) for tensor in _matching(file, patterns)]
     name = os.fspath(dst)
     if name.endswith(".safetensors"):

@@ -13,13 +13,13 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ..container.reader import open_gguf
 from ..errors import UnsupportedError
 from ..importance import load_importance
 from ..recipes import Overrides, TensorFacts, choose, find_recipe, visiting_order
 from ..spec import BLOCK_SIZES, GGMLType
 from .assemble import assemble_gguf, ggml_shape, model_facts
 from .engine import Progress, execute
-from .opening import open_decoding
 from .plan import Plan
 from .sharding import split_plan
 
@@ -150,7 +150,7 @@ class GGUFDraft:
 
 def draft_requantization(src: str | os.PathLike[str]) -> GGUFDraft:
     """Read the header of a GGUF file; see ``requantize`` for arguments and errors."""
-    return GGUFDraft(os.fspath(src), open_decoding(src))
+    return GGUFDraft(os.fspath(src), open_gguf(src))
 
 
 def _require_model(metadata: Metadata) -> None:

@@ -10,11 +10,11 @@ from typing import Any, Final, NamedTuple
 from .. import architectures, tokenizers
 from ..checkpoint import plan_shards
 from ..checkpoint.packed.mxfp4 import BLOCKS, MXFP4_CONFIG, packed_parts
+from ..container.reader import open_gguf
 from ..errors import UnsupportedError
 from ..source import Source
 from ..spec import GGMLType
 from .engine import Progress, execute
-from .opening import open_decoding
 from .plan import Plan, PlannedFile, PlannedTensor
 
 __all__ = ["DTYPES", "export", "plan_export"]
@@ -82,7 +82,7 @@ def plan_export(src: str | os.PathLike[str], *, dtype: str = "bf16") -> Plan:
         wanted = DTYPES[dtype.lower()]
     except KeyError:
         raise UnsupportedError("unknown dtype", found=dtype, expected=", ".join(DTYPES)) from None
-    file = open_decoding(src)
+    file = open_gguf(src)
     architecture = architectures.of_file(file.metadata, file.tensors)
     side = architecture.to_hf(file.metadata, file.tensors, dtype=wanted.torch, packed=wanted.packed)
     if wanted.packed and not side.packed:

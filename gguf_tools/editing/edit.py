@@ -176,14 +176,14 @@ def plan_edit(
 def _opened(path: str | os.PathLike[str]) -> GGUFFile:
     """The file that has the metadata, unchecked: an edit may be what makes it sound."""
     require_local(path)
-    file = open_one(path, decoder=None)
+    file = open_one(path)
     if not is_split(file) or file.metadata.get("split.no") == 0:
         return file
     try:
         first = shard_paths(file)[0]
     finally:
         file.close()
-    return open_one(first, decoder=None)
+    return open_one(first)
 
 
 def _plan(

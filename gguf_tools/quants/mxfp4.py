@@ -20,8 +20,9 @@ from ..spec import GGMLType
 from .codec import Codec
 from .extremes import magnitude
 from .fp4 import VALUES, levels
+from .layouts import offsets
 
-LAYOUT = np.dtype([("e", "u1"), ("qs", "u1", 16)])
+_E, _QS = offsets(GGMLType.MXFP4, "e", "qs")
 
 _ELEMENTS: Final = 32
 _HALF_BLOCK: Final = 16
@@ -40,20 +41,20 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
         if largest > _ZERO:
             # the logarithm is rounded: just below a large power of two it is the exponent of that power
             exponent = np.int32(np.floor(np.log2(largest)) + _BIAS) & np.int32(255)
-        out[b, 0] = np.uint8(exponent)
+        out[b, _E] = np.uint8(exponent)
         levels(values, b, 0, _ELEMENTS, _HALF_SCALES[exponent], largest, chosen)
         for i in range(_HALF_BLOCK):
-            out[b, 1 + i] = np.uint8(chosen[i] | (chosen[_HALF_BLOCK + i] << 4))
+            out[b, _QS + i] = np.uint8(chosen[i] | (chosen[_HALF_BLOCK + i] << 4))
 
 
 @kernel
 def _decode(data, out):  # type: ignore[no-untyped-def]
     for b in range(data.shape[0]):
-        d = _HALF_SCALES[data[b, 0]]
+        d = _HALF_SCALES[data[b, _E]]
         for i in range(_HALF_BLOCK):
-            byte = data[b, 1 + i]
+            byte = data[b, _QS + i]
             out[b, i] = VALUES[byte & 15] * d
             out[b, _HALF_BLOCK + i] = VALUES[byte >> 4] * d
 
 
-CODEC = Codec(GGMLType.MXFP4, LAYOUT, _encode, _decode)
+CODEC = Codec(GGMLType.MXFP4, _encode, _decode)

@@ -32,10 +32,11 @@ from ..spec import GGMLType
 from .codec import Codec
 from .half import half_to_single, single_to_half
 from .lanes import LANES, MAGIC, level, nearest, scratch
+from .layouts import offsets
 from .symmetric import EMPTY, FOUND, SCALE, SCRATCH, STEP, collect, search, step_factors
 from .tiles import STATE, THIRD, WEIGHT, X, load, load_weights, spread_of_blocks, weigh
 
-LAYOUT = np.dtype([("hmask", "u1", 32), ("qs", "u1", 64), ("scales", "u1", 12), ("d", "<f2")])
+_HMASK, _QS, _SCALES, _D = offsets(GGMLType.Q3_K, "hmask", "qs", "scales", "d")
 
 _ELEMENTS: Final = 256
 _SIZE: Final = 16
@@ -328,41 +329,41 @@ def _write(b, half, scales, out, chosen):  # type: ignore[no-untyped-def]
         high = np.uint8(0)
         for k in range(8):
             high = np.uint8(high | ((chosen[32 * k + i] >> 2) << k))
-        out[b, i] = high
+        out[b, _HMASK + i] = high
     for h in range(2):
         for i in range(32):
             at = 128 * h + i
             low = (chosen[at] & 3) | ((chosen[at + 32] & 3) << 2)
-            out[b, 32 + 32 * h + i] = np.uint8(
+            out[b, _QS + 32 * h + i] = np.uint8(
                 low | ((chosen[at + 64] & 3) << 4) | ((chosen[at + 96] & 3) << 6)
             )
     for j in range(8):
-        out[b, 96 + j] = np.uint8((scales[j] & 15) | ((scales[8 + j] & 15) << 4))
+        out[b, _SCALES + j] = np.uint8((scales[j] & 15) | ((scales[8 + j] & 15) << 4))
     for r in range(4):
         low = (scales[r] >> 4) | ((scales[4 + r] >> 4) << 2)
-        out[b, 104 + r] = np.uint8(low | ((scales[8 + r] >> 4) << 4) | ((scales[12 + r] >> 4) << 6))
-    out[b, 108] = np.uint8(half & 255)
-    out[b, 109] = np.uint8(half >> 8)
+        out[b, _SCALES + 8 + r] = np.uint8(low | ((scales[8 + r] >> 4) << 4) | ((scales[12 + r] >> 4) << 6))
+    out[b, _D] = np.uint8(half & 255)
+    out[b, _D + 1] = np.uint8(half >> 8)
 
 
 @kernel
 def _decode(data, out):  # type: ignore[no-untyped-def]
     scales = np.empty(_SUB_BLOCKS, np.float32)
     for b in range(data.shape[0]):
-        d = half_to_single(np.uint16(data[b, 108] | (np.uint16(data[b, 109]) << 8)))
+        d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
         for j in range(_SUB_BLOCKS):
-            low = (data[b, 96 + j % 8] >> (4 * (j // 8))) & 15
-            high = (data[b, 104 + j % 4] >> (2 * (j // 4))) & 3
+            low = (data[b, _SCALES + j % 8] >> (4 * (j // 8))) & 15
+            high = (data[b, _SCALES + 8 + j % 4] >> (2 * (j // 4))) & 3
             scales[j] = d * np.float32(np.int32(low | (high << 4)) - 32)
         for h in range(2):
             for part in range(2):
                 for i in range(16):
-                    low = data[b, 32 + 32 * h + 16 * part + i]
-                    high = data[b, 16 * part + i]
+                    low = data[b, _QS + 32 * h + 16 * part + i]
+                    high = data[b, _HMASK + 16 * part + i]
                     for k in range(4):
                         s = 8 * h + 2 * k + part
                         l = ((low >> (2 * k)) & 3) | (((high >> (4 * h + k)) & 1) << 2)  # noqa: E741
                         out[b, 16 * s + i] = scales[s] * np.float32(np.int32(l) - 4)
 
 
-CODEC = Codec(GGMLType.Q3_K, LAYOUT, _encode, _decode, weighted=_encode_weighted)
+CODEC = Codec(GGMLType.Q3_K, _encode, _decode, weighted=_encode_weighted)
