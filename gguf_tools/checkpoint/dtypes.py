@@ -48,7 +48,7 @@ def _shared(name: str, type_: GGMLType) -> Dtype:
     size = BLOCK_SIZES[type_].bytes
 
     def decode(data: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return decode_rows(data.reshape(1, -1), type_, data.size // size)[0]
+        return decode_rows(data.reshape(1, -1), type_, data.size // size).reshape(-1)
 
     return Dtype(name, 8 * size, type_, decode)
 

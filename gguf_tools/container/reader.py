@@ -22,7 +22,7 @@ from ..closing import Closing
 from ..errors import FormatError, QuantizationError, UnsupportedError
 from ..reading import LocalFile
 from ..remote import is_url, locate, open_input
-from ..source import row_count, row_length
+from ..source import SelfContained, row_count, row_length
 from ..spec import BLOCK_SIZES, GGMLType, row_bytes
 from .header import Header, layout_faults, parse_header
 from .journal import check_no_journal
@@ -73,7 +73,7 @@ def type_name(tensor_type: GGMLType | int) -> str:
     return f"unknown ({tensor_type})"
 
 
-class Tensor:
+class Tensor(SelfContained):
     """One tensor of an open file; a `gguf_tools.source.Source`.
 
     Attributes:

@@ -15,7 +15,7 @@ import numpy as np
 from ..checkpoint import safetensors_header
 from ..container.reader import GGUFFile, Tensor, open_gguf
 from ..errors import GGUFToolsError, OutputError, UnsupportedError
-from ..source import Source, row_count, row_length
+from ..source import SelfContained, Source, row_count, row_length
 from ..spec import GGMLType, row_bytes
 from .engine import Progress, execute
 from .plan import Plan, PlannedFile, PlannedTensor
@@ -144,7 +144,7 @@ class _Item:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class _Rows(SelfContained):
     """Some rows of another source."""
 
     source: Source

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..reading import InputFile
-    from ..spec import GGMLType
 
 __all__ = ["MergeLora", "Merger", "factors_of"]
 
@@ -149,7 +148,7 @@ class Merged(Computed):
         return added
 
 
-class _Held:
+class _Held(Computed):
     """A factor that is read whole and held for a while, since every chunk needs all of it."""
 
     def __init__(
@@ -161,15 +160,8 @@ class _Held:
     def shape(self) -> tuple[int, ...]:
         return self._tensor.shape
 
-    @property
-    def storage(self) -> GGMLType | None:
-        return None
-
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         return self._held(self._tensor)[start:stop]
-
-    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
-        raise TypeError("only float32 is held")
 
 
 def _whole(tensor: SafetensorsTensor) -> NDArray[np.float32]:

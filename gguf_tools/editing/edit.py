@@ -28,6 +28,7 @@ from ..container.shards import shard_paths
 from ..container.sizes import alignment_of
 from ..errors import GGUFToolsError, OutputError, UnsupportedError, reported
 from ..remote import require_local
+from ..source import SelfContained
 from ..spec import GGUF_MAGIC, GGMLType, ValueType, align
 from .changes import Changes, Difference, apply
 from .in_place import NotAloneError, changed_range, overwrite, recover
@@ -345,7 +346,7 @@ def _with_header(file: GGUFFile, plan: _Plan) -> PlannedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stretch:
+class _Stretch(SelfContained):
     """Bytes of a file from ``start`` on, in rows: a `gguf_tools.source.Source`."""
 
     file: GGUFFile
