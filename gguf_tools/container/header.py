@@ -22,7 +22,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
-from mmap import mmap
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..errors import FormatError, UnsupportedError
@@ -99,30 +98,23 @@ class Fault(NamedTuple):
     error: FormatError
 
 
-def parse_header(
-    file: mmap | bytes | Pages, path: str | None, *, alignment: int | None = None, size: int = 0
-) -> Header:
+def parse_header(pages: Pages, path: str | None, *, alignment: int | None = None) -> Header:
     """Parse the header of a file.
 
     Args:
-        file: its bytes, or its first ones, or what they come from when they are asked for.
+        pages: what its bytes come from.
         path: its name, for errors.
         alignment: what applies where the metadata does not say, instead of 32.
-        size: of the whole file, where ``file`` is its first bytes.
 
     Raises:
-        ShortWindowError: the header needs more of the file than its first bytes.
-        FormatError: not GGUF (says what it looks like), truncated, or not well formed.
+        FormatError: not GGUF (says what it looks like), truncated, not well formed, or cut short while it
+            was read.
         UnsupportedError: of a version this package does not read.
         RemoteError: bytes cannot be had.
     """
-    pages = None if isinstance(file, bytes | mmap) else file
-    buffer = file if isinstance(file, bytes | mmap) else file.buffer
-    if pages is not None:
-        pages.ensure(0, min(_START, pages.size))
-        size = pages.size
-    version, order = _version(bytes(buffer[:_START]), size or len(buffer), path)
-    wire = Wire(buffer, order, 4 if version == 1 else 8, path, size, pages)
+    start = bytes(pages.view(0, min(_START, pages.size))[:_START])
+    version, order = _version(start, pages.size, path)
+    wire = Wire(pages, order, 4 if version == 1 else 8, path)
     position = 8
     tensor_count = wire.length(position, "the number of tensors")
     key_count = wire.length(position + wire.width, "the number of keys")
@@ -179,9 +171,9 @@ def _version(start: bytes, size: int, path: str | None) -> tuple[int, ByteOrder]
 
 
 def _check_count(wire: Wire, position: int, count: int, smallest: int, what: str) -> None:
-    most = (wire.reach - position) // smallest
+    most = (wire.size - position) // smallest
     if count > most:
-        raise wire.beyond(
+        raise wire.fault(
             f"the number of {what} is more than the file could hold",
             8 if what == "tensors" else 8 + wire.width,
             found=count,
