@@ -6,14 +6,15 @@ can stop at the first and ``verify`` can list them all.
 
 Policies where the format leaves room:
 
-- *A dimension of 0* is legal, as in llama.cpp: the tensor has no elements and takes no bytes. What stands
-  beside it may not be absurd, though (`MAX_BESIDE_ZERO`).
+- *A dimension of 0* is legal, as in llama.cpp: the tensor has no elements and takes no bytes, but it has its
+  place in the order like any other. What stands beside the 0 may not be absurd, though (`MAX_BESIDE_ZERO`).
 - *No dimensions* (n_dims 0) is a scalar, as in llama.cpp: shape ``()``, one element.
 - *An unknown or removed tensor type* leaves the tensor's size unknown; only decoding it fails.
 - *Names and strings that are not UTF-8* are kept losslessly (``surrogateescape``); keys must be UTF-8.
 - *A bool that is neither 0 nor 1* reads as true.
 - *Gaps between tensors, and tensors out of order,* are faults as they are to llama.cpp: bytes no tensor
-  accounts for mean that the writer and the reader disagree on sizes or padding.
+  accounts for mean that the writer and the reader disagree on sizes or padding. So is an empty tensor
+  anywhere but where the one before it ends.
 """
 
 from __future__ import annotations
@@ -327,12 +328,17 @@ _IN_HEADER: Final = frozenset({"duplicate-tensor", "row-length", "misaligned", "
 
 
 def _density_faults(entries: list[TensorEntry], alignment: int, fault: Any) -> Iterator[Fault]:
-    """Overlaps and gaps in order of offsets; then the first tensor that is not in the file's order."""
+    """Overlaps and gaps in order of offsets; then the first tensor that is not in the file's order.
+
+    Without a fault, every tensor of which the size of those before it is known lies at their padded sum.
+    """
     previous: TensorEntry | None = None
+    sound = True
     end: int | None = 0
     for entry in sorted(entries, key=lambda entry: (entry.relative, entry.nbytes or 0)):
         expected = None if end is None else align(end, alignment)
         if end is not None and entry.relative < end and previous is not None:
+            sound = False
             yield fault(
                 "overlap",
                 f"the tensor's data overlaps that of {previous.name!r}",
@@ -341,6 +347,7 @@ def _density_faults(entries: list[TensorEntry], alignment: int, fault: Any) -> I
                 f"{expected}",
             )
         elif expected is not None and entry.relative > expected:
+            sound = False
             yield fault(
                 "gap",
                 f"{entry.relative - expected} unexplained bytes before the tensor's data",
@@ -354,6 +361,20 @@ def _density_faults(entries: list[TensorEntry], alignment: int, fault: Any) -> I
         if entry.relative < before.relative:
             yield fault(
                 "order", f"the tensor's data lies before that of {before.name!r}, listed before it", entry
+            )
+            return
+    if not sound:
+        return
+    # What is left are empty tensors at the start of one listed before them, which they do not overlap.
+    for before, entry in pairwise(entries):
+        expected = None if before.nbytes is None else align(before.relative + before.nbytes, alignment)
+        if expected is not None and entry.relative != expected:
+            yield fault(
+                "order",
+                f"the empty tensor does not lie where {before.name!r}, listed before it, ends",
+                entry,
+                entry.relative,
+                f"{expected}",
             )
             return
 
