@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +17,9 @@ from .values import compared
 if TYPE_CHECKING:
     from ..editing.changes import Changes, Difference
     from ..editing.edit import Edit
+
+_MOST_VALUE = 1 << 27
+"""Bytes of a file that a key gets its value from: the tokens of the largest vocabularies have some 20 MB."""
 
 
 @click.command(
@@ -177,10 +179,9 @@ def _changes(
 
 
 def _contents(name: str) -> bytes:
-    try:
-        return Path(name).read_bytes()
-    except OSError as error:
-        raise GGUFToolsError(f"cannot read the file: {error.strerror}", path=name) from error
+    from ..reading import read_small
+
+    return read_small(name, _MOST_VALUE, GGUFToolsError)
 
 
 def _check_template(name: str, contents: bytes) -> None:
