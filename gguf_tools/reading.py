@@ -31,7 +31,6 @@ __all__ = [
     "Output",
     "Pages",
     "open_regular",
-    "read_small",
 ]
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
@@ -118,23 +117,6 @@ def _opened(path: str | os.PathLike[str]) -> int:
         return os.open(path, flags | os.O_NONBLOCK)
     except BlockingIOError:
         return os.open(path, flags)  # somebody is editing the file in place: wait for the end of that
-
-
-def read_small(path: str | os.PathLike[str], most: int, error: type[GGUFToolsError]) -> bytes:
-    """Contents of a small file that the user has named, which may be a pipe (``<(…)`` of a shell).
-
-    Raises:
-        GGUFToolsError: of the class ``error``: it cannot be read, or has more than ``most`` bytes.
-    """
-    try:
-        with open(path, "rb") as file:
-            data = file.read(most + 1)
-    except (OSError, ValueError) as cause:
-        why = cause.strerror if isinstance(cause, OSError) else str(cause)
-        raise error(f"cannot read the file: {why}", path=path) from cause
-    if len(data) > most:
-        raise error("is too large for a file of its kind", path=path, expected=f"at most {most} bytes")
-    return data
 
 
 class InputFile(ABC):

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..container.reader import open_gguf
 from ..errors import FormatError, GGUFToolsError, UnsupportedError
-from ..reading import read_small
 from .findings import Finding, error, place, warning
 from .scan import Consumer, Piece, Progress, scan
 
@@ -154,8 +153,10 @@ def load_manifest(path: str | os.PathLike[str]) -> Hashes:
         FormatError: the file cannot be read or is neither.
     """
     try:
-        text = read_small(path, _MAX_MANIFEST, FormatError).decode("utf-8")
-    except UnicodeDecodeError as fault:
+        if os.stat(path).st_size > _MAX_MANIFEST:
+            raise FormatError("too large for a manifest", path=path)
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
         raise FormatError(f"cannot read the manifest: {fault}", path=path) from fault
     if text.lstrip().startswith("{"):
         return _from_json(text, path)

@@ -9,7 +9,6 @@ keys counts.
 from __future__ import annotations
 
 import json
-import math
 import os
 from typing import Any, Final, NoReturn
 
@@ -36,9 +35,7 @@ def parse_json(data: bytes, path: str, *, strict: bool) -> Any:
         raise CheckpointError("is not UTF-8 text", path=path, offset=error.start) from error
     try:
         if strict:
-            return json.loads(
-                text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_not_a_number
-            )
+            return json.loads(text, object_pairs_hook=_unique, parse_constant=_not_a_number)
         return json.loads(text)
     except CheckpointError as error:
         raise CheckpointError(error.message, path=path, key=error.key, found=error.found) from None
@@ -79,11 +76,9 @@ def read_bytes(path: Place) -> bytes | None:
     with os.fdopen(fd, "rb") as file:
         _check_size(path, status.st_size)
         try:
-            data = file.read(MAX_JSON_BYTES + 1)
+            return file.read()
         except OSError as error:
             raise CheckpointError(f"cannot read the file: {error.strerror}", path=path) from error
-    _check_size(path, len(data))  # it may have grown, or be one of those in /proc, which tell no size
-    return data
 
 
 def _read_remote(path: Location) -> bytes | None:
@@ -116,11 +111,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
                 raise CheckpointError("the key occurs twice", key=key)
             seen.add(key)
     return made
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    return number if math.isfinite(number) else _not_a_number(text)
 
 
 def _not_a_number(text: str) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,9 +18,6 @@ from .values import compared
 if TYPE_CHECKING:
     from ..editing.changes import Changes, Difference
     from ..editing.edit import Edit
-
-_MOST_VALUE = 1 << 27
-"""Bytes of a file that a key gets its value from: the tokens of the largest vocabularies have some 20 MB."""
 
 
 @click.command(
@@ -179,9 +177,10 @@ def _changes(
 
 
 def _contents(name: str) -> bytes:
-    from ..reading import read_small
-
-    return read_small(name, _MOST_VALUE, GGUFToolsError)
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise GGUFToolsError(f"cannot read the file: {error.strerror}", path=name) from error
 
 
 def _check_template(name: str, contents: bytes) -> None:

@@ -209,8 +209,6 @@ def _items(value: Any) -> Iterable[Any]:
         items = json.loads(value)
     except ValueError as error:
         raise FormatError(f"an array is given as JSON, such as [1, 2]: {error}") from error
-    except RecursionError as error:
-        raise FormatError("an array is given as JSON, such as [1, 2]: nested too deeply") from error
     if not isinstance(items, list):
         raise FormatError("an array is given as JSON, such as [1, 2]", found=value)
     return items

@@ -10,7 +10,6 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from ..errors import QuantizationError
-from ..reading import read_small
 from ..spec import GGMLType
 from .facts import Overrides
 
@@ -49,10 +48,6 @@ def parse_tensor_type(text: str) -> tuple[re.Pattern[str], GGMLType]:
     return _compiled(expression), parse_type(name)
 
 
-_MOST_RECIPE: Final = 1 << 24
-"""Bytes of a recipe file: one with a line for every tensor of the largest models has some 10 MB."""
-
-
 def read_recipe_file(path: str | os.PathLike[str]) -> tuple[str | None, Overrides]:
     """A recipe file: the recipe's name, if it has one, and what is wanted otherwise.
 
@@ -72,13 +67,13 @@ def read_recipe_file(path: str | os.PathLike[str]) -> tuple[str | None, Override
         QuantizationError: it cannot be read, is not TOML, or has unknown keys or values.
     """
     shown = os.fspath(path)
-    text = read_small(path, _MOST_RECIPE, QuantizationError)
     try:
-        document = tomllib.loads(text.decode("utf-8"))
-    except ValueError as error:  # of TOML, UTF-8, or Python's limit on the digits of an integer
+        with open(path, "rb") as file:
+            document = tomllib.load(file)
+    except OSError as error:
+        raise QuantizationError(f"cannot read the recipe file: {error.strerror}", path=shown) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise QuantizationError(f"the recipe file is not TOML: {error}", path=shown) from error
-    except RecursionError as error:
-        raise QuantizationError("the recipe file is nested too deeply", path=shown) from error
     try:
         return _recipe(document)
     except QuantizationError as error:

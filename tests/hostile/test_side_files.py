@@ -23,10 +23,9 @@ from pathlib import Path
 import pytest
 
 import gguf_tools
-from gguf_tools.checkpoint.documents import parse_json
 from gguf_tools.container.journal import InterruptedEditError, journal_path, read_journal
 from gguf_tools.editing.in_place import recover
-from gguf_tools.errors import CheckpointError, FormatError, GGUFToolsError, OutputError
+from gguf_tools.errors import FormatError, GGUFToolsError, OutputError
 from gguf_tools.files import AtomicFile
 from gguf_tools.siblings import hidden_sibling, open_own
 from tests import builders as b
@@ -289,33 +288,3 @@ def test_a_conversion_reads_no_more_than_it_may(
             gguf_tools.convert(source, tmp_path / "out.gguf", type="F16")
     finally:
         signal.alarm(0)
-
-
-@pytest.mark.parametrize("text", ["1e999", "-1e999", "NaN", "Infinity", '{"a": [1e400]}'])
-def test_strict_json_has_finite_numbers(text: str) -> None:
-    with pytest.raises(CheckpointError, match="not a finite number"):
-        parse_json(text.encode(), "a.json", strict=True)
-
-
-# Files that are named on the command line
-
-
-@pytest.mark.parametrize("contents", ["/dev/zero", "deep", "digits", "not UTF-8", "a directory"])
-@pytest.mark.parametrize("option", ["--recipe", "--against", "--set-from-file"])
-def test_files_that_are_named(model: Path, tmp_path: Path, option: str, contents: str) -> None:
-    path = tmp_path / "named"
-    if contents == "a directory":
-        path.mkdir()
-    elif contents == "/dev/zero":
-        path = Path(contents)
-    else:
-        data = {"deep": b"a = " + b"[" * 5000, "digits": b"a = " + b"1" * 5000, "not UTF-8": b"\xff"}
-        path.write_bytes(data[contents])
-    arguments = {
-        "--recipe": ["quantize", model, tmp_path / "out.gguf", "--recipe", path],
-        "--against": ["verify", model, "--against", path],
-        "--set-from-file": ["edit", model, "--set-from-file", f"a={path}", "--type", "int32[]"],
-    }[option]
-    done = command(*arguments)
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1, done.stderr
