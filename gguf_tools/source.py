@@ -65,7 +65,7 @@ class Source(Protocol):
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         """Rows ``start`` to ``stop`` as C-contiguous float32 of shape (stop − start, row length).
 
-        The caller must not write into the result: it may be a view of a mapped file.
+        The caller must not write into the result: it may be a view of what others read, too.
         """
 
     def raw(self, start: int, stop: int) -> NDArray[np.uint8]:

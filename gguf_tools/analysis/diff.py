@@ -26,6 +26,7 @@ from ..container.reader import Tensor, open_gguf, type_name
 from ..conversion.to_gguf import plan_conversion
 from ..editing.changes import Difference, differences
 from ..errors import GGUFToolsError, RemoteError
+from ..reading import MemoryPages
 from ..remote import is_url, locate
 from ..source import Source, row_count, row_length
 
@@ -181,7 +182,7 @@ def _opened(path: str | os.PathLike[str]) -> _Side:
     if given.is_dir() or given.name.endswith(".safetensors"):
         plan = plan_conversion(path, type="F32")
         (planned,) = plan.files
-        header = parse_header(planned.header, str(given))
+        header = parse_header(MemoryPages(planned.header), str(given))
         return _Side(
             header.metadata, {tensor.name: tensor.source for tensor in planned.tensors}, True, lambda: None
         )

@@ -20,13 +20,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..closing import Closing
 from ..errors import FormatError, QuantizationError, UnsupportedError
-from ..reading import LocalFile
 from ..remote import is_url, locate, open_input
 from ..source import SelfContained, row_count, row_length
 from ..spec import BLOCK_SIZES, GGMLType, row_bytes
 from .header import Header, layout_faults, parse_header
 from .journal import check_no_journal
-from .wire import ShortWindowError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,12 +42,6 @@ __all__ = ["GGUFFile", "Tensor", "open_gguf", "type_name"]
 
 _CHUNK_BYTES: Final = 1 << 24
 """`Tensor.dequantize` decodes this much float32 at once, so that its peak is little more than its result."""
-
-_FIRST_BYTES: Final = 1 << 14
-"""Of a file, read at once: enough for the header of a shard other than the first."""
-
-_MAPPED_BYTES: Final = 1 << 26
-"""Beyond the header of any real model; the whole file is mapped only where this is not enough."""
 
 _REMOVED: Final = {
     4: "Q4_2",
@@ -357,7 +349,9 @@ def open_one(path: str | os.PathLike[str], *, alignment: int | None = None) -> G
     try:
         if not is_url(path):
             check_no_journal(path, file.inode)
-        header = _header_of(file, alignment)
+        pages = file.pages()
+        header = parse_header(pages, file.path, alignment=alignment)
+        pages.keep(header.end)
         file.require_unchanged()
     except BaseException:
         file.close()
@@ -368,25 +362,6 @@ def open_one(path: str | os.PathLike[str], *, alignment: int | None = None) -> G
         tensor = Tensor(file, entry.name, entry.shape, entry.type, offset, entry.nbytes, header.wire.order)
         tensors.setdefault(entry.name, tensor)
     return GGUFFile(locate(path), header, header.metadata, tensors, file)
-
-
-def _header_of(file: InputFile, alignment: int | None) -> Header:
-    """The header, out of as few of the file's first bytes as hold it.
-
-    A mapping takes addresses, of which there may be fewer than a model has bytes, and a descriptor; so that
-    a thousand shards, whose headers are short, need none. Of a file that is elsewhere, what is asked for.
-    """
-    if not isinstance(file, LocalFile):
-        return parse_header(file.map(), file.path, alignment=alignment)
-    try:
-        start = file.read_bytes(0, min(file.size, _FIRST_BYTES))
-        return parse_header(start, file.path, alignment=alignment, size=file.size)
-    except ShortWindowError:
-        pass
-    try:
-        return parse_header(file.map(_MAPPED_BYTES), file.path, alignment=alignment, size=file.size)
-    except ShortWindowError:
-        return parse_header(file.map(), file.path, alignment=alignment, size=file.size)
 
 
 def is_split(file: GGUFFile) -> bool:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..errors import OutputError, reported
-from ..siblings import hidden_sibling
+from ..siblings import hidden_sibling, open_own
 from ..transfer import append, read_at
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ _RECORD: Final = struct.Struct("<IIQQ")
 _CHECK: Final = struct.Struct("<I")
 _MOST_BYTES: Final = 1 << 28
 """Of a journal that is read: a job of 10 TB makes a hundredth of that."""
+
+_FLAGS: Final = os.O_RDWR | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
 
 
 class Journal:
@@ -154,8 +156,11 @@ class Journal:
         """The journal's descriptor, once nobody else holds it."""
         while True:
             try:
-                flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-                fd = os.open(self.path, flags, 0o666)
+                fd = self._opened()
+            except FileNotFoundError:
+                if self.target.parent.is_dir():
+                    continue  # its last holder has removed it between our finding it and our opening it
+                raise OutputError("the directory to write into does not exist", path=self.target) from None
             except OSError as error:
                 raise self._failure("cannot create the journal", error) from error
             try:
@@ -170,6 +175,25 @@ class Journal:
                 return fd
             os.close(fd)
 
+    def _opened(self) -> int:
+        """The journal: a new one, or one that an earlier run may have left.
+
+        Raises:
+            OSError: neither is to be had.
+            OutputError: what is there was not left by an earlier run.
+        """
+        try:
+            return os.open(self.path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            fd = open_own(self.path, _FLAGS)
+        if fd is None:
+            raise OutputError(
+                "what lies under the name of the journal was not put there by this program; remove it",
+                path=self.target,
+                found=self.path.name,
+            )
+        return fd
+
     def _lock_up(self, fd: int) -> None:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -182,10 +206,12 @@ class Journal:
         """Read what an earlier run has left, or start afresh."""
         try:
             size = min(os.fstat(self._fd).st_size, _MOST_BYTES)
-            found = read_at(self._fd, size, 0)
+            found = read_at(self._fd, min(size, len(self._head)), 0)
+            ours = found == self._head
+            if ours:
+                found += read_at(self._fd, size - len(found), len(found))
         except OSError as error:
             raise self._failure("cannot read the journal", error) from error
-        ours = found.startswith(self._head)
         # A head that was cut short by a full disk, say, is as good as none: nothing was done after it.
         if self._resume and len(found) >= len(self._head) and not ours:
             raise OutputError(
@@ -220,7 +246,7 @@ class Journal:
 
 def _is_at(fd: int, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(fd), os.stat(path))
+        return os.path.samestat(os.fstat(fd), os.lstat(path))
     except FileNotFoundError:
         return False
 

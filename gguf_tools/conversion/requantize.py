@@ -96,7 +96,7 @@ def plan_requantization(
 ) -> Plan:
     """Plan the quantization without reading any weight; see ``requantize`` for arguments and errors.
 
-    The plan's sources keep the file mapped.
+    The plan's sources keep the file open.
     """
     recipe = find_recipe(type)
     matrix = None if imatrix is None else load_importance(imatrix)

@@ -147,7 +147,7 @@ def edit(
         tidy(done.output)
     if done.how != "in place":
         return done
-    del file, plan  # a mapping of the file in this very process would be in the way, too
+    del file, plan  # they keep the file open in this very process, which would be in the way, too
     try:
         overwrite(done.path, old, new)
         return done
@@ -204,7 +204,7 @@ def _plan(
         names = os.stat(real).st_nlink
     metadata, differences = apply(changes, file.metadata)
     start, moved = _data_start(file, metadata)
-    old = bytes(file.header.wire.buffer[:start])
+    old = file.inputs[0].read_bytes(0, start)
     fitting = None if moved else _fitted(file, metadata, start, insist)
     if moved:
         why_not = "every tensor moves"
@@ -275,7 +275,7 @@ def _header(file: GGUFFile, metadata: Metadata) -> bytes:
     header = file.header
     first = header.entries[0].place if header.entries else header.end
     counts = struct.pack("<IQQ", header.version, len(header.entries), len(metadata))
-    return b"".join([GGUF_MAGIC, counts, metadata.to_bytes(), header.wire.buffer[first : header.end]])
+    return b"".join([GGUF_MAGIC, counts, metadata.to_bytes(), header.wire.piece(first, header.end)])
 
 
 def _fitted(file: GGUFFile, metadata: Metadata, start: int, insist: bool) -> Metadata | None:

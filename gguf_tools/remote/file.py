@@ -35,8 +35,8 @@ class RemoteFile(InputFile):
         if self._source is not None:
             self._source.require_unchanged()
 
-    def map(self) -> Pages:
-        """The file's start as memory; see `gguf_tools.remote.pages`."""
+    def pages(self) -> Pages:
+        """The file's start; see `gguf_tools.remote.pages`."""
         if self._source is None:
             raise self._error("the file has been closed", path=self.path)
         return self._source.pages
