@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ..closing import Closing
+from ..closing import Closing, closed_on_error
 from ..container.header import parse_header
 from ..container.metadata import Metadata
 from ..container.reader import Tensor, open_gguf, type_name
@@ -180,12 +180,11 @@ class _Side(Closing):
 def _opened(path: str | os.PathLike[str]) -> _Side:
     given = locate(path)
     if given.is_dir() or given.name.endswith(".safetensors"):
-        plan = plan_conversion(path, type="F32")
-        (planned,) = plan.files
-        header = parse_header(MemoryPages(planned.header), str(given))
-        return _Side(
-            header.metadata, {tensor.name: tensor.source for tensor in planned.tensors}, True, lambda: None
-        )
+        with closed_on_error(plan_conversion(path, type="F32")) as plan:
+            (planned,) = plan.files
+            header = parse_header(MemoryPages(planned.header), str(given))
+            sources = {tensor.name: tensor.source for tensor in planned.tensors}
+            return _Side(header.metadata, sources, True, plan.close)
     file = open_gguf(path)
     return _Side(file.metadata, file.tensors, False, file.close)
 

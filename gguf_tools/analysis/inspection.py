@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from ..closing import Closing
+from ..closing import Closing, closed_on_error
 from ..container.reader import open_gguf
 from ..remote import locate
 from ..source import Source
@@ -140,8 +140,8 @@ def open_inspected(path: str | os.PathLike[str]) -> Inspected:
         from .checkpoints import open_described
 
         return open_described(given)
-    file = open_gguf(path)
-    return Inspected(describe(file), file.tensors, file.close)
+    with closed_on_error(open_gguf(path)) as file:
+        return Inspected(describe(file), file.tensors, file.close)
 
 
 def describe(file: GGUFFile) -> Inspection:

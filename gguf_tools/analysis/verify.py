@@ -24,6 +24,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -93,28 +94,24 @@ def verify(
         return [of_error("interrupted-edit", fault)]
     except GGUFToolsError as fault:
         return [of_error("unsupported" if isinstance(fault, UnsupportedError) else "format", fault)]
-    with file:
+    with file, ExitStack() as opened:
         shards: list[GGUFFile] = [file]
         findings: list[Finding] = []
-        try:
-            if is_split(file):
-                shards, findings = _open_all(file)
-            findings += _structure(shards)
-            findings += _metadata(shards)
-            findings += _model(shards)
-            looked = not is_url(path) if data is None else data
-            finite = _Finite()
-            consumers = (*((finite,) if looked else ()), *(hashing.consumers if hashing else ()))
-            scan(shards, consumers, progress)
-            findings += finite.findings(shards)
-        finally:
-            for shard in shards:
-                shard.close()
+        if is_split(file):
+            shards, findings = _open_all(file, opened)
+        findings += _structure(shards)
+        findings += _metadata(shards)
+        findings += _model(shards)
+        looked = not is_url(path) if data is None else data
+        finite = _Finite()
+        consumers = (*((finite,) if looked else ()), *(hashing.consumers if hashing else ()))
+        scan(shards, consumers, progress)
+        findings += finite.findings(shards)
     return findings
 
 
-def _open_all(file: GGUFFile) -> tuple[list[GGUFFile], list[Finding]]:
-    """All shards that can be opened, in order, and what is wrong with the set."""
+def _open_all(file: GGUFFile, opened: ExitStack) -> tuple[list[GGUFFile], list[Finding]]:
+    """All shards that can be opened, in order, and what is wrong with the set; ``opened`` closes them."""
     try:
         paths = shard_paths(file)
     except GGUFToolsError as fault:
@@ -123,7 +120,7 @@ def _open_all(file: GGUFFile) -> tuple[list[GGUFFile], list[Finding]]:
     findings = []
     for number, path in enumerate(paths):
         try:
-            shard = open_shard(path, shards[0] if shards else None)
+            shard = opened.enter_context(open_shard(path, shards[0] if shards else None))
         except RemoteError as fault:
             if not isinstance(fault.__cause__, FileNotFoundError):
                 raise

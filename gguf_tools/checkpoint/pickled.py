@@ -54,7 +54,12 @@ class PickledFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.input = LocalFile(self.path, CheckpointError)
-        self.tensors = {name: _tensor(self.input, name, value) for name, value in sorted(_load(self.path))}
+        try:
+            found = sorted(_load(self.path))
+            self.tensors = {name: _tensor(self.input, name, value) for name, value in found}
+        except BaseException:
+            self.input.close()
+            raise
 
     def close(self) -> None:
         """Close the file; reading tensors fails afterwards."""

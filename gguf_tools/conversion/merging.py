@@ -12,6 +12,7 @@ import numpy as np
 
 from ..architectures import AdapterTable, Architecture, LowRank, transposed
 from ..checkpoint import Adapter, LoraPair, SafetensorsTensor, open_adapter
+from ..closing import Closing
 from ..errors import CheckpointError, UnsupportedError
 from ..source import Computed, Source, row_count
 
@@ -33,8 +34,8 @@ HELD: Final = 4
 _SHOWN: Final = 20
 
 
-class Merger:
-    """Adapters that are to be merged into one checkpoint, opened and checked one by one.
+class Merger(Closing):
+    """Adapters that are to be merged into one checkpoint, opened and checked one by one. Closing closes them.
 
     Args:
         architecture: the checkpoint's.
@@ -57,6 +58,11 @@ class Merger:
         self.notes: list[str] = []
         self.settings: list[str] = []
 
+    def close(self) -> None:
+        """Close the adapters; reading what was merged fails afterwards."""
+        for file in self.inputs:
+            file.close()
+
     def merge(self, tensors: Mapping[str, Source], wanted: MergeLora) -> dict[str, Source]:
         """The checkpoint's tensors with one more adapter merged into them.
 
@@ -71,6 +77,7 @@ class Merger:
         if not math.isfinite(factor):
             raise CheckpointError("the scale of an adapter must be finite", path=path, found=factor)
         adapter = open_adapter(path, allow_pickle=self._allow_pickle)
+        self.inputs += adapter.inputs
         if adapter.config.get("alora_invocation_tokens") or adapter.config.get("invocation_string"):
             raise UnsupportedError("only acts after certain tokens, and so cannot be merged", path=path)
         table = AdapterTable(self._architecture, self._config, tensors)
@@ -97,7 +104,6 @@ class Merger:
             _require_shape(adapter, name, tensor.shape, tensors[place].shape)
             merged[place] = tensor
         self.changed |= {str(place) for place in targets.values()}
-        self.inputs += adapter.inputs
         self._report(adapter, factor)
         for name in table.tied(targets):
             self.notes.append(

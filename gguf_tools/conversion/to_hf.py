@@ -10,7 +10,8 @@ from typing import Any, Final, NamedTuple
 from .. import architectures, tokenizers
 from ..checkpoint import plan_shards
 from ..checkpoint.packed.mxfp4 import BLOCKS, MXFP4_CONFIG, packed_parts
-from ..container.reader import open_gguf
+from ..closing import closed_on_error
+from ..container.reader import GGUFFile, open_gguf
 from ..errors import UnsupportedError
 from ..source import Source
 from ..spec import GGMLType
@@ -71,18 +72,27 @@ def export(
         ArchitectureError: the architecture is unsupported or its tensors do not match its table.
         OutputError: the output exists or cannot be written.
     """
-    plan = plan_export(src, dtype=dtype)
-    execute(plan, dst, threads=threads, force=force, resume=resume, max_memory=max_memory, progress=progress)
+    with plan_export(src, dtype=dtype) as plan:
+        execute(
+            plan, dst, threads=threads, force=force, resume=resume, max_memory=max_memory, progress=progress
+        )
     return plan
 
 
 def plan_export(src: str | os.PathLike[str], *, dtype: str = "bf16") -> Plan:
-    """Plan the export without reading any weight; see ``export`` for arguments and errors."""
+    """Plan the export without reading any weight; see ``export`` for arguments and errors.
+
+    The plan keeps the file open; close it.
+    """
     try:
         wanted = DTYPES[dtype.lower()]
     except KeyError:
         raise UnsupportedError("unknown dtype", found=dtype, expected=", ".join(DTYPES)) from None
-    file = open_gguf(src)
+    with closed_on_error(open_gguf(src)) as file:
+        return _plan(os.fspath(src), file, dtype, wanted)
+
+
+def _plan(source: str, file: GGUFFile, dtype: str, wanted: _Dtype) -> Plan:
     architecture = architectures.of_file(file.metadata, file.tensors)
     side = architecture.to_hf(file.metadata, file.tensors, dtype=wanted.torch, packed=wanted.packed)
     if wanted.packed and not side.packed:
@@ -114,7 +124,7 @@ def plan_export(src: str | os.PathLike[str], *, dtype: str = "bf16") -> Plan:
     )
     return Plan(
         kind="checkpoint",
-        source=os.fspath(src),
+        source=source,
         architecture=architecture.name,
         recipe="MXFP4" if side.packed else wanted.safetensors,
         files=files,

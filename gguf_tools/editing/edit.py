@@ -147,7 +147,6 @@ def edit(
         tidy(done.output)
     if done.how != "in place":
         return done
-    del file, plan  # they keep the file open in this very process, which would be in the way, too
     try:
         overwrite(done.path, old, new)
         return done
