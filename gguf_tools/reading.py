@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import stat
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from weakref import ReferenceType, ref
 
 from .descriptors import Suspendable
 from .errors import GGUFToolsError, reported
@@ -41,7 +42,11 @@ _COPY_BYTES: Final = 1 << 22
 
 _FIRST_BYTES: Final = 1 << 14
 """Of a file, read at once and kept: enough for the header of a shard other than the first, so that a thousand
-shards need no descriptors once they are closed."""
+shards are read from once."""
+
+_MOST_KEPT: Final = 1 << 26
+"""Of a header, read when its file is closed and somebody may still look at it: more than any real model has.
+The rest of a longer one is out of reach then."""
 
 _SMALL_BLOCK: Final = 1 << 12
 """Read where nobody has read before it: a page, which holds most single values."""
@@ -226,7 +231,8 @@ class LocalFile(InputFile, Suspendable):
 
     def __init__(self, path: str | os.PathLike[str], error: type[GGUFToolsError]) -> None:
         super().__init__()
-        self._closed = self._kept = False
+        self._closed = False
+        self._header: ReferenceType[LocalPages] | None = None
         self.path = os.fspath(path)
         self._error = error
         fd, status = open_regular(path, error)
@@ -250,11 +256,12 @@ class LocalFile(InputFile, Suspendable):
         return LocalPages(self)
 
     def header_bytes(self, offset: int, count: int) -> bytearray:
-        """As `read_bytes`; also of a file that has been closed, if it was to `stay`.
+        """As `read_bytes`.
 
         Raises:
             GGUFToolsError: as `read_bytes`; or the file has been written to since.
         """
+        self._require_open(None)
         with self._lent() as fd:
             data = bytearray(count)
             self._fill(memoryview(data), offset, None)
@@ -263,9 +270,9 @@ class LocalFile(InputFile, Suspendable):
             self._require_same(status)
         return data
 
-    def stay(self) -> None:
-        """Remain open for `header_bytes` when it is closed, until nobody has the file any more."""
-        self._kept = True
+    def remember(self, header: LocalPages) -> None:
+        """Have a header read when the file is closed, if anybody has it then."""
+        self._header = ref(header)
 
     def read_strided(
         self, offset: int, count: int, step: int, times: int, tensor: str | None = None
@@ -314,8 +321,7 @@ class LocalFile(InputFile, Suspendable):
             )
 
     def _reopened(self) -> int:
-        if not self._kept:
-            self._require_open(None)
+        self._require_open(None)
         fd, status = open_regular(self.path, self._error)
         try:
             self._require_same(status)
@@ -334,13 +340,14 @@ class LocalFile(InputFile, Suspendable):
             raise self._error("the file changed while it was being read", path=self.path)
 
     def close(self) -> None:
+        header = None if self._header is None else self._header()
+        if header is not None and not self._closed:
+            header.take_in()
         self._closed = True
-        if not self._kept:
-            self._release()
+        self._release()
 
     def __del__(self) -> None:
-        self._kept = False
-        self.close()
+        self._release()
 
 
 class MemoryPages:
@@ -360,19 +367,20 @@ class MemoryPages:
 class LocalPages:
     """As `Pages`, of a file of this machine: read by position, in blocks that grow where reading goes on.
 
-    Only the file's first bytes are kept. Whatever else is asked for again is read again.
+    Only the file's first bytes are kept. Whatever else is asked for again is read again; when the file is
+    closed, all of it is read.
     """
 
     def __init__(self, file: LocalFile) -> None:
         self.size = file.size
-        self._start = file.read_bytes(0, min(file.size, _FIRST_BYTES))
-        self._file: LocalFile | None = file
+        self._start: Buffer = file.read_bytes(0, min(file.size, _FIRST_BYTES))
+        self._file = file
+        self._end = 0
         self._next, self._block = len(self._start), len(self._start)
 
     def view(self, start: int, stop: int, likely: int = 0) -> Buffer:
         if stop <= len(self._start):
             return memoryview(self._start)[start:]
-        assert self._file is not None  # else the header ends in the first bytes
         goes_on = abs(start - self._next) < self._block
         self._block = min(2 * self._block, _LARGEST_BLOCK) if goes_on else _SMALL_BLOCK
         until = min(max(stop, start + self._block), self.size)
@@ -380,10 +388,14 @@ class LocalPages:
         return self._file.header_bytes(start, until - start)
 
     def keep(self, end: int) -> None:
-        if end <= len(self._start):
-            self._file = None
-        elif self._file is not None:
-            self._file.stay()
+        if len(self._start) < end <= _MOST_KEPT:
+            self._end = end
+            self._file.remember(self)
+
+    def take_in(self) -> None:
+        """Read the header whole, so that the file can be closed; where that fails, reading from it will."""
+        with suppress(GGUFToolsError):
+            self._start = self._file.header_bytes(0, self._end)
 
 
 def _copy_in_kernel(source: int, fd: int, offset: int, start: int, stop: int) -> tuple[int, int]:

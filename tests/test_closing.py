@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 
 import gguf_tools
-from gguf_tools.container import Metadata
+from gguf_tools import reading
+from gguf_tools.container import Array, Metadata
 from gguf_tools.errors import GGUFToolsError
 from gguf_tools.source import ArraySource
+from gguf_tools.spec import ValueType
 from tests.adapters import adapt
 
 Call = Callable[[Path], Any]
@@ -51,10 +53,20 @@ def folder(tiny_checkpoints: dict[str, Path], tmp_path_factory: pytest.TempPathF
     for shard in shards[:-1]:
         (folder / "mixed" / shard.name).write_bytes(shard.read_bytes())
     (folder / "mixed" / shards[-1].name).write_bytes(data)
+    gguf_tools.write(folder / "large.gguf", _vocabulary(), [("x", np.zeros((4, 32), np.float32))])
     (folder / "there.gguf").touch()
     (folder / "there").mkdir()
     (folder / "there" / "x").touch()
     return folder
+
+
+def _vocabulary() -> Metadata:
+    """More than is read of a header at once."""
+    metadata = Metadata()
+    metadata.set("general.architecture", "nonesuch", ValueType.STRING)
+    tokens = Array(ValueType.STRING, [f"token {number}" for number in range(20_000)])
+    metadata.set("tokenizer.ggml.tokens", tokens, ValueType.ARRAY)
+    return metadata
 
 
 def _renamed() -> gguf_tools.Changes:
@@ -95,6 +107,11 @@ CALLS: dict[str, Call] = {
     "inspect split": lambda f: gguf_tools.inspect(shard(f)),
     "inspect checkpoint": lambda f: gguf_tools.inspect(f / "hf"),
     "merge": lambda f: gguf_tools.merge(shard(f), f / "o9.gguf"),
+    "inspect large": lambda f: gguf_tools.inspect(f / "large.gguf"),
+    "edit large": lambda f: gguf_tools.edit(
+        f / "large.gguf", gguf_tools.Changes(set={"general.architecture": "nonsense"}), insist=True
+    ),
+    "requantize large": lambda f: gguf_tools.requantize(f / "large.gguf", f / "o15.gguf", type="F16"),
     "predict_sizes": lambda f: gguf_tools.predict_sizes(f / "m.gguf"),
     "predict_sizes checkpoint": lambda f: gguf_tools.predict_sizes(f / "hf"),
     "report": lambda f: gguf_tools.report(f / "m.gguf", f / "o10.html"),
@@ -188,6 +205,27 @@ def test_the_test_sees(folder: Path, nothing_new: Callable[[], list[str]]) -> No
     with gguf_tools.open(folder / "m.gguf"):
         assert nothing_new() == [str(folder / "m.gguf")]
     assert nothing_new() == []
+
+
+def test_metadata_can_be_read_on(folder: Path, nothing_new: Callable[[], list[str]], tmp_path: Path) -> None:
+    """When the file has been closed, and even when it is gone; whoever has it does not keep it open."""
+    path = tmp_path / "copy.gguf"
+    path.write_bytes((folder / "large.gguf").read_bytes())
+    with gguf_tools.open(path) as file:
+        pass
+    path.unlink()
+    assert nothing_new() == []
+    assert list(file.metadata["tokenizer.ggml.tokens"])[-1] == "token 19999"
+    with pytest.raises(GGUFToolsError, match="has been closed"):
+        file.tensors["x"].rows(0, 1)
+
+
+def test_an_endless_header_is_not_taken_into_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_MOST_KEPT", 1 << 18)
+    with gguf_tools.open(folder / "large.gguf") as file:
+        assert file.header.end > 1 << 18
+    with pytest.raises(GGUFToolsError, match="has been closed"):
+        list(file.metadata["tokenizer.ggml.tokens"])
 
 
 def test_every_function_is_there() -> None:

@@ -233,7 +233,7 @@ class Tensor(SelfContained):
 class GGUFFile(Closing):
     """An open GGUF file, or all files of a split model as one.
 
-    A context manager. Closing ends reading of tensors; metadata stays usable.
+    A context manager. Closing ends reading of tensors; metadata stays usable, of headers up to 64 MiB.
 
     Attributes:
         path: what was opened: a `pathlib.Path`, or where a URL leads.
