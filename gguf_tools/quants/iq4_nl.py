@@ -33,7 +33,7 @@ _TWO_PARTS = np.float32(2 / SIZE)
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     tile = scratch(SCRATCH)
     chosen = np.empty(SIZE, np.uint8)
     for first in range(0, values.shape[0], LANES):
@@ -46,7 +46,7 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
+def _encode_weighted(values, weights, out):
     tile = scratch(SCRATCH)
     chosen = np.empty(SIZE, np.uint8)
     sums = np.empty(LANES, np.float32)
@@ -62,7 +62,7 @@ def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _write(values, b, scale, out, chosen):  # type: ignore[no-untyped-def]
+def _write(values, b, scale, out, chosen):
     levels(values, b, 0, _ONE / scale if scale != _ZERO else _ZERO, chosen)
     half = single_to_half(scale)
     out[b, _D] = np.uint8(half & 255)
@@ -72,7 +72,7 @@ def _write(values, b, scale, out, chosen):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     for b in range(data.shape[0]):
         d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
         for i in range(_HALF_BLOCK):

@@ -42,7 +42,7 @@ _TWO_PARTS = np.float32(2 / _ELEMENTS)
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     tile = scratch(SCRATCH)
     chosen = np.empty(_ELEMENTS, np.uint8)
     for first in range(0, values.shape[0], _TILE):
@@ -55,7 +55,7 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
+def _encode_weighted(values, weights, out):
     tile = scratch(SCRATCH)
     chosen = np.empty(_ELEMENTS, np.uint8)
     sums = np.empty(_TILE, np.float32)
@@ -71,7 +71,7 @@ def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _write(values, b, lane, out, chosen, s):  # type: ignore[no-untyped-def]
+def _write(values, b, lane, out, chosen, s):
     """Write super-block b, whose first sub-block is lane ``lane`` of tile ``s``.
 
     The half d is not what levels are chosen with: ggml takes the number it was rounded from.
@@ -102,7 +102,7 @@ def _write(values, b, lane, out, chosen, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     for b in range(data.shape[0]):
         d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
         high = np.int32(data[b, _SCALES_H]) | (np.int32(data[b, _SCALES_H + 1]) << 8)

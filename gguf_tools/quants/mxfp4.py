@@ -32,7 +32,7 @@ _HALF_SCALES = np.ldexp(np.float32(1), np.arange(256) - 128)
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     bits = values.view(np.int32)
     chosen = np.empty(_ELEMENTS, np.uint8)
     for b in range(values.shape[0]):
@@ -48,7 +48,7 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     for b in range(data.shape[0]):
         d = _HALF_SCALES[data[b, _E]]
         for i in range(_HALF_BLOCK):

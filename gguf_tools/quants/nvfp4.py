@@ -47,7 +47,7 @@ _HALF_SCALES = _half_scales()
 
 
 @kernel
-def _to_scale(value):  # type: ignore[no-untyped-def]
+def _to_scale(value):
     """float32 → UE4M3: to nearest, ties up, at most 448; subnormals stay below the least normal number."""
     value = value if value < _MOST else _MOST
     bits = np.int32(np.float32(value).view(np.int32))
@@ -59,7 +59,7 @@ def _to_scale(value):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     bits = values.view(np.int32)
     chosen = np.empty(_ELEMENTS, np.uint8)
     for b in range(values.shape[0]):
@@ -74,7 +74,7 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     for b in range(data.shape[0]):
         for s in range(_SUB_BLOCKS):
             d = _HALF_SCALES[data[b, _D + s]]

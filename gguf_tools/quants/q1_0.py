@@ -30,7 +30,7 @@ _COUNT = np.float32(_ELEMENTS)
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     sums = np.empty(_TILE, np.float32)
     for first in range(0, values.shape[0], _TILE):
         count = min(_TILE, values.shape[0] - first)
@@ -55,7 +55,7 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _add_magnitudes(values, first, sums):  # type: ignore[no-untyped-def]
+def _add_magnitudes(values, first, sums):
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = _ZERO
     for i in range(_ELEMENTS):
         s0 += abs(values[first, i])
@@ -71,7 +71,7 @@ def _add_magnitudes(values, first, sums):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     for b in range(data.shape[0]):
         d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
         for byte in range(_ELEMENTS // 8):

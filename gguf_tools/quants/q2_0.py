@@ -32,7 +32,7 @@ _LIMIT = np.float32(2)
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     bits = values.view(np.int32)
     levels = np.empty(_ELEMENTS, np.uint8)
     for b in range(values.shape[0]):
@@ -52,7 +52,7 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     for b in range(data.shape[0]):
         d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
         for j in range(_ELEMENTS // 4):

@@ -55,7 +55,7 @@ _COUNT = np.float32(_ELEMENTS)
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     tile = scratch(SCRATCH)
     found = np.empty((FOUND, _TILE * _SUB_BLOCKS), np.float32)
     chosen = np.empty(_ELEMENTS, np.uint8)
@@ -75,7 +75,7 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
+def _encode_weighted(values, weights, out):
     tile = scratch(SCRATCH)
     fit = scratch(FIT_SCRATCH)
     found = np.empty((FOUND, BATCH * _SUB_BLOCKS), np.float32)
@@ -104,7 +104,7 @@ def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _write(values, b, half_d, half_min, scales, mins, found, at, guarded, out, chosen, spread):  # type: ignore[no-untyped-def]
+def _write(values, b, half_d, half_min, scales, mins, found, at, guarded, out, chosen, spread):
     for j in range(_SUB_BLOCKS):
         both = (scales[j] | (mins[j] << 4)) & 255
         out[b, _SCALES + j] = np.uint8(both)
@@ -123,7 +123,7 @@ def _write(values, b, half_d, half_min, scales, mins, found, at, guarded, out, c
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     scales = np.empty(_SUB_BLOCKS, np.float32)
     mins = np.empty(_SUB_BLOCKS, np.float32)
     for b in range(data.shape[0]):

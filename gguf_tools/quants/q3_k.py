@@ -72,7 +72,7 @@ _SCALE_FACTORS = step_factors(32)
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     tiles = scratch((_TILES + 1) * SCRATCH)
     rest = tiles[_TILES * SCRATCH :]
     origins = np.empty(LANES, np.int64)
@@ -97,7 +97,7 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _start_moves(s):  # type: ignore[no-untyped-def]
+def _start_moves(s):
     """The levels that −4 / (the value of largest magnitude) makes.
 
     No value is below −4 then, but in lanes that are empty, which do not matter.
@@ -126,7 +126,7 @@ def _start_moves(s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _finish_moves(tiles, count, rest, origins):  # type: ignore[no-untyped-def]
+def _finish_moves(tiles, count, rest, origins):
     """More passes for lanes the first has moved, and the scales of all.
 
     A pass without change is a sub-block's last. That is the first pass for four of five: the others are
@@ -159,7 +159,7 @@ def _finish_moves(tiles, count, rest, origins):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _finish_rest(tiles, rest, origins, used):  # type: ignore[no-untyped-def]
+def _finish_rest(tiles, rest, origins, used):
     if used == 0:
         return
     for _ in range(1, _PASSES):
@@ -177,7 +177,7 @@ def _finish_rest(tiles, rest, origins, used):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _pass(s):  # type: ignore[no-untyped-def]
+def _pass(s):
     """Move each level once, in turn."""
     for j in range(LANES):
         s[_MOVED + j] = _ZERO
@@ -186,7 +186,7 @@ def _pass(s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _move(row, s):  # type: ignore[no-untyped-def]
+def _move(row, s):
     """Move one level of every lane to where the best scale of the others has it, if that is better."""
     for j in range(LANES):
         x = s[X + row + j]
@@ -208,7 +208,7 @@ def _move(row, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _round_scales(lane, scales, s):  # type: ignore[no-untyped-def]
+def _round_scales(lane, scales, s):
     """A super-block's scales relative to the one of largest magnitude: integers 0 to 63, and the half d."""
     largest = _ZERO
     for j in range(lane, lane + _SUB_BLOCKS):
@@ -227,7 +227,7 @@ def _round_scales(lane, scales, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _keep_levels(lane, spread, chosen, s):  # type: ignore[no-untyped-def]
+def _keep_levels(lane, spread, chosen, s):
     """The levels of the search where a scale decodes to zero, which is what ggml leaves there."""
     for j in range(_SUB_BLOCKS):
         if spread[j * _SIZE] == _ZERO:
@@ -238,7 +238,7 @@ def _keep_levels(lane, spread, chosen, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
+def _encode_weighted(values, weights, out):
     tile = scratch(SCRATCH)
     chosen = np.empty(_ELEMENTS, np.uint8)
     spread = np.empty(_ELEMENTS, np.float32)
@@ -270,7 +270,7 @@ def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _sum_weights(count, sum_w, at, s):  # type: ignore[no-untyped-def]
+def _sum_weights(count, sum_w, at, s):
     for j in range(count):
         total = _ZERO
         for i in range(_SIZE):
@@ -279,7 +279,7 @@ def _sum_weights(count, sum_w, at, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _search_scales(found, sum_w, blocks, s):  # type: ignore[no-untyped-def]
+def _search_scales(found, sum_w, blocks, s):
     """The same search once more, with super-blocks as lanes and their sub-blocks' scales as values.
 
     Scales are infinite where weights overflow.
@@ -293,7 +293,7 @@ def _search_scales(found, sum_w, blocks, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _find_levels(values, b, found, at, spread, chosen):  # type: ignore[no-untyped-def]
+def _find_levels(values, b, found, at, spread, chosen):
     """``_keep_levels`` with an importance matrix: the levels of the search follow from its step."""
     for j in range(_SUB_BLOCKS):
         if spread[j * _SIZE] == _ZERO:
@@ -305,7 +305,7 @@ def _find_levels(values, b, found, at, spread, chosen):  # type: ignore[no-untyp
 
 
 @kernel
-def _choose_levels(values, b, half, scales, chosen, spread):  # type: ignore[no-untyped-def]
+def _choose_levels(values, b, half, scales, chosen, spread):
     """Levels for what the scales of super-block b decode to; the number of scales that decode to zero.
 
     ``spread`` is scratch space for a scale per value, so that all divisions are one loop, which vectorizes.
@@ -324,7 +324,7 @@ def _choose_levels(values, b, half, scales, chosen, spread):  # type: ignore[no-
 
 
 @kernel
-def _write(b, half, scales, out, chosen):  # type: ignore[no-untyped-def]
+def _write(b, half, scales, out, chosen):
     for i in range(32):
         high = np.uint8(0)
         for k in range(8):
@@ -347,7 +347,7 @@ def _write(b, half, scales, out, chosen):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     scales = np.empty(_SUB_BLOCKS, np.float32)
     for b in range(data.shape[0]):
         d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))

@@ -44,7 +44,7 @@ _UNLIMITED = 255
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     tile = scratch(SCRATCH)
     found = np.empty((FOUND, TILE * SUB_BLOCKS), np.float32)
     chosen = np.empty(ELEMENTS, np.uint8)
@@ -59,7 +59,7 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
+def _encode_weighted(values, weights, out):
     tile = scratch(SCRATCH)
     fit = scratch(FIT_SCRATCH)
     found = np.empty((FOUND, BATCH * SUB_BLOCKS), np.float32)
@@ -75,7 +75,7 @@ def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _pack(chosen, out, b):  # type: ignore[no-untyped-def]
+def _pack(chosen, out, b):
     for pair in range(4):
         for i in range(32):
             low = chosen[pair * 64 + i]
@@ -84,7 +84,7 @@ def _pack(chosen, out, b):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     scales = np.empty(SUB_BLOCKS, np.float32)
     mins = np.empty(SUB_BLOCKS, np.float32)
     for b in range(data.shape[0]):

@@ -46,7 +46,7 @@ _LIMIT = 63
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     tile = scratch(SCRATCH)
     found = np.empty((FOUND, TILE * SUB_BLOCKS), np.float32)
     chosen = np.empty(ELEMENTS, np.uint8)
@@ -61,7 +61,7 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
+def _encode_weighted(values, weights, out):
     tile = scratch(SCRATCH)
     fit = scratch(FIT_SCRATCH)
     found = np.empty((FOUND, BATCH * SUB_BLOCKS), np.float32)
@@ -77,7 +77,7 @@ def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _pack(chosen, out, b):  # type: ignore[no-untyped-def]
+def _pack(chosen, out, b):
     for i in range(32):
         fifth = np.uint8(0)
         for pair in range(4):
@@ -89,7 +89,7 @@ def _pack(chosen, out, b):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     scales = np.empty(SUB_BLOCKS, np.float32)
     mins = np.empty(SUB_BLOCKS, np.float32)
     for b in range(data.shape[0]):

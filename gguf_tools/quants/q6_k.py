@@ -49,7 +49,7 @@ _FACTORS = step_factors(32)
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     tile = scratch(SCRATCH)
     chosen = np.empty(256, np.uint8)
     scales = np.empty(256, np.float32)
@@ -63,7 +63,7 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
+def _encode_weighted(values, weights, out):
     tile = scratch(SCRATCH)
     chosen = np.empty(256, np.uint8)
     scales = np.empty(256, np.float32)
@@ -77,7 +77,7 @@ def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _write(values, b, lane, out, chosen, scales, s):  # type: ignore[no-untyped-def]
+def _write(values, b, lane, out, chosen, scales, s):
     """Write super-block b, whose first sub-block is lane ``lane`` of tile ``s``.
 
     Scales are rounded to 8 bits relative to the largest, d to a half, and levels chosen anew for what these
@@ -131,7 +131,7 @@ def _write(values, b, lane, out, chosen, scales, s):  # type: ignore[no-untyped-
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     scales = np.empty(_SUB_BLOCKS, np.float32)
     for b in range(data.shape[0]):
         d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))

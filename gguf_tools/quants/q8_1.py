@@ -23,7 +23,7 @@ _D, _QS = offsets(GGMLType.Q8_1, "d", "qs")
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     for b in range(data.shape[0]):
         d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
         for i in range(out.shape[1]):

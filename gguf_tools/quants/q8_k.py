@@ -23,7 +23,7 @@ _D, _QS = offsets(GGMLType.Q8_K, "d", "qs")
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     for b in range(data.shape[0]):
         bits = np.uint32(0)
         for i in range(4):

@@ -44,7 +44,7 @@ _COUNT = np.float32(ELEMENTS)
 
 
 @kernel
-def find(values, first, count, factors, levels, found, tile):  # type: ignore[no-untyped-def]
+def find(values, first, count, factors, levels, found, tile):
     """Search for the scales and mins of ``count`` ≤ TILE super-blocks from ``first`` on."""
     load(values, first, count, _SIZE, tile)
     weigh_by_mean(_SIZE, tile)
@@ -53,7 +53,7 @@ def find(values, first, count, factors, levels, found, tile):  # type: ignore[no
 
 
 @kernel
-def choose_levels(values, b, found, at, levels, out, chosen, integers, spread):  # type: ignore[no-untyped-def]
+def choose_levels(values, b, found, at, levels, out, chosen, integers, spread):
     """Write super-block b's d, dmin and scales; leave its 256 levels in ``chosen``.
 
     ``integers``, int64 (2, SUB_BLOCKS), and ``spread``, float32 (2, ELEMENTS), are scratch space.
@@ -69,7 +69,7 @@ def choose_levels(values, b, found, at, levels, out, chosen, integers, spread): 
 
 
 @kernel
-def find_weighted(values, weights, first, count, factors, levels, found, tile, fit):  # type: ignore[no-untyped-def]
+def find_weighted(values, weights, first, count, factors, levels, found, tile, fit):
     """Search for the scales and mins of ``count`` ≤ BATCH super-blocks, and fit their integers."""
     sums = np.empty(TILE, np.float32)
     for start in range(0, count, TILE):
@@ -84,7 +84,7 @@ def find_weighted(values, weights, first, count, factors, levels, found, tile, f
 
 
 @kernel
-def fit_levels(values, b, at, limit, found, fit, levels, out, chosen, integers, spread):  # type: ignore[no-untyped-def]
+def fit_levels(values, b, at, limit, found, fit, levels, out, chosen, integers, spread):
     """``choose_levels`` with an importance matrix; b is block ``at`` of the batch.
 
     ``limit`` is what integers are limited to before they are packed: 63 in Q5_K, 255 (not at all) in Q4_K.
@@ -102,7 +102,7 @@ def fit_levels(values, b, at, limit, found, fit, levels, out, chosen, integers, 
 
 
 @kernel
-def _pack(half_d, half_min, scales, mins, out, b):  # type: ignore[no-untyped-def]
+def _pack(half_d, half_min, scales, mins, out, b):
     out[b, _D] = np.uint8(half_d & 255)
     out[b, _D + 1] = np.uint8(half_d >> 8)
     out[b, _DMIN] = np.uint8(half_min & 255)
@@ -116,7 +116,7 @@ def _pack(half_d, half_min, scales, mins, out, b):  # type: ignore[no-untyped-de
 
 
 @kernel
-def _read(data, b, scales, mins):  # type: ignore[no-untyped-def]
+def _read(data, b, scales, mins):
     """The integers of super-block b."""
     for j in range(4):
         first = data[b, _SCALES + j]
@@ -129,7 +129,7 @@ def _read(data, b, scales, mins):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def unpack(data, b, scales, mins):  # type: ignore[no-untyped-def]
+def unpack(data, b, scales, mins):
     """Scales and mins of super-block b's eight sub-blocks, times d and dmin."""
     d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
     dmin = half_to_single(np.uint16(data[b, _DMIN] | (np.uint16(data[b, _DMIN + 1]) << 8)))

@@ -27,7 +27,7 @@ _SHORTER = _QS + 32  # where values are 16 apart
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     bits = values.view(np.int32)
     levels = np.empty(ELEMENTS, np.uint8)
     for b in range(values.shape[0]):
@@ -43,7 +43,7 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _pack(levels, start, apart, out, b, to):  # type: ignore[no-untyped-def]
+def _pack(levels, start, apart, out, b, to):
     """Five values in each of ``apart`` bytes."""
     for i in range(start, start + apart):
         digits = np.uint32(levels[i]) * np.uint32(81) + np.uint32(levels[i + apart]) * np.uint32(27)
@@ -55,7 +55,7 @@ def _pack(levels, start, apart, out, b, to):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     run = out.shape[1] // 8  # not the constant 32: LLVM would unroll loops before it could vectorize them
     for b in range(data.shape[0]):
         d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
@@ -72,7 +72,7 @@ def _decode(data, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _value(byte, power, d):  # type: ignore[no-untyped-def]
+def _value(byte, power, d):
     shifted = np.int32(np.int32(byte) * power) & np.int32(255)
     return np.float32(np.int32(np.int32(shifted * np.int32(3)) >> np.int32(8)) - np.int32(1)) * d
 

@@ -24,7 +24,7 @@ _QS, _D = offsets(GGMLType.TQ2_0, "qs", "d")
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     bits = values.view(np.int32)
     levels = np.empty(ELEMENTS, np.uint8)
     for b in range(values.shape[0]):
@@ -39,7 +39,7 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     run = out.shape[1] // 8  # not the constant 32: LLVM would unroll the loop before it could vectorize it
     for b in range(data.shape[0]):
         d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
