@@ -23,14 +23,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .analysis.diff import diff
     from .analysis.estimate import estimate
-    from .analysis.inspection import Inspection, inspect
+    from .analysis.inspection import Inspection
+    from .analysis.opening import inspect
     from .analysis.report import report
     from .analysis.statistics import statistics
     from .analysis.summary import summarize
     from .analysis.verify import verify
     from .container.metadata import Array, Metadata
+    from .container.opening import open_gguf as open  # noqa: A004 - the public name
     from .container.reader import GGUFFile, Tensor
-    from .container.reader import open_gguf as open  # noqa: A004 - the public name
     from .container.writer import write_gguf as write
     from .conversion.extract import extract
     from .conversion.lora import convert_lora
@@ -97,9 +98,9 @@ _WHERE = {
     "estimate": ("analysis.estimate", "estimate"),
     "export": ("conversion.to_hf", "export"),
     "extract": ("conversion.extract", "extract"),
-    "inspect": ("analysis.inspection", "inspect"),
+    "inspect": ("analysis.opening", "inspect"),
     "merge": ("editing.splitting", "merge"),
-    "open": ("container.reader", "open_gguf"),
+    "open": ("container.opening", "open_gguf"),
     "predict_sizes": ("conversion.predict", "predict_sizes"),
     "quantize": ("quants", "quantize"),
     "report": ("analysis.report", "report"),

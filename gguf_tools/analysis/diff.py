@@ -22,7 +22,8 @@ import numpy as np
 from ..closing import Closing, closed_on_error
 from ..container.header import parse_header
 from ..container.metadata import Metadata
-from ..container.reader import Tensor, open_gguf, type_name
+from ..container.opening import open_gguf
+from ..container.reader import Tensor, type_name
 from ..conversion.to_gguf import plan_conversion
 from ..editing.changes import Difference, differences
 from ..errors import GGUFToolsError, RemoteError

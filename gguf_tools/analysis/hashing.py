@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..container.reader import open_gguf
+from ..container.opening import open_gguf
 from ..errors import FormatError, GGUFToolsError, UnsupportedError
 from .findings import Finding, error, place, warning
 from .scan import Consumer, Piece, Progress, scan

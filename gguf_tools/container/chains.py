@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .wire import ByteOrder
+    from ..spec import ByteOrder
 
 __all__ = ["find_chain"]
 

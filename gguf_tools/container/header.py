@@ -35,12 +35,13 @@ from ..spec import (
     MAX_DIMS,
     MAX_ELEMENTS,
     MAX_KEY_BYTES,
+    ByteOrder,
     GGMLType,
     align,
 )
 from .metadata import Metadata, decode_text
 from .sizes import ALIGNMENT_KEY, alignment_of, tensor_bytes
-from .wire import ByteOrder, Wire
+from .wire import Wire
 
 if TYPE_CHECKING:
     from ..reading import Pages

@@ -1,6 +1,6 @@
 """Reading GGUF files lazily.
 
-`open_gguf` maps the file and walks its header: a few milliseconds even for a vocabulary of 262,144
+Opening walks the header: a few milliseconds even for a vocabulary of 262,144
 tokens, because nothing is decoded until it is asked for. Tensor data is read chunk by chunk with
 ``pread``: memory stays bounded by what is in flight (pages of a mapping would count as the process's
 own), the GIL is free while the disk works, and a file that shrinks meanwhile is an error, not a crash.
@@ -22,7 +22,7 @@ from ..closing import Closing
 from ..errors import FormatError, QuantizationError, UnsupportedError
 from ..remote import is_url, locate, open_input
 from ..source import SelfContained, row_count, row_length
-from ..spec import BLOCK_SIZES, GGMLType, row_bytes
+from ..spec import BLOCK_SIZES, ByteOrder, GGMLType, row_bytes
 from .header import Header, layout_faults, parse_header
 from .journal import check_no_journal
 
@@ -36,9 +36,8 @@ if TYPE_CHECKING:
     from ..reading import InputFile
     from ..remote import Location
     from .metadata import Metadata
-    from .wire import ByteOrder
 
-__all__ = ["GGUFFile", "Tensor", "open_gguf", "type_name"]
+__all__ = ["GGUFFile", "Tensor", "check_layout", "is_split", "open_one", "type_name"]
 
 _CHUNK_BYTES: Final = 1 << 24
 """`Tensor.dequantize` decodes this much float32 at once, so that its peak is little more than its result."""
@@ -299,42 +298,6 @@ class GGUFFile(Closing):
             self._file.close()
         for shard in self.shards:
             shard.close()
-
-
-def open_gguf(path: str | os.PathLike[str], *, check: bool = True, whole: bool = True) -> GGUFFile:
-    """Open a GGUF file; of a split model, given any of its files, all of them as one.
-
-    Only the header is read; tensors decode to float32 by ``rows(a, b)`` and ``dequantize()``. Of a URL (see
-    `gguf_tools.remote`), rows are fetched when they are asked for; how long to wait and what was transferred
-    is up to a `gguf_tools.remote.session.session`.
-
-    Args:
-        path: the file, or its URL.
-        check: refuse a file whose tensors do not lie as its header promises (truncated data, overlaps,
-            gaps, misalignment, names that occur twice). Without it such a file opens, and reading a
-            tensor fails where its bytes are not there; of tensors of one name the first is kept.
-        whole: open all files of a split model; False opens just this one.
-
-    Raises:
-        FormatError: the file is missing, is not GGUF (says what it looks like) or is not well formed; or
-            shards are missing or do not belong together.
-        UnsupportedError: a version this package does not read; or a package is missing that a URL needs.
-        RemoteError: what the URL leads to cannot be read.
-    """
-    file = open_one(path)
-    try:
-        if whole and is_split(file):
-            from .shards import open_shards
-
-            model = open_shards(file, check=check)
-            file.close()
-            return model
-        if check:
-            check_layout(file)
-    except BaseException:
-        file.close()
-        raise
-    return file
 
 
 def check_layout(file: GGUFFile) -> None:

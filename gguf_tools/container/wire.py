@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from ..errors import FormatError
-from ..spec import MAX_ARRAY_DEPTH, ValueType
+from ..spec import MAX_ARRAY_DEPTH, ByteOrder, ValueType
 
 if TYPE_CHECKING:
     from array import array
@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
     from ..reading import Buffer, Pages
 
-__all__ = ["SCALAR_FORMATS", "ByteOrder", "Places", "Wire", "scalar_dtype"]
+__all__ = ["SCALAR_FORMATS", "Places", "Wire", "scalar_dtype"]
 
-ByteOrder = Literal["little", "big"]
 Places: TypeAlias = "array[int]"
 """Positions in a file, as 64-bit integers side by side: there may be hundreds of thousands."""
 

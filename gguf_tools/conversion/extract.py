@@ -14,7 +14,8 @@ import numpy as np
 
 from ..checkpoint import safetensors_header
 from ..closing import closed_on_error
-from ..container.reader import GGUFFile, Tensor, open_gguf
+from ..container.opening import open_gguf
+from ..container.reader import GGUFFile, Tensor
 from ..errors import GGUFToolsError, OutputError, UnsupportedError
 from ..source import SelfContained, Source, row_count, row_length
 from ..spec import GGMLType, row_bytes

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ..closing import Closing, closed_on_error
-from ..container.reader import open_gguf
+from ..container.opening import open_gguf
 from ..errors import UnsupportedError
 from ..importance import load_importance
 from ..recipes import Overrides, TensorFacts, choose, find_recipe, visiting_order

@@ -11,7 +11,8 @@ from .. import architectures, tokenizers
 from ..checkpoint import plan_shards
 from ..checkpoint.packed.mxfp4 import BLOCKS, MXFP4_CONFIG, packed_parts
 from ..closing import closed_on_error
-from ..container.reader import GGUFFile, open_gguf
+from ..container.opening import open_gguf
+from ..container.reader import GGUFFile
 from ..errors import UnsupportedError
 from ..source import Source
 from ..spec import GGMLType

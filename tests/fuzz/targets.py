@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from gguf_tools import architectures
 from gguf_tools.analysis.config_facts import config_facts
-from gguf_tools.analysis.inspection import describe, inspect
+from gguf_tools.analysis.opening import describe, inspect
 from gguf_tools.analysis.type_map import type_maps
 from gguf_tools.analysis.verify import verify
 from gguf_tools.checkpoint import SafetensorsFile, open_checkpoint

@@ -101,7 +101,7 @@ def load_model(
 
         with plan_requantization(source, type=type, overrides=overrides) as plan:
             return _of_plan(plan, source)
-    from ...container.reader import open_gguf
+    from ...container.opening import open_gguf
 
     with open_gguf(source) as file:
         return read_model(file.metadata, file.tensors.values(), source)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...files import AtomicFile, check_target
-from ..inspection import open_inspected
+from ..opening import open_inspected
 from ..statistics import measure_model
 from .document import document
 from .filling import filled
