@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
@@ -71,6 +72,10 @@ _REMOVED: Final = {
 """Types ggml once had; their ids are never used again."""
 
 
+_located = lru_cache(locate)
+"""Thousands of tensors are in the same few files."""
+
+
 def type_name(tensor_type: GGMLType | int) -> str:
     """A tensor type's name: ``Q4_K``; ``removed Q4_2 (4)`` or ``unknown (99)`` for ids without a decoder."""
     if isinstance(tensor_type, GGMLType):
@@ -120,7 +125,7 @@ class Tensor:
 
     @property
     def path(self) -> Path | Location:
-        return locate(self._file.path)
+        return _located(self._file.path)
 
     @property
     def type_name(self) -> str:
