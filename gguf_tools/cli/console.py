@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +16,8 @@ from ..analysis.texts import printable as printable  # for the commands, too
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+    from .tables import Listing
 
 Progress = Callable[[int, int, str], None]
 """Called with bytes done, bytes in all, and the tensor at hand."""
@@ -32,7 +33,7 @@ class _Trimmed:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        self._stream.write(re.sub(r" +$", "", text, flags=re.MULTILINE))
+        self._stream.write("\n".join([line.rstrip(" ") for line in text.split("\n")]))
         return len(text)
 
     def flush(self) -> None:
@@ -52,17 +53,11 @@ def console(*, stderr: bool = False) -> Console:
     return Console(file=cast("TextIO", _Trimmed(stream)), highlight=False, width=PIPED_WIDTH)
 
 
-def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+def table(*columns: str, right: tuple[str, ...] = ()) -> Listing:
     """A table with a line under its heading; the columns named in ``right`` are aligned to the right."""
-    from rich import box
-    from rich.table import Table
+    from .tables import Listing
 
-    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for name in columns:
-        made.add_column(
-            name, justify="right" if name in right else "left", no_wrap=name in right, overflow="fold"
-        )
-    return made
+    return Listing(columns, right=right)
 
 
 def facts(rows: Mapping[str, str]) -> Table:

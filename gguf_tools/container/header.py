@@ -19,6 +19,7 @@ Policies where the format leaves room:
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -210,28 +211,28 @@ def _read_entry(wire: Wire, place: int, number: int) -> tuple[TensorEntry, int]:
         if dims > MAX_DIMS:
             raise wire.fault("too many dimensions", position, found=dims, expected=f"at most {MAX_DIMS}")
         position += 4
-        shape = []
-        for _ in range(dims):
-            size = wire.length(position, "a dimension")
+        *shape, type_number, relative = _dimensions_type_offset(wire, position, dims)
+        for size in shape:
             if size > MAX_ELEMENTS:
                 raise wire.fault(
-                    "a dimension is absurd", position, found=size, expected=f"at most {MAX_ELEMENTS}"
+                    "a dimension is absurd",
+                    position + shape.index(size) * wire.width,
+                    found=size,
+                    expected=f"at most {MAX_ELEMENTS}",
                 )
-            shape.append(size)
-            position += wire.width
-        if prod(size or 1 for size in shape) > MAX_ELEMENTS:
+        position += dims * wire.width
+        elements = prod(shape) if all(shape) else prod(size or 1 for size in shape)
+        if elements > MAX_ELEMENTS:
             raise wire.fault(
                 "the number of elements overflows", place, found=shape, expected="a product below 2^63"
             )
-        if not all(shape) and prod(size or 1 for size in shape) > MAX_BESIDE_ZERO:
+        if elements > MAX_BESIDE_ZERO and not all(shape):
             raise wire.fault(
                 "an empty tensor's other dimensions are absurd",
                 place,
                 found=shape,
                 expected=f"a product of at most {MAX_BESIDE_ZERO}",
             )
-        type_number = wire.number(position, "I", "the tensor's type")
-        relative = wire.number(position + 4, "Q", "the tensor's offset")
     except FormatError as error:
         error.tensor = name
         raise
@@ -250,6 +251,23 @@ def _read_entry(wire: Wire, place: int, number: int) -> tuple[TensorEntry, int]:
     if nbytes is not None and nbytes > MAX_ELEMENTS:
         raise wire.fault("the tensor's size overflows", place, tensor=name, found=f"{nbytes} bytes")
     return TensorEntry(name, numpy_shape, kind, relative, place, nbytes), position + 12
+
+
+def _dimensions_type_offset(wire: Wire, position: int, dims: int) -> tuple[int, ...]:
+    """The rest of an entry, in one step: there may be tens of thousands.
+
+    Raises:
+        FormatError: it is cut off; says what is missing.
+    """
+    rest = dims * wire.width + 12
+    if wire.size - position < rest:
+        for _ in range(dims):
+            wire.need(position, wire.width, "a dimension")
+            position += wire.width
+        wire.need(position, 4, "the tensor's type")
+        wire.need(position + 4, 8, "the tensor's offset")
+    code = f"{wire.prefix}{dims}{'Q' if wire.width == 8 else 'I'}IQ"
+    return struct.unpack(code, wire.piece(position, position + rest))
 
 
 def layout_faults(header: Header) -> Iterator[Fault]:

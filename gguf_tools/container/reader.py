@@ -15,6 +15,7 @@ unknown tensor type fails only when that tensor is decoded. The other policies a
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
@@ -53,6 +54,10 @@ _REMOVED: Final = {
     38: "IQ4_NL_8_8",
 }
 """Types ggml once had; their ids are never used again."""
+
+
+_located = lru_cache(locate)
+"""Thousands of tensors are in the same few files."""
 
 
 def type_name(tensor_type: GGMLType | int) -> str:
@@ -102,7 +107,7 @@ class Tensor(SelfContained):
 
     @property
     def path(self) -> Path | Location:
-        return locate(self._file.path)
+        return _located(self._file.path)
 
     @property
     def type_name(self) -> str:
