@@ -11,8 +11,8 @@
 >>> again = gguf_tools.dequantize(blocks, "Q4_K", weights.shape)
 >>> gguf_tools.export("smollm2.gguf", "SmolLM2-again", dtype="bf16")         # doctest: +SKIP
 
-Importing this package is instant: each name is imported when it is first used, and numba only when a
-block format is encoded or decoded.
+Importing this package is instant: each name is imported when it is first used, and numba only when
+values of a type other than F32 are encoded or decoded.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .analysis.diff import diff
     from .analysis.estimate import estimate
-    from .analysis.inspection import Inspection, inspect
+    from .analysis.inspection import Inspection
+    from .analysis.opening import inspect
     from .analysis.report import report
     from .analysis.statistics import statistics
     from .analysis.summary import summarize
     from .analysis.verify import verify
     from .container.metadata import Array, Metadata
+    from .container.opening import open_gguf as open  # noqa: A004 - the public name
     from .container.reader import GGUFFile, Tensor
     from .container.writer import write_gguf as write
     from .conversion.extract import extract
     from .conversion.lora import convert_lora
-    from .conversion.opening import open_decoding as open  # noqa: A004 - the public name
     from .conversion.predict import predict_sizes
     from .conversion.requantize import requantize
     from .conversion.to_gguf import convert
@@ -97,9 +98,9 @@ _WHERE = {
     "estimate": ("analysis.estimate", "estimate"),
     "export": ("conversion.to_hf", "export"),
     "extract": ("conversion.extract", "extract"),
-    "inspect": ("analysis.inspection", "inspect"),
+    "inspect": ("analysis.opening", "inspect"),
     "merge": ("editing.splitting", "merge"),
-    "open": ("conversion.opening", "open_decoding"),
+    "open": ("container.opening", "open_gguf"),
     "predict_sizes": ("conversion.predict", "predict_sizes"),
     "quantize": ("quants", "quantize"),
     "report": ("analysis.report", "report"),

@@ -1,15 +1,19 @@
-"""What is open, and closed at the end of a ``with`` block."""
+"""What is open, and closed at the end of a ``with`` block: always, or where the block fails."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["Closing"]
+__all__ = ["Closing", "closed_on_error"]
+
+_Closing = TypeVar("_Closing", bound="Closing")
 
 
 class Closing(ABC):
@@ -29,3 +33,13 @@ class Closing(ABC):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+@contextmanager
+def closed_on_error(opened: _Closing) -> Iterator[_Closing]:
+    """Close something where the block fails; otherwise whoever gets the result of the block does."""
+    try:
+        yield opened
+    except BaseException:
+        opened.close()
+        raise

@@ -346,9 +346,13 @@ class AtomicDirectory:
 
 
 def _is_own(found: os.stat_result, kind: int, path: Path) -> bool:
-    """Whether what was found is of the kind expected, and of the user or of who owns the directory anyway."""
+    """Whether what was found is of the kind expected, and of the user or of who owns the directory anyway.
+
+    A file must have no other name: writing to it would change what has that.
+    """
     owners = (user(), path.parent.stat().st_uid)
-    return stat.S_IFMT(found.st_mode) == kind and found.st_uid in owners
+    alone = kind == stat.S_IFDIR or found.st_nlink == 1
+    return stat.S_IFMT(found.st_mode) == kind and alone and found.st_uid in owners
 
 
 def _foreign(path: Path, partial: Path) -> OutputError:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from .container.metadata import Array
-from .container.reader import open_gguf
+from .container.opening import open_gguf
 from .errors import FormatError, QuantizationError
 from .reading import InputFile, LocalFile
 from .source import row_length

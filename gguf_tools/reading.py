@@ -8,26 +8,53 @@ a crash.
 
 from __future__ import annotations
 
-import mmap
 import os
 import stat
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, suppress
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from weakref import ReferenceType, ref
 
 from .descriptors import Suspendable
 from .errors import GGUFToolsError, reported
-from .system import copy_some, open_file, pins_mapped_files, read_some
+from .system import copy_some, open_file, read_some
 from .transfer import read_into
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["InputFile", "LocalFile", "Output", "Pages", "open_regular", "read_small"]
+__all__ = [
+    "Buffer",
+    "InputFile",
+    "LocalFile",
+    "LocalPages",
+    "MemoryPages",
+    "Output",
+    "Pages",
+    "open_regular",
+    "read_small",
+]
+
+Buffer: TypeAlias = "bytes | bytearray | memoryview"
+"""Bytes that nobody writes to."""
 
 _COPY_BYTES: Final = 1 << 22
 """Copied at once where the kernel does not copy by itself."""
+
+_FIRST_BYTES: Final = 1 << 14
+"""Of a file, read at once and kept: enough for the header of a shard other than the first, so that a thousand
+shards are read from once."""
+
+_MOST_KEPT: Final = 1 << 26
+"""Of a header, read when its file is closed and somebody may still look at it: more than any real model has.
+The rest of a longer one is out of reach then."""
+
+_SMALL_BLOCK: Final = 1 << 12
+"""Read where nobody has read before it: a page, which holds most single values."""
+
+_LARGEST_BLOCK: Final = 1 << 17
+"""As much is read at once where reading goes on: the cost of a call is spread, and it fits the cache."""
 
 
 class Output(Protocol):
@@ -42,22 +69,28 @@ class Output(Protocol):
 
 
 class Pages(Protocol):
-    """Memory for a file's bytes in their places, which come when they are asked for and then stay.
+    """A file's header, whose bytes come when they are asked for.
 
     Attributes:
-        buffer: the memory; what was not asked for reads as zeros. It need not reach to the file's end.
         size: of the file, in bytes.
     """
 
-    buffer: memoryview
     size: int
 
-    def ensure(self, start: int, stop: int, likely: int = 0) -> int:
-        """Have bytes ``start`` to ``stop``; ``likely`` is where reading on from there would end.
+    def view(self, start: int, stop: int, likely: int = 0) -> Buffer:
+        """The bytes from ``start`` on, at least up to ``stop``, which lies inside the file.
 
-        Returns:
-            Up to where there are bytes without a gap from ``start`` on; at least ``stop``.
+        Args:
+            start: of the first.
+            stop: of the one after the last that must be there.
+            likely: where reading on from there would end.
+
+        Raises:
+            GGUFToolsError: they cannot be had any more.
         """
+
+    def keep(self, end: int) -> None:
+        """Be there when the file has been closed; the header ends at ``end``."""
 
 
 def open_regular(path: str | os.PathLike[str], error: type[GGUFToolsError]) -> tuple[int, os.stat_result]:
@@ -145,11 +178,11 @@ class InputFile(ABC):
         """
 
     @abstractmethod
-    def map(self) -> mmap.mmap | bytes | Pages:
-        """The whole file as memory, of which only what is touched is read.
+    def pages(self) -> Pages:
+        """What the header's bytes come from.
 
         Raises:
-            GGUFToolsError: the file is closed, or there is no room for it.
+            GGUFToolsError: the file is closed or cannot be read.
         """
 
     def read(self, offset: int, count: int, tensor: str | None = None) -> NDArray[np.uint8]:
@@ -226,6 +259,7 @@ class LocalFile(InputFile, Suspendable):
     def __init__(self, path: str | os.PathLike[str], error: type[GGUFToolsError]) -> None:
         super().__init__()
         self._closed = False
+        self._header: ReferenceType[LocalPages] | None = None
         self.path = os.fspath(path)
         self._error = error
         fd, status = open_regular(path, error)
@@ -245,18 +279,27 @@ class LocalFile(InputFile, Suspendable):
         if status.st_ino == self.inode:
             self._require_same(status)
 
-    def map(self, most: int | None = None) -> mmap.mmap | bytes:
-        """As everywhere; or only its first ``most`` bytes, which are few enough to be read."""
-        if not self.size:
-            return b""
-        length = self.size if most is None else min(most, self.size)
-        if most is not None and pins_mapped_files():
-            return self.read_bytes(0, length)
-        try:
-            with self._lent() as fd:
-                return mmap.mmap(fd, length, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as cause:
-            raise self._error(f"cannot map the file: {cause}", path=self.path) from cause
+    def pages(self) -> LocalPages:
+        return LocalPages(self)
+
+    def header_bytes(self, offset: int, count: int) -> bytearray:
+        """As `read_bytes`.
+
+        Raises:
+            GGUFToolsError: as `read_bytes`; or the file has been written to since.
+        """
+        self._require_open(None)
+        with self._lent() as fd:
+            data = bytearray(count)
+            self._fill(memoryview(data), offset, None)
+            with reported(self._error, "cannot look at the file", self.path):
+                status = os.fstat(fd)
+            self._require_same(status)
+        return data
+
+    def remember(self, header: LocalPages) -> None:
+        """Have a header read when the file is closed, if anybody has it then."""
+        self._header = ref(header)
 
     def read_strided(
         self, offset: int, count: int, step: int, times: int, tensor: str | None = None
@@ -279,11 +322,11 @@ class LocalFile(InputFile, Suspendable):
 
     def copy_to(self, output: Output, offset: int, start: int, stop: int, tensor: str | None = None) -> None:
         """As everywhere; by the kernel where it can, which on some file systems shares the data."""
-        with self._lent() as fd:
+        with self._at_hand(tensor) as fd:
             start, offset = _copy_in_kernel(fd, output.fd, offset, start, stop)
         super().copy_to(output, offset, start, stop, tensor)
 
-    def _at_hand(self, tensor: str | None) -> AbstractContextManager[object]:
+    def _at_hand(self, tensor: str | None) -> AbstractContextManager[int]:
         self._require_open(tensor)
         return self._lent()
 
@@ -324,11 +367,62 @@ class LocalFile(InputFile, Suspendable):
             raise self._error("the file changed while it was being read", path=self.path)
 
     def close(self) -> None:
+        header = None if self._header is None else self._header()
+        if header is not None and not self._closed:
+            header.take_in()
         self._closed = True
         self._release()
 
     def __del__(self) -> None:
-        self.close()
+        self._release()
+
+
+class MemoryPages:
+    """As `Pages`, of bytes that are in memory."""
+
+    def __init__(self, data: bytes) -> None:
+        self.size = len(data)
+        self._data = memoryview(data)
+
+    def view(self, start: int, stop: int, likely: int = 0) -> Buffer:
+        return self._data[start:]
+
+    def keep(self, end: int) -> None:
+        pass
+
+
+class LocalPages:
+    """As `Pages`, of a file of this machine: read by position, in blocks that grow where reading goes on.
+
+    Only the file's first bytes are kept. Whatever else is asked for again is read again; when the file is
+    closed, all of it is read.
+    """
+
+    def __init__(self, file: LocalFile) -> None:
+        self.size = file.size
+        self._start: Buffer = file.read_bytes(0, min(file.size, _FIRST_BYTES))
+        self._file = file
+        self._end = 0
+        self._next, self._block = len(self._start), len(self._start)
+
+    def view(self, start: int, stop: int, likely: int = 0) -> Buffer:
+        if stop <= len(self._start):
+            return memoryview(self._start)[start:]
+        goes_on = abs(start - self._next) < self._block
+        self._block = min(2 * self._block, _LARGEST_BLOCK) if goes_on else _SMALL_BLOCK
+        until = min(max(stop, start + self._block), self.size)
+        self._next = until
+        return self._file.header_bytes(start, until - start)
+
+    def keep(self, end: int) -> None:
+        if len(self._start) < end <= _MOST_KEPT:
+            self._end = end
+            self._file.remember(self)
+
+    def take_in(self) -> None:
+        """Read the header whole, so that the file can be closed; where that fails, reading from it will."""
+        with suppress(GGUFToolsError):
+            self._start = self._file.header_bytes(0, self._end)
 
 
 def _copy_in_kernel(source: int, fd: int, offset: int, start: int, stop: int) -> tuple[int, int]:

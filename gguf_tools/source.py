@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from .spec import GGMLType
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "NO_FACTORS",
     "ArraySource",
     "ComputedSource",
     "Factors",
+    "SelfContained",
     "Source",
-    "factors_beside",
-    "is_weight_only",
     "row_count",
     "row_length",
 ]
@@ -35,21 +36,7 @@ Factors = Mapping[str, tuple[float, ...]]
 """What a tensor's stored form is to be multiplied with, and GGUF has in tensors of their own beside it: by
 ending of their names (``.scale``, ``.input_scale``), one for the tensor or one for each expert."""
 
-_NO_FACTORS: Final[Factors] = {}
-
-
-def factors_beside(source: Source) -> Factors:
-    """The `Factors` of a source: its attribute ``factors``, which few have.
-
-    ``rows`` includes them; ``raw`` cannot, so that whoever stores ``raw`` has to store them as well.
-    """
-    found: Factors = getattr(source, "factors", _NO_FACTORS)
-    return found
-
-
-def is_weight_only(source: Source) -> bool:
-    """Whether a source was made for inputs of more bits than its own 4: its attribute ``weight_only``."""
-    return bool(getattr(source, "weight_only", False))
+NO_FACTORS: Final[Factors] = MappingProxyType({})
 
 
 @runtime_checkable
@@ -64,10 +51,21 @@ class Source(Protocol):
     def storage(self) -> GGMLType | None:
         """The type whose bytes ``raw`` returns, or None where rows exist only as float32."""
 
+    @property
+    def factors(self) -> Factors:
+        """What goes into tensors of its own beside this one; see `Factors`.
+
+        ``rows`` includes them; ``raw`` cannot, so that whoever stores ``raw`` has to store them as well.
+        """
+
+    @property
+    def weight_only(self) -> bool:
+        """Whether the tensor was made for inputs of more bits than its own 4."""
+
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         """Rows ``start`` to ``stop`` as C-contiguous float32 of shape (stop − start, row length).
 
-        The caller must not write into the result: it may be a view of a mapped file.
+        The caller must not write into the result: it may be a view of what others read, too.
         """
 
     def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
@@ -88,7 +86,16 @@ def row_count(shape: tuple[int, ...]) -> int:
     return prod(shape[:-1])
 
 
-class ComputedSource:
+class SelfContained:
+    """What a `Source` has where nothing but its rows is to be known: no factors, and nothing about inputs."""
+
+    __slots__ = ()
+
+    factors: Factors = NO_FACTORS
+    weight_only: bool = False
+
+
+class ComputedSource(SelfContained):
     """What a `Source` of computed rows has in common with others: only float32 exists of them."""
 
     @property
@@ -99,7 +106,7 @@ class ComputedSource:
         raise TypeError("computed rows have no stored form")
 
 
-class ArraySource:
+class ArraySource(SelfContained):
     """A source over an array in memory: tests, small computed tensors such as RoPE factors."""
 
     def __init__(self, array: NDArray[np.float32]) -> None:

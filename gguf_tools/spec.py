@@ -7,7 +7,9 @@ for file types.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
+
+ByteOrder = Literal["little", "big"]
 
 GGUF_MAGIC: Final = b"GGUF"
 GGUF_VERSION: Final = 3

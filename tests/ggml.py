@@ -1,4 +1,4 @@
-"""ggml's own C quantizers, called in process.
+"""ggml's own C quantizers and its reader of GGUF, called in process.
 
 The library comes from the ``libggml-python`` package, built without fused multiply-add: its bytes are those
 of a plain x86-64 build of llama.cpp.
@@ -24,7 +24,7 @@ from gguf_tools.spec import BLOCK_SIZES, GGMLType, row_bytes
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["decode", "decode_into", "encode", "encode_into", "encode_possible", "library"]
+__all__ = ["decode", "decode_into", "encode", "encode_into", "encode_possible", "library", "opens"]
 
 _ROW_FUNCTIONS: Final = {
     GGMLType.F16: ("ggml_fp32_to_fp16_row", "ggml_fp16_to_fp32_row"),
@@ -50,6 +50,25 @@ def library() -> ctypes.CDLL:
         for path in sorted(folder.glob("lib*/libggml-base.so*")):
             return _declare(ctypes.CDLL(str(path)))
     raise FileNotFoundError("no libggml-base.so: pip install libggml-python==0.20.2.post1")
+
+
+class _InitParams(ctypes.Structure):
+    """``gguf_init_params``: only the header is read, and no tensors are made."""
+
+    _fields_ = (("no_alloc", ctypes.c_bool), ("ctx", ctypes.c_void_p))
+
+
+def opens(path: Path) -> bool:
+    """Whether ggml's own reader, ``gguf_init_from_file``, takes a file. What it objects to goes to stderr."""
+    lib = library()
+    lib.gguf_init_from_file.argtypes = [ctypes.c_char_p, _InitParams]
+    lib.gguf_init_from_file.restype = ctypes.c_void_p
+    lib.gguf_free.argtypes = [ctypes.c_void_p]
+    lib.gguf_free.restype = None
+    context = lib.gguf_init_from_file(os.fsencode(path), _InitParams(True, None))
+    if context:
+        lib.gguf_free(context)
+    return bool(context)
 
 
 @cache

@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ..closing import Closing
+from ..closing import Closing, closed_on_error
 from ..container.header import parse_header
 from ..container.metadata import Metadata
+from ..container.opening import open_gguf
 from ..container.reader import Tensor, type_name
-from ..conversion.opening import open_decoding
 from ..conversion.to_gguf import plan_conversion
 from ..editing.changes import Difference, differences
 from ..errors import GGUFToolsError, RemoteError
+from ..reading import MemoryPages
 from ..remote import is_url, locate
 from ..source import Source, row_count, row_length
 
@@ -180,13 +181,12 @@ class _Side(Closing):
 def _opened(path: str | os.PathLike[str]) -> _Side:
     given = locate(path)
     if given.is_dir() or given.name.endswith(".safetensors"):
-        plan = plan_conversion(path, type="F32")
-        (planned,) = plan.files
-        header = parse_header(planned.header, str(given))
-        return _Side(
-            header.metadata, {tensor.name: tensor.source for tensor in planned.tensors}, True, lambda: None
-        )
-    file = open_decoding(path)
+        with closed_on_error(plan_conversion(path, type="F32")) as plan:
+            (planned,) = plan.files
+            header = parse_header(MemoryPages(planned.header), str(given))
+            sources = {tensor.name: tensor.source for tensor in planned.tensors}
+            return _Side(header.metadata, sources, True, plan.close)
+    file = open_gguf(path)
     return _Side(file.metadata, file.tensors, False, file.close)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..checkpoint.documents import parse_object
-from ..container.reader import open_gguf
+from ..container.opening import open_gguf
 from ..errors import CheckpointError, FormatError, GGUFToolsError, UnsupportedError
 from ..reading import read_small
 from .findings import Finding, error, place, warning

@@ -1,12 +1,4 @@
-"""Anything that can be looked into, described in one form: GGUF files, safetensors files, checkpoints.
-
->>> found = inspect("model.gguf")                                              # doctest: +SKIP
->>> found.summary.model.architecture, found.summary.bits_per_weight            # doctest: +SKIP
->>> [tensor.name for tensor in found.tensors if tensor.layer == 0]             # doctest: +SKIP
-
-Only headers and small text files are read, and nothing is decoded. `open_inspected` keeps the files open, for
-whoever wants to look at the values too.
-"""
+"""What anything that can be looked into is described as; see `gguf_tools.analysis.opening`."""
 
 from __future__ import annotations
 
@@ -14,19 +6,13 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..closing import Closing
-from ..conversion.opening import open_decoding
-from ..remote import locate
 from ..source import Source
-from .places import place_of
-from .summary import Summary, summarize
+from .summary import Summary
 
-if TYPE_CHECKING:
-    from ..container.reader import GGUFFile
-
-__all__ = ["Inspected", "Inspection", "TensorDescription", "describe", "inspect", "open_inspected"]
+__all__ = ["Inspected", "Inspection", "TensorDescription"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,46 +113,3 @@ class Inspected(Closing):
     def close(self) -> None:
         """Close the files."""
         self._close()
-
-
-def inspect(path: str | os.PathLike[str]) -> Inspection:
-    """Describe a GGUF file (given any shard, the whole model), a safetensors file or a checkpoint directory.
-
-    Raises:
-        FormatError: the GGUF file is not well formed.
-        CheckpointError: the checkpoint is incomplete or malformed.
-        UnsupportedError: a version of GGUF that is not read.
-    """
-    with open_inspected(path) as opened:
-        return opened.inspection
-
-
-def open_inspected(path: str | os.PathLike[str]) -> Inspected:
-    """As `inspect`, with the files kept open so that values can be read."""
-    given = locate(path)
-    if given.is_dir() or given.name.endswith(".safetensors"):
-        from .checkpoints import open_described
-
-        return open_described(given)
-    file = open_decoding(path)
-    return Inspected(describe(file), file.tensors, file.close)
-
-
-def describe(file: GGUFFile) -> Inspection:
-    """Describe an open GGUF file."""
-    return Inspection(
-        summarize(file),
-        tuple(
-            TensorDescription(
-                tensor.name,
-                tensor.shape,
-                tensor.type_name,
-                tensor.nbytes,
-                tensor.offset,
-                str(tensor.path),
-                *place_of(tensor.name),
-            )
-            for tensor in file.tensors.values()
-        ),
-        file.metadata,
-    )

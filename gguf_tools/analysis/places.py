@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 __all__ = ["Place", "place_of"]
 
 _LAYER: Final = re.compile(
-    r"(?:(?P<before>.+?)\.)?(?P<word>blk|layers?|h|blocks?)\.(?P<layer>\d{1,9})\.(?P<role>.+)"
+    r"(?:(?P<before>.+?)\.)?(?P<word>blk|layers?|h|blocks?)\.(?P<layer>\d{1,9})\.(?P<role>.+)",
+    re.DOTALL,
 )
 """GGUF counts layers as ``blk.N`` (``enc.blk.N``, ``v.blk.N``), checkpoints as ``layers.N`` and the like."""
 

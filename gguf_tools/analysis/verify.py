@@ -24,6 +24,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -33,13 +34,14 @@ import numpy as np
 from .. import architectures
 from ..architectures.check import check
 from ..architectures.shapes import wrong_shapes
-from ..container.blocks import BLOCK_FIELDS, Role, nonfinite_blocks, swap_blocks
+from ..container.blocks import nonfinite_blocks, swap_blocks
 from ..container.header import layout_faults
 from ..container.journal import InterruptedEditError
 from ..container.metadata import Array, Metadata
 from ..container.reader import GGUFFile, Tensor, is_split, open_one
 from ..container.shards import check_member, open_shard, shard_paths
 from ..errors import GGUFToolsError, RemoteError, UnsupportedError
+from ..quants.layouts import Role, fields
 from ..remote import Location, is_url
 from ..source import Source, row_length
 from ..spec import BLOCK_SIZES, MAX_NAME_BYTES, ValueType, align
@@ -85,35 +87,31 @@ def verify(
         RemoteError: what the URL leads to cannot be read; that is no fault of the file.
     """
     try:
-        file = open_one(path, decoder=None)
+        file = open_one(path)
     except RemoteError:
         raise
     except InterruptedEditError as fault:
         return [of_error("interrupted-edit", fault)]
     except GGUFToolsError as fault:
         return [of_error("unsupported" if isinstance(fault, UnsupportedError) else "format", fault)]
-    with file:
+    with file, ExitStack() as opened:
         shards: list[GGUFFile] = [file]
         findings: list[Finding] = []
-        try:
-            if is_split(file):
-                shards, findings = _open_all(file)
-            findings += _structure(shards)
-            findings += _metadata(shards)
-            findings += _model(shards)
-            looked = not is_url(path) if data is None else data
-            finite = _Finite()
-            consumers = (*((finite,) if looked else ()), *(hashing.consumers if hashing else ()))
-            scan(shards, consumers, progress)
-            findings += finite.findings(shards)
-        finally:
-            for shard in shards:
-                shard.close()
+        if is_split(file):
+            shards, findings = _open_all(file, opened)
+        findings += _structure(shards)
+        findings += _metadata(shards)
+        findings += _model(shards)
+        looked = not is_url(path) if data is None else data
+        finite = _Finite()
+        consumers = (*((finite,) if looked else ()), *(hashing.consumers if hashing else ()))
+        scan(shards, consumers, progress)
+        findings += finite.findings(shards)
     return findings
 
 
-def _open_all(file: GGUFFile) -> tuple[list[GGUFFile], list[Finding]]:
-    """All shards that can be opened, in order, and what is wrong with the set."""
+def _open_all(file: GGUFFile, opened: ExitStack) -> tuple[list[GGUFFile], list[Finding]]:
+    """All shards that can be opened, in order, and what is wrong with the set; ``opened`` closes them."""
     try:
         paths = shard_paths(file)
     except GGUFToolsError as fault:
@@ -122,7 +120,7 @@ def _open_all(file: GGUFFile) -> tuple[list[GGUFFile], list[Finding]]:
     findings = []
     for number, path in enumerate(paths):
         try:
-            shard = open_shard(path, shards[0] if shards else None, None)
+            shard = opened.enter_context(open_shard(path, shards[0] if shards else None))
         except RemoteError as fault:
             if not isinstance(fault.__cause__, FileNotFoundError):
                 raise
@@ -347,7 +345,7 @@ class _Finite:
 
 def _has_floats(tensor: Tensor) -> bool:
     kind = tensor.storage
-    return kind is not None and any(field.role is not Role.BITS for field in BLOCK_FIELDS[kind])
+    return kind is not None and any(field.role is not Role.BITS for field in fields(kind))
 
 
 def _described(tensor: Tensor, where: str, bad: int, first: int) -> tuple[str, str]:

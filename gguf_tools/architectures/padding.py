@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..source import Source, row_count, row_length
+from ..source import SelfContained, Source, row_count, row_length
 from ..spec import GGMLType, row_bytes
 from .config import HFConfig
 from .views import Joined
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["PadTokens"]
 
 
-class _Zeros:
+class _Zeros(SelfContained):
     """Rows of zeros, stored as another source is."""
 
     def __init__(self, shape: tuple[int, ...], storage: GGMLType | None) -> None:

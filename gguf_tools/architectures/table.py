@@ -12,7 +12,7 @@ import numpy as np
 from ..container.metadata import Array
 from ..errors import ArchitectureError, FormatError
 from ..recipes.traits import PLAIN_RECIPE, RecipeTraits
-from ..source import Source, is_weight_only
+from ..source import Source
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig
 from .hf_defaults import hf_defaults
@@ -84,7 +84,7 @@ class GGUFParts:
         notes: what GGUF or llama.cpp will not honour of the config, one sentence each.
         factors: names of tensors that only go with the stored form of another one, and that one's name; they
             follow it in ``tensors``.
-        weight_only: names of tensors made of such that `is_weight_only`.
+        weight_only: names of tensors made of such that are ``weight_only``.
     """
 
     metadata: list[tuple[str, ValueType, Any]]
@@ -264,7 +264,7 @@ class Architecture:
         weight_only = frozenset(
             name
             for instance in instances
-            if any(hf in sources and is_weight_only(sources[hf]) for hf in instance.hf)
+            if any(hf in sources and sources[hf].weight_only for hf in instance.hf)
             for name in instance.gguf
         )
         first, shared, _ = map(len, entries)

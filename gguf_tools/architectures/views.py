@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..source import Factors, Source, factors_beside, row_count, row_length
+from ..source import NO_FACTORS, Factors, SelfContained, Source, row_count, row_length
 from ..spec import BLOCK_SIZES, GGMLType, row_bytes
 
 if TYPE_CHECKING:
@@ -37,15 +37,15 @@ __all__ = [
 Rows = Callable[[int, int], "NDArray[np.generic]"]
 
 
-class _View:
+class _View(SelfContained):
     """Base: a shape of its own, the storage of what is underneath, and the factors that go with it."""
 
     def __init__(
-        self, shape: tuple[int, ...], storage: GGMLType | None, factors: Factors | None = None
+        self, shape: tuple[int, ...], storage: GGMLType | None, factors: Factors = NO_FACTORS
     ) -> None:
         self._shape = shape
         self._storage = storage
-        self.factors: Factors = {} if factors is None or storage is None else factors
+        self.factors = NO_FACTORS if storage is None else factors
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -60,7 +60,7 @@ class Sliced(_View):
     """``shape`` worth of rows of ``base``, from row ``first`` on."""
 
     def __init__(self, base: Source, first: int, shape: tuple[int, ...]) -> None:
-        factors = factors_beside(base)
+        factors = base.factors
         apart = any(len(values) > 1 for values in factors.values())  # which experts', nobody knows here
         super().__init__(shape, None if apart else base.storage, factors)
         self.base, self.first = base, first
@@ -83,7 +83,7 @@ class Joined(_View):
         storages = {part.storage for part in parts}
         factors = _joined_factors(parts, experts=len(shape) == 3 and shape[0] == len(parts))
         known = len(storages) == 1 and factors is not None
-        super().__init__(shape, storages.pop() if known else None, factors)
+        super().__init__(shape, storages.pop() if known else None, factors or NO_FACTORS)
         self.parts = list(parts)
         self._starts = np.cumsum([0, *(row_count(part.shape) for part in parts)]).tolist()
 
@@ -112,7 +112,7 @@ class Joined(_View):
 
 def _joined_factors(parts: Sequence[Source], *, experts: bool) -> Factors | None:
     """The factors of sources that become one; None where they cannot be those of one."""
-    found = [factors_beside(part) for part in parts]
+    found = [part.factors for part in parts]
     if not experts or any(len(values) != 1 for factors in found for values in factors.values()):
         return found[0] if found and all(factors == found[0] for factors in found) else None
     endings = dict.fromkeys(ending for factors in found for ending in factors)
@@ -136,7 +136,7 @@ class Gathered(_View):
         place: Callable[[NDArray[np.int64]], NDArray[np.int64]],
         shape: tuple[int, ...] | None = None,
     ) -> None:
-        super().__init__(base.shape if shape is None else shape, base.storage, factors_beside(base))
+        super().__init__(base.shape if shape is None else shape, base.storage, base.factors)
         self.base, self.place = base, place
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
@@ -177,7 +177,7 @@ class Reshaped(_View):
         storage = base.storage
         if storage is not None and row_length(shape) != row_length(base.shape):
             storage = storage if BLOCK_SIZES[storage].elements == 1 else None
-        super().__init__(shape, storage, factors_beside(base))
+        super().__init__(shape, storage, base.factors)
         self.base = base
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:

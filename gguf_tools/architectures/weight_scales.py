@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ..errors import FormatError
-from ..source import ArraySource, ComputedSource, Source, factors_beside, row_count
+from ..source import ArraySource, ComputedSource, Source, row_count
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +41,7 @@ def factor_tensors(name: str, source: Source) -> list[tuple[str, Source]]:
     """
     return [
         (name.removesuffix(_WEIGHT) + ending, ArraySource(np.array(values, np.float32)))
-        for ending, values in factors_beside(source).items()
+        for ending, values in source.factors.items()
         if not _all_one(values)
     ]
 

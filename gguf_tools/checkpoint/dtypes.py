@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ..spec import GGMLType
+from ..quants import decode_rows
+from ..spec import BLOCK_SIZES, GGMLType
 from .small_floats import E4M3, E4M3FNUZ, E5M2, E5M2FNUZ, E8M0
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["DTYPES", "Dtype", "ToFloat", "dtype_named"]
 
 ToFloat = Callable[["NDArray[np.uint8]"], "NDArray[np.float32]"]
-"""Stored bytes, C-contiguous, to as many float32 values as they hold."""
+"""Stored bytes, C-contiguous, to as many float32 values as they hold, flat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,63 +43,40 @@ class Dtype:
     decode: ToFloat | None = None
 
 
-def _cast(dtype: str) -> ToFloat:
-    """Conversion as numpy does it; what float32 cannot hold becomes infinite."""
-    kind: np.dtype[Any] = np.dtype(dtype)
+def _shared(name: str, type_: GGMLType) -> Dtype:
+    """An element type that ggml has, too."""
+    size = BLOCK_SIZES[type_].bytes
 
     def decode(data: NDArray[np.uint8]) -> NDArray[np.float32]:
-        with np.errstate(over="ignore", invalid="ignore"):
-            return data.view(kind).astype(np.float32, copy=False)
+        return decode_rows(data.reshape(1, -1), type_, data.size // size).reshape(-1)
 
-    return decode
-
-
-def _bf16(data: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """bfloat16 is the upper half of float32. Widening first and shifting in place vectorizes best."""
-    bits = data.view("<u2").astype(np.uint32)
-    np.left_shift(bits, 16, out=bits)
-    return bits.view(np.float32)
+    return Dtype(name, 8 * size, type_, decode)
 
 
-_F16_TO_F32: Final = np.float32(2.0**112)
-"""float32's exponent bias less float16's, 127 − 15, as a factor: exact, and makes denormals normal."""
-
-
-def _f16(data: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """float16, several times faster than numpy's cast: move the bits into place, correct the exponent.
-
-    The sign is copied into the upper bits by widening a signed integer; bits 28–30 are cleared of it.
-    """
-    halves = data.view("<i2")
-    if halves.size and int((halves & np.int16(0x7C00)).max()) == 0x7C00:
-        return data.view("<f2").astype(np.float32)  # infinities and NaNs have an exponent of their own
-    bits = halves.astype(np.int32)
-    np.left_shift(bits, 13, out=bits)
-    np.bitwise_and(bits, np.int32(~0x7000_0000), out=bits)
-    values = bits.view(np.float32)
-    np.multiply(values, _F16_TO_F32, out=values)
-    return values
+def _unsigned(dtype: str) -> ToFloat:
+    """Conversion as numpy does it."""
+    return lambda data: data.reshape(-1).view(dtype).astype(np.float32)
 
 
 def _looked_up(table: NDArray[np.float32]) -> ToFloat:
     """Each byte stands for an entry of the table."""
-    return lambda data: table.take(data)
+    return lambda data: table.take(data.reshape(-1))
 
 
 _ALL: Final = (
-    Dtype("F64", 64, GGMLType.F64, _cast("<f8")),
-    Dtype("F32", 32, GGMLType.F32, _cast("<f4")),
-    Dtype("F16", 16, GGMLType.F16, _f16),
-    Dtype("BF16", 16, GGMLType.BF16, _bf16),
-    Dtype("I64", 64, GGMLType.I64, _cast("<i8")),
-    Dtype("I32", 32, GGMLType.I32, _cast("<i4")),
-    Dtype("I16", 16, GGMLType.I16, _cast("<i2")),
-    Dtype("I8", 8, GGMLType.I8, _cast("i1")),
-    Dtype("U64", 64, None, _cast("<u8")),
-    Dtype("U32", 32, None, _cast("<u4")),
-    Dtype("U16", 16, None, _cast("<u2")),
-    Dtype("U8", 8, None, _cast("u1")),
-    Dtype("BOOL", 8, None, lambda data: (data != 0).astype(np.float32)),
+    _shared("F64", GGMLType.F64),
+    _shared("F32", GGMLType.F32),
+    _shared("F16", GGMLType.F16),
+    _shared("BF16", GGMLType.BF16),
+    _shared("I64", GGMLType.I64),
+    _shared("I32", GGMLType.I32),
+    _shared("I16", GGMLType.I16),
+    _shared("I8", GGMLType.I8),
+    Dtype("U64", 64, None, _unsigned("<u8")),
+    Dtype("U32", 32, None, _unsigned("<u4")),
+    Dtype("U16", 16, None, _unsigned("<u2")),
+    Dtype("U8", 8, None, _unsigned("u1")),
+    Dtype("BOOL", 8, None, lambda data: (data.reshape(-1) != 0).astype(np.float32)),
     Dtype("C64", 64),
     Dtype("F8_E4M3", 8, None, _looked_up(E4M3)),
     Dtype("F8_E5M2", 8, None, _looked_up(E5M2)),

@@ -10,7 +10,7 @@ import numpy as np
 from ..closing import Closing
 from ..errors import CheckpointError, UnsupportedError
 from ..remote import locate, open_input
-from ..source import row_count, row_length
+from ..source import SelfContained, row_count, row_length
 from ..spec import GGMLType
 from .header import Entry, header_length, parse_header
 
@@ -37,7 +37,7 @@ class Readable(Protocol):
         """``times`` runs of ``count`` bytes, ``step`` apart: uint8 (times, count)."""
 
 
-class SafetensorsTensor:
+class SafetensorsTensor(SelfContained):
     """One tensor of a file; a `Source` whose rows are read when asked for.
 
     Attributes:

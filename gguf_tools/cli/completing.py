@@ -96,7 +96,7 @@ def folders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 
 def _given(ctx: click.Context) -> GGUFFile | None:
     """The command's GGUF file, closed again; None where there is none that can be read."""
-    from ..container.reader import open_gguf
+    from ..container.opening import open_gguf
     from ..errors import GGUFToolsError
 
     # An option whose value is still to come stops click from telling arguments apart: it leaves them as text.

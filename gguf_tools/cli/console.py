@@ -7,7 +7,6 @@ All output goes through here: tables and sentences through `console`, lines for 
 from __future__ import annotations
 
 import json
-import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +20,8 @@ from ..printable import printable as printable  # for the commands, too
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+    from .tables import Listing
 
 Progress = Callable[[int, int, str], None]
 """Called with bytes done, bytes in all, and the tensor at hand."""
@@ -36,7 +37,7 @@ class _Trimmed:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        self._stream.write(re.sub(r" +$", "", text, flags=re.MULTILINE))
+        self._stream.write("\n".join([line.rstrip(" ") for line in text.split("\n")]))
         return len(text)
 
     @property
@@ -85,17 +86,11 @@ def print_as_it_is(text: str) -> None:
     sys.stdout.buffer.flush()
 
 
-def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+def table(*columns: str, right: tuple[str, ...] = ()) -> Listing:
     """A table with a line under its heading; the columns named in ``right`` are aligned to the right."""
-    from rich import box
-    from rich.table import Table
+    from .tables import Listing
 
-    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for name in columns:
-        made.add_column(
-            name, justify="right" if name in right else "left", no_wrap=name in right, overflow="fold"
-        )
-    return made
+    return Listing(columns, right=right)
 
 
 def facts(rows: Mapping[str, str]) -> Table:

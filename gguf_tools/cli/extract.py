@@ -69,12 +69,12 @@ def command(
     from ..conversion.extract import plan_extraction
 
     started = time.monotonic()
-    plan = plan_extraction(src, dst, patterns or ("*",), dtype=dtype, rows=rows)
     elapsed = None
-    if not dry_run:
-        with progress("extracting", quiet=quiet or as_json) as report:
-            execute(plan, dst, threads=threads, force=force, progress=report)
-        elapsed = time.monotonic() - started
+    with plan_extraction(src, dst, patterns or ("*",), dtype=dtype, rows=rows) as plan:
+        if not dry_run:
+            with progress("extracting", quiet=quiet or as_json) as report:
+                execute(plan, dst, threads=threads, force=force, progress=report)
+            elapsed = time.monotonic() - started
     if as_json:
         print_json({**plan.to_dict(), "destination": dst, "written": not dry_run, "seconds": elapsed})
     elif dry_run or not quiet:

@@ -43,7 +43,7 @@ def command(
     that was split, and appears complete or not at all. With --resume, a run that was interrupted goes on
     where it stopped.
     """
-    from ..container.reader import open_gguf
+    from ..container.opening import open_gguf
     from ..container.shards import shard_paths
     from ..editing.splitting import merge, plan_merge
     from ..errors import FormatError

@@ -62,7 +62,21 @@ def run(
 ) -> None:
     """Make the plan and carry it out, or with ``dry_run`` only show it, and what ``others`` predicts."""
     started = time.monotonic()
-    plan = make_plan()
+    with make_plan() as plan:
+        _run(plan, destination, started, action, dry_run, how, explain, split_max_size, others)
+
+
+def _run(
+    plan: Plan,
+    destination: str,
+    started: float,
+    action: str,
+    dry_run: bool,
+    how: Execution,
+    explain: bool,
+    split_max_size: int | None,
+    others: Callable[[], Sequence[Prediction]] | None,
+) -> None:
     if split_max_size is not None:
         from ..conversion.sharding import split_plan
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .metadata import Array, Metadata
-from .reader import Decoder, GGUFFile, Tensor, open_gguf
+from .opening import open_gguf
+from .reader import GGUFFile, Tensor
 
 if TYPE_CHECKING:
     from .writer import Layout, TensorInfo, header_bytes, write_gguf
 
 __all__ = [
     "Array",
-    "Decoder",
     "GGUFFile",
     "Layout",
     "Metadata",

@@ -24,6 +24,9 @@ FLOATS: Final = frozenset({ValueType.FLOAT32, ValueType.FLOAT64})
 _TEXTS: Final = 4096
 """Strings decoded from one piece of a file when iterating: few enough that the piece stays in the cache."""
 
+_BOOLS: Final = 1 << 16
+"""Bools looked at together: an array of them may be as long as the file, and must not be had whole."""
+
 
 def decode_text(data: bytes) -> str:
     """Text of bytes that should be UTF-8 but, in vocabularies, sometimes are not.
@@ -192,10 +195,18 @@ class Array(Sequence[Any]):
 
     def has_odd_bools(self) -> bool:
         """Whether this is an array of bools read from a file with a byte that is neither 0 nor 1."""
-        return self.element_type is ValueType.BOOL and bool((self._numbers() > 1).any())
+        items = self._items
+        return (
+            self.element_type is ValueType.BOOL
+            and isinstance(items, _Packed)
+            and any(
+                items.wire.piece(first, min(first + _BOOLS, items.end)).translate(None, b"\0\1")
+                for first in range(items.start, items.end, _BOOLS)
+            )
+        )
 
     def _numbers(self) -> NDArray[Any]:
-        """Numeric items as they are kept; packed ones become a view of the file the first time."""
+        """Numeric items as they are kept; packed ones are read the first time."""
         items = self._items
         if isinstance(items, _Packed):
             items = self._items = items.wire.numbers(items.start, self.element_type, items.count)

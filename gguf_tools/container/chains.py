@@ -7,32 +7,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from mmap import mmap
-
     from numpy.typing import NDArray
 
-    from .wire import ByteOrder
+    from ..spec import ByteOrder
 
 __all__ = ["find_chain"]
 
 
-def find_chain(
-    buffer: mmap | bytes | memoryview, start: int, until: int, width: int, order: ByteOrder
-) -> NDArray[np.int64]:
-    """Positions of strings shorter than 256 bytes that follow each other from ``start`` in one window.
+def find_chain(stretch: bytes | memoryview, start: int, width: int, order: ByteOrder) -> NDArray[np.int64]:
+    """Positions of strings shorter than 256 bytes that follow each other from the start of a stretch.
 
     Most strings of a vocabulary are that short, so that their prefix is one byte and a run of zeros: such
-    runs are found for the whole window at once, and the chain they form is checked to link up from one
+    runs are found for the whole stretch at once, and the chain they form is checked to link up from one
     string to the next. It ends where it does not (at a long, empty or NUL-bearing string).
 
     Args:
-        buffer: what they stand in.
-        start: where the first of them starts.
-        until: where the window ends. The last string found may go beyond.
+        stretch: the bytes from the first of them on. The last string found may go beyond.
+        start: where in the file it starts.
         width: bytes of a length.
         order: byte order of lengths.
     """
-    window = np.frombuffer(buffer, np.uint8, until - start, start)
+    window = np.frombuffer(stretch, np.uint8)
     if len(window) < 2 * width:
         return np.empty(0, np.int64)
     zero = window == 0

@@ -6,23 +6,24 @@ can stop at the first and ``verify`` can list them all.
 
 Policies where the format leaves room:
 
-- *A dimension of 0* is legal, as in llama.cpp: the tensor has no elements and takes no bytes. What stands
-  beside it may not be absurd, though (`MAX_BESIDE_ZERO`).
+- *A dimension of 0* is legal, as in llama.cpp: the tensor has no elements and takes no bytes, but it has its
+  place in the order like any other. What stands beside the 0 may not be absurd, though (`MAX_BESIDE_ZERO`).
 - *No dimensions* (n_dims 0) is a scalar, as in llama.cpp: shape ``()``, one element.
 - *An unknown or removed tensor type* leaves the tensor's size unknown; only decoding it fails.
 - *Names and strings that are not UTF-8* are kept losslessly (``surrogateescape``); keys must be UTF-8.
 - *A bool that is neither 0 nor 1* reads as true.
 - *Gaps between tensors, and tensors out of order,* are faults as they are to llama.cpp: bytes no tensor
-  accounts for mean that the writer and the reader disagree on sizes or padding.
+  accounts for mean that the writer and the reader disagree on sizes or padding. So is an empty tensor
+  anywhere but where the one before it ends.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
-from mmap import mmap
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..errors import FormatError, UnsupportedError
@@ -35,12 +36,13 @@ from ..spec import (
     MAX_DIMS,
     MAX_ELEMENTS,
     MAX_KEY_BYTES,
+    ByteOrder,
     GGMLType,
     align,
 )
 from .metadata import Metadata, decode_text
 from .sizes import ALIGNMENT_KEY, alignment_of, tensor_bytes
-from .wire import ByteOrder, Wire
+from .wire import Wire
 
 if TYPE_CHECKING:
     from ..reading import Pages
@@ -99,30 +101,23 @@ class Fault(NamedTuple):
     error: FormatError
 
 
-def parse_header(
-    file: mmap | bytes | Pages, path: str | None, *, alignment: int | None = None, size: int = 0
-) -> Header:
+def parse_header(pages: Pages, path: str | None, *, alignment: int | None = None) -> Header:
     """Parse the header of a file.
 
     Args:
-        file: its bytes, or its first ones, or what they come from when they are asked for.
+        pages: what its bytes come from.
         path: its name, for errors.
         alignment: what applies where the metadata does not say, instead of 32.
-        size: of the whole file, where ``file`` is its first bytes.
 
     Raises:
-        ShortWindowError: the header needs more of the file than its first bytes.
-        FormatError: not GGUF (says what it looks like), truncated, or not well formed.
+        FormatError: not GGUF (says what it looks like), truncated, not well formed, or cut short while it
+            was read.
         UnsupportedError: of a version this package does not read.
         RemoteError: bytes cannot be had.
     """
-    pages = None if isinstance(file, bytes | mmap) else file
-    buffer = file if isinstance(file, bytes | mmap) else file.buffer
-    if pages is not None:
-        pages.ensure(0, min(_START, pages.size))
-        size = pages.size
-    version, order = _version(bytes(buffer[:_START]), size or len(buffer), path)
-    wire = Wire(buffer, order, 4 if version == 1 else 8, path, size, pages)
+    start = bytes(pages.view(0, min(_START, pages.size))[:_START])
+    version, order = _version(start, pages.size, path)
+    wire = Wire(pages, order, 4 if version == 1 else 8, path)
     position = 8
     tensor_count = wire.length(position, "the number of tensors")
     key_count = wire.length(position + wire.width, "the number of keys")
@@ -179,9 +174,9 @@ def _version(start: bytes, size: int, path: str | None) -> tuple[int, ByteOrder]
 
 
 def _check_count(wire: Wire, position: int, count: int, smallest: int, what: str) -> None:
-    most = (wire.reach - position) // smallest
+    most = (wire.size - position) // smallest
     if count > most:
-        raise wire.beyond(
+        raise wire.fault(
             f"the number of {what} is more than the file could hold",
             8 if what == "tensors" else 8 + wire.width,
             found=count,
@@ -216,28 +211,28 @@ def _read_entry(wire: Wire, place: int, number: int) -> tuple[TensorEntry, int]:
         if dims > MAX_DIMS:
             raise wire.fault("too many dimensions", position, found=dims, expected=f"at most {MAX_DIMS}")
         position += 4
-        shape = []
-        for _ in range(dims):
-            size = wire.length(position, "a dimension")
+        *shape, type_number, relative = _dimensions_type_offset(wire, position, dims)
+        for size in shape:
             if size > MAX_ELEMENTS:
                 raise wire.fault(
-                    "a dimension is absurd", position, found=size, expected=f"at most {MAX_ELEMENTS}"
+                    "a dimension is absurd",
+                    position + shape.index(size) * wire.width,
+                    found=size,
+                    expected=f"at most {MAX_ELEMENTS}",
                 )
-            shape.append(size)
-            position += wire.width
-        if prod(size or 1 for size in shape) > MAX_ELEMENTS:
+        position += dims * wire.width
+        elements = prod(shape) if all(shape) else prod(size or 1 for size in shape)
+        if elements > MAX_ELEMENTS:
             raise wire.fault(
                 "the number of elements overflows", place, found=shape, expected="a product below 2^63"
             )
-        if not all(shape) and prod(size or 1 for size in shape) > MAX_BESIDE_ZERO:
+        if elements > MAX_BESIDE_ZERO and not all(shape):
             raise wire.fault(
                 "an empty tensor's other dimensions are absurd",
                 place,
                 found=shape,
                 expected=f"a product of at most {MAX_BESIDE_ZERO}",
             )
-        type_number = wire.number(position, "I", "the tensor's type")
-        relative = wire.number(position + 4, "Q", "the tensor's offset")
     except FormatError as error:
         error.tensor = name
         raise
@@ -256,6 +251,23 @@ def _read_entry(wire: Wire, place: int, number: int) -> tuple[TensorEntry, int]:
     if nbytes is not None and nbytes > MAX_ELEMENTS:
         raise wire.fault("the tensor's size overflows", place, tensor=name, found=f"{nbytes} bytes")
     return TensorEntry(name, numpy_shape, kind, relative, place, nbytes), position + 12
+
+
+def _dimensions_type_offset(wire: Wire, position: int, dims: int) -> tuple[int, ...]:
+    """The rest of an entry, in one step: there may be tens of thousands.
+
+    Raises:
+        FormatError: it is cut off; says what is missing.
+    """
+    rest = dims * wire.width + 12
+    if wire.size - position < rest:
+        for _ in range(dims):
+            wire.need(position, wire.width, "a dimension")
+            position += wire.width
+        wire.need(position, 4, "the tensor's type")
+        wire.need(position + 4, 8, "the tensor's offset")
+    code = f"{wire.prefix}{dims}{'Q' if wire.width == 8 else 'I'}IQ"
+    return struct.unpack(code, wire.piece(position, position + rest))
 
 
 def layout_faults(header: Header) -> Iterator[Fault]:
@@ -335,12 +347,17 @@ _IN_HEADER: Final = frozenset({"duplicate-tensor", "row-length", "misaligned", "
 
 
 def _density_faults(entries: list[TensorEntry], alignment: int, fault: Any) -> Iterator[Fault]:
-    """Overlaps and gaps in order of offsets; then the first tensor that is not in the file's order."""
+    """Overlaps and gaps in order of offsets; then the first tensor that is not in the file's order.
+
+    Without a fault, every tensor of which the size of those before it is known lies at their padded sum.
+    """
     previous: TensorEntry | None = None
+    sound = True
     end: int | None = 0
     for entry in sorted(entries, key=lambda entry: (entry.relative, entry.nbytes or 0)):
         expected = None if end is None else align(end, alignment)
         if end is not None and entry.relative < end and previous is not None:
+            sound = False
             yield fault(
                 "overlap",
                 f"the tensor's data overlaps that of {previous.name!r}",
@@ -349,6 +366,7 @@ def _density_faults(entries: list[TensorEntry], alignment: int, fault: Any) -> I
                 f"{expected}",
             )
         elif expected is not None and entry.relative > expected:
+            sound = False
             yield fault(
                 "gap",
                 f"{entry.relative - expected} unexplained bytes before the tensor's data",
@@ -362,6 +380,20 @@ def _density_faults(entries: list[TensorEntry], alignment: int, fault: Any) -> I
         if entry.relative < before.relative:
             yield fault(
                 "order", f"the tensor's data lies before that of {before.name!r}, listed before it", entry
+            )
+            return
+    if not sound:
+        return
+    # What is left are empty tensors at the start of one listed before them, which they do not overlap.
+    for before, entry in pairwise(entries):
+        expected = None if before.nbytes is None else align(before.relative + before.nbytes, alignment)
+        if expected is not None and entry.relative != expected:
+            yield fault(
+                "order",
+                f"the empty tensor does not lie where {before.name!r}, listed before it, ends",
+                entry,
+                entry.relative,
+                f"{expected}",
             )
             return
 

@@ -1,6 +1,6 @@
 """Reading GGUF files lazily.
 
-`open_gguf` maps the file and walks its header: a few milliseconds even for a vocabulary of 262,144
+Opening walks the header: a few milliseconds even for a vocabulary of 262,144
 tokens, because nothing is decoded until it is asked for. Tensor data is read chunk by chunk with
 ``pread``: memory stays bounded by what is in flight (pages of a mapping would count as the process's
 own), the GIL is free while the disk works, and a file that shrinks meanwhile is an error, not a crash.
@@ -15,19 +15,17 @@ unknown tensor type fails only when that tensor is decoded. The other policies a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
 from ..closing import Closing
 from ..errors import FormatError, QuantizationError, UnsupportedError
-from ..reading import LocalFile
 from ..remote import is_url, locate, open_input
-from ..source import row_count, row_length
-from ..spec import BLOCK_SIZES, GGMLType, row_bytes
+from ..source import SelfContained, row_count, row_length
+from ..spec import BLOCK_SIZES, ByteOrder, GGMLType, row_bytes
 from .header import Header, layout_faults, parse_header
 from .journal import check_no_journal
-from .wire import ShortWindowError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,32 +37,11 @@ if TYPE_CHECKING:
     from ..reading import InputFile
     from ..remote import Location
     from .metadata import Metadata
-    from .wire import ByteOrder
 
-__all__ = ["Decoder", "GGUFFile", "Tensor", "open_gguf", "type_name"]
-
-Decoder = Callable[["NDArray[np.uint8]", GGMLType, int], "NDArray[np.float32]"]
-"""Decodes little-endian blocks: uint8 (rows, row bytes), their type, and the elements of a row; returns
-float32 (rows, elements)."""
+__all__ = ["GGUFFile", "Tensor", "check_layout", "is_split", "open_one", "type_name"]
 
 _CHUNK_BYTES: Final = 1 << 24
 """`Tensor.dequantize` decodes this much float32 at once, so that its peak is little more than its result."""
-
-_FIRST_BYTES: Final = 1 << 14
-"""Of a file, read at once: enough for the header of a shard other than the first."""
-
-_MAPPED_BYTES: Final = 1 << 26
-"""Beyond the header of any real model; the whole file is mapped only where this is not enough."""
-
-_NUMBERS: Final = {
-    GGMLType.F32: "<f4",
-    GGMLType.F16: "<f2",
-    GGMLType.F64: "<f8",
-    GGMLType.I8: "i1",
-    GGMLType.I16: "<i2",
-    GGMLType.I32: "<i4",
-    GGMLType.I64: "<i8",
-}
 
 _REMOVED: Final = {
     4: "Q4_2",
@@ -79,6 +56,10 @@ _REMOVED: Final = {
 """Types ggml once had; their ids are never used again."""
 
 
+_located = lru_cache(locate)
+"""Thousands of tensors are in the same few files."""
+
+
 def type_name(tensor_type: GGMLType | int) -> str:
     """A tensor type's name: ``Q4_K``; ``removed Q4_2 (4)`` or ``unknown (99)`` for ids without a decoder."""
     if isinstance(tensor_type, GGMLType):
@@ -88,7 +69,7 @@ def type_name(tensor_type: GGMLType | int) -> str:
     return f"unknown ({tensor_type})"
 
 
-class Tensor:
+class Tensor(SelfContained):
     """One tensor of an open file; a `gguf_tools.source.Source`.
 
     Attributes:
@@ -101,7 +82,7 @@ class Tensor:
         byte_order: of that file.
     """
 
-    __slots__ = ("_decoder", "_file", "byte_order", "name", "nbytes", "offset", "shape", "type")
+    __slots__ = ("_file", "byte_order", "name", "nbytes", "offset", "shape", "type")
 
     def __init__(
         self,
@@ -112,10 +93,8 @@ class Tensor:
         offset: int,
         nbytes: int | None,
         byte_order: ByteOrder,
-        decoder: Decoder | None,
     ) -> None:
         self._file = file
-        self._decoder = decoder
         self.name = name
         self.shape = shape
         self.type = tensor_type
@@ -128,7 +107,7 @@ class Tensor:
 
     @property
     def path(self) -> Path | Location:
-        return locate(self._file.path)
+        return _located(self._file.path)
 
     @property
     def type_name(self) -> str:
@@ -213,28 +192,14 @@ class Tensor:
         """Rows ``start`` to ``stop`` decoded to float32, shape (rows, row length).
 
         Raises:
-            UnsupportedError: the type is unknown, or needs a decoder and the file was opened without one.
+            UnsupportedError: the type is unknown.
             QuantizationError: there are no such rows.
             FormatError: the file ends before, or has been closed.
         """
-        import numpy as np
+        from ..quants import decode_rows
 
         kind = self._known()
-        data = self.raw(start, stop)
-        length = row_length(self.shape)
-        if not data.size:
-            return np.empty((stop - start, length), np.float32)
-        if kind in _NUMBERS:
-            return np.asarray(data.view(_NUMBERS[kind]), np.float32)
-        if kind is GGMLType.BF16:
-            return np.asarray(np.left_shift(data.view("<u2"), 16, dtype=np.uint32).view(np.float32))
-        if self._decoder is None:
-            raise UnsupportedError(
-                f"{kind.name} needs a decoder: open the file with gguf_tools.open",
-                path=self._file.path,
-                tensor=self.name,
-            )
-        return self._decoder(data, kind, length)
+        return decode_rows(self.raw(start, stop), kind, row_length(self.shape))
 
     def dequantize(self) -> NDArray[np.float32]:
         """The whole tensor as float32 of its shape. Raises as `rows` does."""
@@ -272,7 +237,7 @@ class Tensor:
 class GGUFFile(Closing):
     """An open GGUF file, or all files of a split model as one.
 
-    A context manager. Closing ends reading of tensors; metadata stays usable.
+    A context manager. Closing ends reading of tensors; metadata stays usable, of headers up to 64 MiB.
 
     Attributes:
         path: what was opened: a `pathlib.Path`, or where a URL leads.
@@ -340,56 +305,21 @@ class GGUFFile(Closing):
             shard.close()
 
 
-def open_gguf(
-    path: str | os.PathLike[str], *, decoder: Decoder | None = None, check: bool = True, whole: bool = True
-) -> GGUFFile:
-    """Open a GGUF file; of a split model, given any of its files, all of them as one.
-
-    Args:
-        path: the file, or its URL (see `gguf_tools.remote`), of which only the header is read.
-        decoder: decodes block formats; without one, only F32, F16, BF16, F64 and integers are decoded.
-        check: refuse a file whose tensors do not lie as its header promises (truncated data, overlaps,
-            gaps, misalignment, names that occur twice). Without it such a file opens, and reading a
-            tensor fails where its bytes are not there; of tensors of one name the first is kept.
-        whole: open all files of a split model; False opens just this one.
-
-    Raises:
-        FormatError: the file is missing, is not GGUF (says what it looks like) or is not well formed; or
-            shards are missing or do not belong together.
-        UnsupportedError: a version this package does not read.
-        RemoteError: what the URL leads to cannot be read.
-    """
-    file = open_one(path, decoder=decoder)
-    try:
-        if whole and is_split(file):
-            from .shards import open_shards
-
-            model = open_shards(file, decoder=decoder, check=check)
-            file.close()
-            return model
-        if check:
-            check_layout(file)
-    except BaseException:
-        file.close()
-        raise
-    return file
-
-
 def check_layout(file: GGUFFile) -> None:
     """Raise the first of a file's `layout_faults`, if there is one."""
     for fault in layout_faults(file.header):
         raise fault.error
 
 
-def open_one(
-    path: str | os.PathLike[str], *, decoder: Decoder | None, alignment: int | None = None
-) -> GGUFFile:
+def open_one(path: str | os.PathLike[str], *, alignment: int | None = None) -> GGUFFile:
     """Open one file, by itself and unchecked. ``alignment`` is what applies where the file does not say."""
     file = open_input(path, FormatError)
     try:
         if not is_url(path):
             check_no_journal(path, file.inode)
-        header = _header_of(file, alignment)
+        pages = file.pages()
+        header = parse_header(pages, file.path, alignment=alignment)
+        pages.keep(header.end)
         file.require_unchanged()
     except BaseException:
         file.close()
@@ -397,30 +327,9 @@ def open_one(
     tensors: dict[str, Tensor] = {}
     for entry in header.entries:
         offset = header.data_offset + entry.relative
-        tensor = Tensor(
-            file, entry.name, entry.shape, entry.type, offset, entry.nbytes, header.wire.order, decoder
-        )
+        tensor = Tensor(file, entry.name, entry.shape, entry.type, offset, entry.nbytes, header.wire.order)
         tensors.setdefault(entry.name, tensor)
     return GGUFFile(locate(path), header, header.metadata, tensors, file)
-
-
-def _header_of(file: InputFile, alignment: int | None) -> Header:
-    """The header, out of as few of the file's first bytes as hold it.
-
-    A mapping takes addresses, of which there may be fewer than a model has bytes, and a descriptor; so that
-    a thousand shards, whose headers are short, need none. Of a file that is elsewhere, what is asked for.
-    """
-    if not isinstance(file, LocalFile):
-        return parse_header(file.map(), file.path, alignment=alignment)
-    try:
-        start = file.read_bytes(0, min(file.size, _FIRST_BYTES))
-        return parse_header(start, file.path, alignment=alignment, size=file.size)
-    except ShortWindowError:
-        pass
-    try:
-        return parse_header(file.map(_MAPPED_BYTES), file.path, alignment=alignment, size=file.size)
-    except ShortWindowError:
-        return parse_header(file.map(), file.path, alignment=alignment, size=file.size)
 
 
 def is_split(file: GGUFFile) -> bool:

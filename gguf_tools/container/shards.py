@@ -24,7 +24,7 @@ from .reader import GGUFFile, check_layout, is_split, open_one
 from .sizes import ALIGNMENT_KEY, alignment_of
 
 if TYPE_CHECKING:
-    from .reader import Decoder, Tensor
+    from .reader import Tensor
 
 __all__ = [
     "MAX_SHARDS",
@@ -167,7 +167,7 @@ def shards_beside(path: Path) -> list[Path]:
     return [path.parent / name for name, found in shards if found and (found.stem, found.count) == wanted]
 
 
-def open_shards(file: GGUFFile, *, decoder: Decoder | None, check: bool) -> GGUFFile:
+def open_shards(file: GGUFFile, *, check: bool) -> GGUFFile:
     """The whole model of which ``file`` is one shard. All are opened anew.
 
     The alignment of later shards may depend on the first.
@@ -180,7 +180,7 @@ def open_shards(file: GGUFFile, *, decoder: Decoder | None, check: bool) -> GGUF
     with ExitStack() as undo:
         shards: list[GGUFFile] = []
         for number, path in enumerate(paths):
-            shard = undo.enter_context(open_shard(path, shards[0] if shards else None, decoder))
+            shard = undo.enter_context(open_shard(path, shards[0] if shards else None))
             check_member(shard, number, len(paths), file)
             if check:
                 check_layout(shard)
@@ -194,20 +194,20 @@ def open_shards(file: GGUFFile, *, decoder: Decoder | None, check: bool) -> GGUF
     return GGUFFile(file.path, shards[0].header, metadata, tensors, file._file, tuple(shards))
 
 
-def open_shard(path: Path | Location, first: GGUFFile | None, decoder: Decoder | None) -> GGUFFile:
+def open_shard(path: Path | Location, first: GGUFFile | None) -> GGUFFile:
     """Open one shard, unchecked, with the alignment its data turns out to have.
 
     Only the first shard may say what the alignment is: the ``gguf`` package applies it to all of them,
     while llama.cpp's splitter uses 32 for the others. Which one makes the data end with the file tells.
     """
-    shard = open_one(path, decoder=decoder)
+    shard = open_one(path)
     stated = ALIGNMENT_KEY in shard.metadata or first is None or first.alignment == DEFAULT_ALIGNMENT
     if stated or first is None or fills_file(shard.header):
         return shard
     if not fills_file(replace(shard.header, alignment=first.alignment)):
         return shard
     shard.close()
-    return open_one(path, decoder=decoder, alignment=first.alignment)
+    return open_one(path, alignment=first.alignment)
 
 
 def check_member(shard: GGUFFile, number: int, count: int, opened: GGUFFile) -> None:

@@ -4,6 +4,9 @@ A vocabulary of 262,144 tokens is 262,144 length-prefixed strings: to find what 
 length must be visited, but no string need be made. `Wire` holds a header's bytes together with the facts
 needed to step through them (byte order, width of lengths) and checks every count and length against the
 bytes that are left before believing it.
+
+The bytes come by position, a window at a time. They are never a mapping of the file: of one that is cut
+short meanwhile, touching a mapping would end the process.
 """
 
 from __future__ import annotations
@@ -14,20 +17,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from ..errors import FormatError
-from ..spec import MAX_ARRAY_DEPTH, ValueType
+from ..spec import MAX_ARRAY_DEPTH, ByteOrder, ValueType
 
 if TYPE_CHECKING:
     from array import array
-    from mmap import mmap
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..reading import Pages
+    from ..reading import Buffer, Pages
 
-__all__ = ["SCALAR_FORMATS", "ByteOrder", "Places", "ShortWindowError", "Wire", "scalar_dtype"]
+__all__ = ["SCALAR_FORMATS", "Places", "Wire", "scalar_dtype"]
 
-ByteOrder = Literal["little", "big"]
 Places: TypeAlias = "array[int]"
 """Positions in a file, as 64-bit integers side by side: there may be hundreds of thousands."""
 
@@ -75,38 +76,31 @@ def _numpy_is_there() -> bool:
     return "numpy" in sys.modules
 
 
-class ShortWindowError(FormatError):
-    """The header goes on beyond the bytes it is being read from; in the file there are more."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Wire:
     """The bytes of one file and how its numbers are written.
 
     Attributes:
-        buffer: the file's bytes, or its first ones, which must hold the header; where there are ``pages``,
-            theirs, and bytes are certain to be there only after `need`, or through `piece` and `numbers`.
+        pages: what the bytes come from.
         order: byte order of every multi-byte value.
         width: bytes of a length, count or dimension: 4 in version 1, 8 since.
         path: the file's name, for errors.
-        size: bytes in all; those of ``buffer`` where it is 0.
-        pages: what the bytes come from when they are needed; None where all of them are there.
-        reach: bytes that are there or can be had.
+        size: of the file, in bytes.
     """
 
-    buffer: mmap | bytes | memoryview
+    pages: Pages
     order: ByteOrder = "little"
     width: Literal[4, 8] = 8
     path: str | None = None
-    size: int = 0
-    pages: Pages | None = None
-    reach: int = field(init=False)
+    size: int = field(init=False)
     _length: struct.Struct = field(init=False, repr=False)
+    _window: tuple[int, Buffer] = field(init=False, repr=False)
+    """What was read last, and where it starts. Replaced as a whole: other threads may be looking at it."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "reach", len(self.buffer) if self.pages is None else self.pages.size)
-        object.__setattr__(self, "size", self.size or self.reach)
-        object.__setattr__(self, "_length", struct.Struct(self.prefix + ("Q" if self.width == 8 else "I")))
+        self.size = self.pages.size
+        self._length = struct.Struct(self.prefix + ("Q" if self.width == 8 else "I"))
+        self._window = 0, b""
 
     @property
     def prefix(self) -> Literal["<", ">"]:
@@ -122,61 +116,74 @@ class Wire:
         """An error placed in this file."""
         return FormatError(message, path=self.path, offset=offset, **facts)
 
-    def beyond(self, message: str, offset: int, **facts: Any) -> FormatError:
-        """An error about what goes past the end: of the file, or only of the bytes at hand."""
-        kind = ShortWindowError if self.reach < self.size else FormatError
-        return kind(message, path=self.path, offset=offset, **facts)
-
     def need(self, position: int, count: int, what: str) -> None:
-        """Check that ``count`` more bytes follow ``position``, and have them.
+        """Check that ``count`` more bytes follow ``position``.
 
         Raises:
             FormatError: they do not.
-            RemoteError: they cannot be had.
         """
-        left = self.reach - position
+        left = self.size - position
         if count > left:
-            raise self.beyond(
+            raise self.fault(
                 f"the file ends inside {what}",
                 position,
                 found=f"{max(left, 0)} bytes",
                 expected=f"{count} bytes",
             )
-        if self.pages is not None:
-            self.pages.ensure(position, position + count)
 
     def piece(self, start: int, stop: int) -> bytes:
-        """Bytes ``start`` to ``stop``, which are known to lie inside the file."""
-        if self.pages is not None:
-            self.pages.ensure(start, stop)
-        return bytes(self.buffer[start:stop])
+        """Bytes ``start`` to ``stop``, which are known to lie inside the file.
+
+        Raises:
+            FormatError: the file was changed or cut short meanwhile.
+            RemoteError: they cannot be had.
+        """
+        return bytes(self._stretch(start, stop))
 
     def numbers(self, start: int, kind: ValueType, count: int) -> NDArray[Any]:
-        """``count`` packed numbers, which are known to lie inside the file, as a view of it."""
+        """``count`` packed numbers, which are known to lie inside the file; read-only. Raises as `piece`."""
         import numpy as np
 
         dtype = scalar_dtype(kind, self.prefix)
-        if self.pages is not None:
-            self.pages.ensure(start, start + count * dtype.itemsize)
-        return np.frombuffer(self.buffer, dtype, count, start)
+        return np.frombuffer(self._stretch(start, start + count * dtype.itemsize).toreadonly(), dtype)
 
     def number(self, position: int, code: str, what: str) -> Any:
-        """One number of `struct` code ``code``, checked to be inside the file."""
-        self.need(position, struct.calcsize("<" + code), what)
-        return struct.unpack_from(self.prefix + code, self.buffer, position)[0]
+        """One number of `struct` code ``code``, checked to be inside the file. Raises as `piece` does."""
+        code = self.prefix + code
+        size = struct.calcsize(code)
+        self.need(position, size, what)
+        buffer, place = self._found(position, size)
+        return struct.unpack_from(code, buffer, place)[0]
 
     def length(self, position: int, what: str) -> int:
-        """A length, count or dimension."""
+        """A length, count or dimension. Raises as `piece` does."""
         self.need(position, self.width, what)
-        return int(self._length.unpack_from(self.buffer, position)[0])
+        buffer, place = self._found(position, self.width)
+        return int(self._length.unpack_from(buffer, place)[0])
+
+    def _found(self, position: int, count: int, likely: int = 0) -> tuple[Buffer, int]:
+        """A buffer that has ``count`` bytes from ``position`` on, and where in it they start."""
+        start, buffer = self._window
+        place = position - start
+        if place < 0 or place + count > len(buffer):
+            buffer, place = self.pages.view(position, position + count, likely), 0
+            self._window = position, buffer
+        return buffer, place
+
+    def _stretch(self, start: int, stop: int) -> memoryview:
+        """Bytes ``start`` to ``stop``; what is read for them is not kept, as it may be large."""
+        first, buffer = self._window
+        if start < first or stop > first + len(buffer):
+            first, buffer = start, self.pages.view(start, stop)
+        return memoryview(buffer)[start - first : stop - first]
 
     def string(self, position: int, what: str) -> tuple[int, int]:
         """Where the bytes of a length-prefixed string start and end."""
         count = self.length(position, f"the length of {what}")
         start = position + self.width
-        left = self.reach - start
+        left = self.size - start
         if count > left:
-            raise self.beyond(
+            raise self.fault(
                 f"the length of {what} goes past the end of the file",
                 position,
                 found=count,
@@ -193,9 +200,9 @@ class Wire:
         count = self.length(position + 4, "the count of an array")
         start = position + 4 + self.width
         smallest = _SCALAR_SIZES.get(kind) or (self.width if kind is ValueType.STRING else 4 + self.width)
-        left = self.reach - start
+        left = self.size - start
         if count * smallest > left:
-            raise self.beyond(
+            raise self.fault(
                 f"an array of {kind.name} is longer than the rest of the file",
                 position + 4,
                 found=f"{count} elements",
@@ -254,38 +261,37 @@ class Wire:
         position, done = start, 0
         leaping = _numpy_is_there()
         while done < count:
-            until, before = self._window(position, start, done, count), done
+            window = self._opened(position, start, done, count)
+            first, until, before = position, position + len(window), done
             if leaping:
-                position, done = self._leap(position, until, start, done, count, places)
+                position, done = self._leap(position, window, start, done, count, places)
             if (done < count and position < until - _TAIL) or done == before:
                 # Up to this window's end, so that windows never cost more than the bytes they cover; at
                 # least one step, so that the walk always advances or fails.
-                last = max(until - self.width + 1, position + 1)
-                position, done = self._steps(position, last, start, done, count, places)
+                rest = window[position - first :]
+                position, done = self._steps(position, rest, start, done, count, places)
         return position
 
-    def _window(self, position: int, start: int, done: int, count: int) -> int:
-        """Where the window that starts at ``position`` ends; at least a length is in it, if in the file.
+    def _opened(self, position: int, start: int, done: int, count: int) -> memoryview:
+        """A window that starts at ``position``; at least a length is in it, if in the file.
 
         How far reading will go on is for certain as many bytes as the lengths still to come take, and likely,
         once some strings are done, as many as these had.
         """
-        until = min(position + _WINDOW, self.reach)
-        if self.pages is None:
-            return until
-        first = min(position + self.width, self.reach)
         likely = (count - done) * self.width
         if _PART * done > count:
             likely = (count - done) * (position - start) // done * _MORE // (_MORE - 1)
-        return min(until, self.pages.ensure(position, first, position + likely))
+        first = min(self.width, max(self.size - position, 0))
+        buffer, place = self._found(position, first, position + likely)
+        return memoryview(buffer)[place : place + _WINDOW]
 
     def _leap(
-        self, position: int, until: int, start: int, done: int, count: int, places: Places | None
+        self, position: int, window: memoryview, start: int, done: int, count: int, places: Places | None
     ) -> tuple[int, int]:
         """Step over strings that are found all at once; not to the window's end where it has others."""
         from .chains import find_chain
 
-        found = find_chain(self.buffer, position, until, self.width, self.order)[: count - done]
+        found = find_chain(window, position, self.width, self.order)[: count - done]
         if not len(found):
             return position, done
         if places is not None:
@@ -294,27 +300,28 @@ class Wire:
         return self._after(int(found[-1]), start, done - 1), done
 
     def _steps(
-        self, position: int, until: int, start: int, done: int, count: int, places: Places | None
+        self, position: int, window: memoryview, start: int, done: int, count: int, places: Places | None
     ) -> tuple[int, int]:
-        """Step over strings one by one until ``until`` is reached or ``count`` are done."""
-        unpack, width, buffer = self._length.unpack_from, self.width, self.buffer
+        """Step over strings one by one to the end of a window that starts at ``position``, or ``count``."""
+        unpack, width = self._length.unpack_from, self.width
         note = None if places is None else places.append
-        index, before = done, position
+        last = max(len(window) - width, 0)
+        index, place, before = done, 0, 0
         try:
             for index in range(done, count):
-                if position >= until:
+                if place > last:
                     count = index
                     break
-                before = position
+                before = place
                 if note is not None:
-                    note(position)
-                position += width + unpack(buffer, position)[0]
-        except (struct.error, OverflowError):
-            self._after(before, start, index)
+                    note(position + place)
+                place += width + unpack(window, place)[0]
+        except struct.error:
+            self._after(position + before, start, index)
             raise
-        if position > self.reach:
-            self._after(before, start, count - 1)
-        return position, count
+        if position + place > self.size:
+            self._after(position + before, start, count - 1)
+        return position + place, count
 
     def _after(self, position: int, start: int, index: int) -> int:
         """Where the string at ``position`` ends, with its index in the error if it does not."""

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ..checkpoint import safetensors_header
+from ..closing import closed_on_error
+from ..container.opening import open_gguf
 from ..container.reader import GGUFFile, Tensor
 from ..errors import GGUFToolsError, OutputError, UnsupportedError
-from ..source import Source, row_count, row_length
+from ..source import SelfContained, Source, row_count, row_length
 from ..spec import GGMLType, row_bytes
 from .engine import Progress, execute
-from .opening import open_decoding
 from .plan import Plan, PlannedFile, PlannedTensor
 
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ def extract(
         UnsupportedError: a type cannot be decoded, or a dtype is unknown or has no place in .npy.
         OutputError: the output exists or cannot be written.
     """
-    plan = plan_extraction(src, dst, patterns, dtype=dtype, rows=rows)
-    execute(plan, dst, threads=threads, force=force, progress=progress)
+    with plan_extraction(src, dst, patterns, dtype=dtype, rows=rows) as plan:
+        execute(plan, dst, threads=threads, force=force, progress=progress)
     return plan
 
 
@@ -97,35 +98,25 @@ def plan_extraction(
     dtype: str = "f32",
     rows: tuple[int, int] | None = None,
 ) -> Plan:
-    """Plan the extraction without reading any weight; see `extract` for arguments and errors."""
+    """Plan the extraction without reading any weight; see `extract` for arguments and errors.
+
+    The plan keeps the file open; close it.
+    """
     try:
         wanted = EXTRACT_DTYPES[dtype.lower()]
     except KeyError:
         raise UnsupportedError("unknown dtype", found=dtype, expected=", ".join(EXTRACT_DTYPES)) from None
-    file = open_decoding(src)
-    items = [_item(tensor, wanted, rows) for tensor in _matching(file, patterns)]
-    name = os.fspath(dst)
-    if name.endswith(".safetensors"):
-        files = [_safetensors(items)]
-    elif name.endswith(".npy"):
-        if len(items) > 1:
-            raise OutputError(
-                "a .npy file holds a single array; give a directory or a .safetensors file",
-                path=name,
-                found=_listed([item.name for item in items]),
-            )
-        files = [_npy("", items[0])]
-    else:
-        files = [_npy(_file_name(item.name), item) for item in items]
-    return Plan(
-        kind="tensors",
-        source=os.fspath(src),
-        architecture=str(file.metadata.get("general.architecture", "")),
-        recipe=dtype.lower(),
-        files=tuple(files),
-        inputs=file.inputs,
-        reads=(src,),
-    )
+    with closed_on_error(open_gguf(src)) as file:
+        items = [_item(tensor, wanted, rows) for tensor in _matching(file, patterns)]
+        return Plan(
+            kind="tensors",
+            source=os.fspath(src),
+            architecture=str(file.metadata.get("general.architecture", "")),
+            recipe=dtype.lower(),
+            files=tuple(_files(items, os.fspath(dst))),
+            inputs=file.inputs,
+            reads=(src,),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +138,7 @@ class _Item:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class _Rows(SelfContained):
     """Some rows of another source."""
 
     source: Source
@@ -210,6 +201,21 @@ def _item(tensor: Tensor, wanted: GGMLType | None, rows: tuple[int, int] | None)
             )
         source = _Rows(tensor, start, stop)
     return _Item(tensor.name, source, tensor.storage if wanted is None else wanted)
+
+
+def _files(items: Sequence[_Item], name: str) -> list[PlannedFile]:
+    """The files of an output of this name."""
+    if name.endswith(".safetensors"):
+        return [_safetensors(items)]
+    if not name.endswith(".npy"):
+        return [_npy(_file_name(item.name), item) for item in items]
+    if len(items) > 1:
+        raise OutputError(
+            "a .npy file holds a single array; give a directory or a .safetensors file",
+            path=name,
+            found=_listed([item.name for item in items]),
+        )
+    return [_npy("", items[0])]
 
 
 def _safetensors(items: Sequence[_Item]) -> PlannedFile:

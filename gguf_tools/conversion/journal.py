@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..errors import OutputError, reported
-from ..siblings import hidden_sibling
-from ..system import close_and_remove, lock, open_file, sync
+from ..siblings import hidden_sibling, open_own
+from ..system import close_and_remove, lock, sync
 from ..transfer import append, read_at
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ _RECORD: Final = struct.Struct("<IIQQ")
 _CHECK: Final = struct.Struct("<I")
 _MOST_BYTES: Final = 1 << 28
 """Of a journal that is read: a job of 10 TB makes a hundredth of that."""
+
+_FLAGS: Final = os.O_RDWR | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
 
 
 class Journal:
@@ -151,7 +153,11 @@ class Journal:
         """The journal's descriptor, once nobody else holds it."""
         while True:
             try:
-                fd = open_file(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, follow=False)
+                fd = self._opened()
+            except FileNotFoundError:
+                if self.target.parent.is_dir():
+                    continue  # its last holder has removed it between our finding it and our opening it
+                raise OutputError("the directory to write into does not exist", path=self.target) from None
             except OSError as error:
                 raise self._failure("cannot create the journal", error) from error
             try:
@@ -165,6 +171,25 @@ class Journal:
             if is_ours:
                 return fd
             os.close(fd)
+
+    def _opened(self) -> int:
+        """The journal: a new one, or one that an earlier run may have left.
+
+        Raises:
+            OSError: neither is to be had.
+            OutputError: what is there was not left by an earlier run.
+        """
+        try:
+            return os.open(self.path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            fd = open_own(self.path, _FLAGS)
+        if fd is None:
+            raise OutputError(
+                "what lies under the name of the journal was not put there by this program; remove it",
+                path=self.target,
+                found=self.path.name,
+            )
+        return fd
 
     def _lock_up(self, fd: int) -> None:
         try:
@@ -190,10 +215,12 @@ class Journal:
         """Read what an earlier run has left, or start afresh."""
         try:
             size = min(os.fstat(self._fd).st_size, _MOST_BYTES)
-            found = read_at(self._fd, size, 0)
+            found = read_at(self._fd, min(size, len(self._head)), 0)
+            ours = found == self._head
+            if ours:
+                found += read_at(self._fd, size - len(found), len(found))
         except OSError as error:
             raise self._failure("cannot read the journal", error) from error
-        ours = found.startswith(self._head)
         # A head that was cut short by a full disk, say, is as good as none: nothing was done after it.
         if self._resume and len(found) >= len(self._head) and not ours:
             raise OutputError(
@@ -228,7 +255,7 @@ class Journal:
 
 def _is_at(fd: int, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(fd), os.stat(path))
+        return os.path.samestat(os.fstat(fd), os.lstat(path))
     except FileNotFoundError:
         return False
 

@@ -12,6 +12,7 @@ import numpy as np
 from .. import architectures, recipes
 from ..architectures import AdapterTable
 from ..checkpoint import Adapter, open_adapter, read_config
+from ..closing import closed_on_error
 from ..container.metadata import Array, Metadata
 from ..errors import CheckpointError, UnsupportedError
 from ..source import Source
@@ -61,8 +62,8 @@ def convert_lora(
             one of them that cannot be done to its factors.
         OutputError: the output exists or cannot be written.
     """
-    plan = plan_lora(src, base=base, type=type, allow_pickle=allow_pickle)
-    execute(plan, dst, threads=threads, force=force, progress=progress)
+    with plan_lora(src, base=base, type=type, allow_pickle=allow_pickle) as plan:
+        execute(plan, dst, threads=threads, force=force, progress=progress)
     return plan
 
 
@@ -73,13 +74,20 @@ def plan_lora(
     type: str = "f32",  # noqa: A002
     allow_pickle: bool = False,
 ) -> Plan:
-    """Plan the conversion without reading any weight; see ``convert_lora`` for arguments and errors."""
+    """Plan the conversion without reading any weight; see ``convert_lora`` for arguments and errors.
+
+    The plan keeps the adapter open; close it.
+    """
     if type.lower() not in LORA_TYPES:
         raise UnsupportedError(
             "adapters are not stored in this type", found=type, expected=", ".join(LORA_TYPES)
         )
     kind = GGMLType[type.upper()]
-    adapter = open_adapter(src, allow_pickle=allow_pickle)
+    with closed_on_error(open_adapter(src, allow_pickle=allow_pickle)) as adapter:
+        return _plan(os.fspath(src), adapter, base, kind)
+
+
+def _plan(source: str, adapter: Adapter, base: str | os.PathLike[str] | None, kind: GGMLType) -> Plan:
     _require_pairs_only(adapter)
     directory = _base_directory(adapter, base)
     config = read_config(directory)
@@ -92,7 +100,7 @@ def plan_lora(
     file = laid_out(metadata, tensors, choices, [rows.shape for _, rows in tensors], {})
     return Plan(
         kind="gguf",
-        source=os.fspath(src),
+        source=source,
         architecture=architecture.name,
         recipe=kind.name,
         files=(file,),

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..architectures import AdapterTable, Architecture, LowRank, transposed
 from ..checkpoint import Adapter, LoraPair, SafetensorsTensor, open_adapter
+from ..closing import Closing
 from ..errors import CheckpointError, UnsupportedError
 from ..source import ComputedSource, Source, row_count
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..reading import InputFile
-    from ..spec import GGMLType
 
 __all__ = ["MergeLora", "Merger", "factors_of"]
 
@@ -35,8 +35,8 @@ HELD: Final = 4
 _SHOWN: Final = 20
 
 
-class Merger:
-    """Adapters that are to be merged into one checkpoint, opened and checked one by one.
+class Merger(Closing):
+    """Adapters that are to be merged into one checkpoint, opened and checked one by one. Closing closes them.
 
     Args:
         architecture: the checkpoint's.
@@ -61,6 +61,11 @@ class Merger:
         self.notes: list[str] = []
         self.settings: list[str] = []
 
+    def close(self) -> None:
+        """Close the adapters; reading what was merged fails afterwards."""
+        for file in self.inputs:
+            file.close()
+
     def merge(self, tensors: Mapping[str, Source], wanted: MergeLora) -> dict[str, Source]:
         """The checkpoint's tensors with one more adapter merged into them.
 
@@ -75,6 +80,7 @@ class Merger:
         if not math.isfinite(factor):
             raise CheckpointError("the scale of an adapter must be finite", path=path, found=factor)
         adapter = open_adapter(path, allow_pickle=self._allow_pickle)
+        self.inputs += adapter.inputs
         if adapter.config.get("alora_invocation_tokens") or adapter.config.get("invocation_string"):
             raise UnsupportedError("only acts after certain tokens, and so cannot be merged", path=path)
         table = AdapterTable(self._architecture, self._config, tensors)
@@ -101,7 +107,6 @@ class Merger:
             _require_shape(adapter, name, tensor.shape, tensors[place].shape)
             merged[place] = tensor
         self.changed |= {str(place) for place in targets.values()}
-        self.inputs += adapter.inputs
         self.reads.append(adapter.path)
         self._report(adapter, factor)
         for name in table.tied(targets):
@@ -153,7 +158,7 @@ class Merged(ComputedSource):
         return added
 
 
-class _Held:
+class _Held(ComputedSource):
     """A factor that is read whole and held for a while, since every chunk needs all of it."""
 
     def __init__(
@@ -165,15 +170,8 @@ class _Held:
     def shape(self) -> tuple[int, ...]:
         return self._tensor.shape
 
-    @property
-    def storage(self) -> GGMLType | None:
-        return None
-
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         return self._held(self._tensor)[start:stop]
-
-    def raw(self, start: int, stop: int) -> NDArray[np.uint8]:
-        raise TypeError("only float32 is held")
 
 
 def _whole(tensor: SafetensorsTensor) -> NDArray[np.float32]:

@@ -15,6 +15,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..closing import Closing
 from ..reading import InputFile
 from ..source import Source, row_count
 from ..spec import GGMLType
@@ -100,8 +101,8 @@ class PlannedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """A whole job.
+class Plan(Closing):
+    """A whole job. A context manager; closing ends reading of its inputs, and leaves all else as it is.
 
     Attributes:
         kind: ``"gguf"``, one file or the shards of one; ``"checkpoint"`` or another, one file or a directory.
@@ -134,6 +135,11 @@ class Plan:
     metadata: Metadata | None = None
     settings: tuple[str, ...] = ()
     together: bool = False
+
+    def close(self) -> None:
+        """Close the inputs; the plan cannot be carried out afterwards."""
+        for file in self.inputs:
+            file.close()
 
     @property
     def is_directory(self) -> bool:

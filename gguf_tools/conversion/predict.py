@@ -32,7 +32,10 @@ __all__ = ["Draft", "Prediction", "predict_draft", "predict_sizes"]
 
 
 class Draft(Protocol):
-    """A job that makes a GGUF file, before its recipe is known."""
+    """A job that makes a GGUF file, before its recipe is known; its inputs are open until it is closed."""
+
+    def close(self) -> None:
+        """Close the inputs, which are those of its plans, too."""
 
     def choose(
         self, recipe: Recipe, *, weighted: bool, overrides: Overrides
@@ -101,7 +104,8 @@ def predict_sizes(src: str | os.PathLike[str]) -> list[Prediction]:
     """
     path = Path(src)
     is_checkpoint = path.is_dir() or path.name.endswith(".safetensors")
-    return predict_draft(draft_conversion(src) if is_checkpoint else draft_requantization(src))
+    with draft_conversion(src) if is_checkpoint else draft_requantization(src) as draft:
+        return predict_draft(draft)
 
 
 def predict_draft(

@@ -13,13 +13,14 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ..closing import Closing, closed_on_error
+from ..container.opening import open_gguf
 from ..errors import UnsupportedError
 from ..importance import load_importance
 from ..recipes import Overrides, TensorFacts, choose, find_recipe, visiting_order
 from ..spec import BLOCK_SIZES, GGMLType
 from .assemble import assemble_gguf, ggml_shape, model_facts
 from .engine import Progress, execute
-from .opening import open_decoding
 from .plan import Plan
 from .sharding import split_plan
 
@@ -80,10 +81,12 @@ def requantize(
             matrix without one.
         OutputError: ``dst`` exists or cannot be written.
     """
-    plan = plan_requantization(src, type=type, imatrix=imatrix, overrides=overrides)
-    if split_max_size is not None:
-        plan = split_plan(plan, dst, split_max_size)
-    execute(plan, dst, threads=threads, force=force, resume=resume, max_memory=max_memory, progress=progress)
+    with plan_requantization(src, type=type, imatrix=imatrix, overrides=overrides) as plan:
+        if split_max_size is not None:
+            plan = split_plan(plan, dst, split_max_size)
+        execute(
+            plan, dst, threads=threads, force=force, resume=resume, max_memory=max_memory, progress=progress
+        )
     return plan
 
 
@@ -96,24 +99,29 @@ def plan_requantization(
 ) -> Plan:
     """Plan the quantization without reading any weight; see ``requantize`` for arguments and errors.
 
-    The plan's sources keep the file mapped.
+    The plan keeps the file open; close it.
     """
     recipe = find_recipe(type)
     matrix = None if imatrix is None else load_importance(imatrix)
-    return draft_requantization(src).plan(recipe, matrix, overrides or Overrides())
+    with closed_on_error(draft_requantization(src)) as draft:
+        return draft.plan(recipe, matrix, overrides or Overrides())
 
 
 @dataclass(frozen=True)
-class GGUFDraft:
+class GGUFDraft(Closing):
     """A requantization before it is said to what; see `gguf_tools.conversion.predict.Draft`.
 
     Attributes:
         source: the file, in words.
-        file: the same, open.
+        file: the same, open; plans read from it, too.
     """
 
     source: str
     file: GGUFFile
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
 
     def choose(
         self, recipe: Recipe, *, weighted: bool, overrides: Overrides
@@ -151,7 +159,7 @@ class GGUFDraft:
 
 def draft_requantization(src: str | os.PathLike[str]) -> GGUFDraft:
     """Read the header of a GGUF file; see ``requantize`` for arguments and errors."""
-    return GGUFDraft(os.fspath(src), open_decoding(src))
+    return GGUFDraft(os.fspath(src), open_gguf(src))
 
 
 def _require_model(metadata: Metadata) -> None:

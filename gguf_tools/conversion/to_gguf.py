@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import architectures, recipes, tokenizers
 from ..architectures.shapes import require_shapes
-from ..checkpoint import SafetensorsTensor, open_checkpoint, unpack
+from ..checkpoint import Checkpoint, SafetensorsTensor, open_checkpoint, unpack
+from ..closing import Closing, closed_on_error
 from ..container.metadata import Array, Metadata
 from ..errors import ArchitectureError
 from ..importance import load_importance
@@ -80,7 +81,7 @@ def convert(
         NonFiniteError: a weight is NaN or infinite and its type cannot hold that.
         OutputError: the output exists or cannot be written.
     """
-    plan = plan_conversion(
+    with plan_conversion(
         src,
         type=type,
         pre=pre,
@@ -88,10 +89,12 @@ def convert(
         merge_lora=merge_lora,
         imatrix=imatrix,
         overrides=overrides,
-    )
-    if split_max_size is not None:
-        plan = split_plan(plan, dst, split_max_size)
-    execute(plan, dst, threads=threads, force=force, resume=resume, max_memory=max_memory, progress=progress)
+    ) as plan:
+        if split_max_size is not None:
+            plan = split_plan(plan, dst, split_max_size)
+        execute(
+            plan, dst, threads=threads, force=force, resume=resume, max_memory=max_memory, progress=progress
+        )
     return plan
 
 
@@ -105,15 +108,19 @@ def plan_conversion(
     imatrix: str | os.PathLike[str] | None = None,
     overrides: recipes.Overrides | None = None,
 ) -> Plan:
-    """Plan the conversion without reading any weight; see ``convert`` for arguments and errors."""
+    """Plan the conversion without reading any weight; see ``convert`` for arguments and errors.
+
+    The plan keeps the checkpoint open; close it.
+    """
     recipe = recipes.find_recipe(type)
     matrix = None if imatrix is None else load_importance(imatrix)
-    draft = draft_conversion(src, pre=pre, allow_pickle=allow_pickle, merge_lora=merge_lora)
-    return draft.plan(recipe, matrix, overrides or recipes.Overrides())
+    opened = draft_conversion(src, pre=pre, allow_pickle=allow_pickle, merge_lora=merge_lora)
+    with closed_on_error(opened) as draft:
+        return draft.plan(recipe, matrix, overrides or recipes.Overrides())
 
 
 @dataclass(frozen=True)
-class CheckpointDraft:
+class CheckpointDraft(Closing):
     """A conversion before it is said what to convert to; see `gguf_tools.conversion.predict.Draft`.
 
     Attributes:
@@ -133,6 +140,11 @@ class CheckpointDraft:
     inputs: Sequence[InputFile]
     reads: Sequence[str | os.PathLike[str]]
     settings: Sequence[str]
+
+    def close(self) -> None:
+        """Close the checkpoint and its adapters."""
+        for file in self.inputs:
+            file.close()
 
     def choose(
         self, recipe: recipes.Recipe, *, weighted: bool, overrides: recipes.Overrides
@@ -204,8 +216,17 @@ def draft_conversion(
     allow_pickle: bool = False,
     merge_lora: Sequence[MergeLora] = (),
 ) -> CheckpointDraft:
-    """Read everything about a checkpoint but its weights; see ``convert`` for arguments and errors."""
-    checkpoint = open_checkpoint(src, allow_pickle=allow_pickle)
+    """Read everything about a checkpoint but its weights; see ``convert`` for arguments and errors.
+
+    The draft keeps the checkpoint open; close it.
+    """
+    with closed_on_error(open_checkpoint(src, allow_pickle=allow_pickle)) as checkpoint:
+        return _drafted(os.fspath(src), checkpoint, pre, merge_lora, allow_pickle)
+
+
+def _drafted(
+    src: str, checkpoint: Checkpoint, pre: str | None, merge_lora: Sequence[MergeLora], allow_pickle: bool
+) -> CheckpointDraft:
     config = checkpoint.config
     assumed = []
     kinds = None
@@ -224,43 +245,44 @@ def draft_conversion(
     tokens = vocabulary.get("tokenizer.ggml.tokens")
     plain = unpack(config, checkpoint.tensors, checkpoint.read_json("hf_quant_config.json"))
     rows = architectures.mistral_tensors(config, plain.tensors) if checkpoint.is_mistral else plain.tensors
-    merger = Merger(architecture, config, allow_pickle=allow_pickle)
-    for adapter in merge_lora:
-        rows = merger.merge(rows, adapter)
-    try:
-        side = architecture.to_gguf(
-            config,
-            rows,
-            token_count=len(tokens) if isinstance(tokens, Array) else None,
-            read_json=checkpoint.read_json,
+    with closed_on_error(Merger(architecture, config, allow_pickle=allow_pickle)) as merger:
+        for adapter in merge_lora:
+            rows = merger.merge(rows, adapter)
+        try:
+            side = architecture.to_gguf(
+                config,
+                rows,
+                token_count=len(tokens) if isinstance(tokens, Array) else None,
+                read_json=checkpoint.read_json,
+            )
+        except ArchitectureError as error:  # which knows the config, but not where it is from
+            error.path = error.path or src
+            raise
+        merger.require_used(side.dropped)
+        left_out = {name for name, _ in side.dropped}
+        checkpoint.require_readable(
+            name
+            for name, source in plain.tensors.items()
+            if isinstance(source, SafetensorsTensor) and name not in left_out
         )
-    except ArchitectureError as error:  # which knows the config, but not where it is from
-        error.path = error.path or os.fspath(src)
-        raise
-    merger.require_used(side.dropped)
-    left_out = {name for name, _ in side.dropped}
-    checkpoint.require_readable(
-        name
-        for name, source in plain.tensors.items()
-        if isinstance(source, SafetensorsTensor) and name not in left_out
-    )
-
-    general = architectures.general_metadata(
-        checkpoint.path, config, architecture=architecture, tensors=side.tensors
-    )
-    try:
-        require_shapes(Metadata([*general[:1], *side.metadata, *vocabulary.entries()]), dict(side.tensors))
-    except ArchitectureError as error:
-        error.path = os.fspath(src)
-        raise
-    return CheckpointDraft(
-        os.fspath(src),
-        side,
-        general,
-        vocabulary,
-        [*plain.dropped, *side.dropped],
-        [*assumed, *plain.notes, *merger.notes],
-        [*checkpoint.inputs, *merger.inputs],
-        [src, *merger.reads],
-        merger.settings,
-    )
+        general = architectures.general_metadata(
+            checkpoint.path, config, architecture=architecture, tensors=side.tensors
+        )
+        try:
+            require_shapes(
+                Metadata([*general[:1], *side.metadata, *vocabulary.entries()]), dict(side.tensors)
+            )
+        except ArchitectureError as error:
+            error.path = src
+            raise
+        return CheckpointDraft(
+            src,
+            side,
+            general,
+            vocabulary,
+            [*plain.dropped, *side.dropped],
+            [*assumed, *plain.notes, *merger.notes],
+            [*checkpoint.inputs, *merger.inputs],
+            [src, *merger.reads],
+            merger.settings,
+        )

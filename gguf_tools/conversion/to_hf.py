@@ -10,11 +10,13 @@ from .. import architectures, tokenizers
 from ..checkpoint import plan_shards
 from ..checkpoint.documents import json_bytes
 from ..checkpoint.packed.mxfp4 import BLOCKS, MXFP4_CONFIG, packed_parts
+from ..closing import closed_on_error
+from ..container.opening import open_gguf
+from ..container.reader import GGUFFile
 from ..errors import ArchitectureError, UnsupportedError
 from ..source import Source
 from ..spec import GGMLType
 from .engine import Progress, execute
-from .opening import open_decoding
 from .plan import Plan, PlannedFile, PlannedTensor
 
 __all__ = ["DTYPES", "export", "plan_export"]
@@ -71,18 +73,27 @@ def export(
         ArchitectureError: the architecture is unsupported or its tensors do not match its table.
         OutputError: the output exists or cannot be written.
     """
-    plan = plan_export(src, dtype=dtype)
-    execute(plan, dst, threads=threads, force=force, resume=resume, max_memory=max_memory, progress=progress)
+    with plan_export(src, dtype=dtype) as plan:
+        execute(
+            plan, dst, threads=threads, force=force, resume=resume, max_memory=max_memory, progress=progress
+        )
     return plan
 
 
 def plan_export(src: str | os.PathLike[str], *, dtype: str = "bf16") -> Plan:
-    """Plan the export without reading any weight; see ``export`` for arguments and errors."""
+    """Plan the export without reading any weight; see ``export`` for arguments and errors.
+
+    The plan keeps the file open; close it.
+    """
     try:
         wanted = DTYPES[dtype.lower()]
     except KeyError:
         raise UnsupportedError("unknown dtype", found=dtype, expected=", ".join(DTYPES)) from None
-    file = open_decoding(src)
+    with closed_on_error(open_gguf(src)) as file:
+        return _plan(os.fspath(src), file, dtype, wanted)
+
+
+def _plan(source: str, file: GGUFFile, dtype: str, wanted: _Dtype) -> Plan:
     architecture = architectures.of_file(file.metadata, file.tensors)
     side = architecture.to_hf(file.metadata, file.tensors, dtype=wanted.torch, packed=wanted.packed)
     if wanted.packed and not side.packed:
@@ -115,7 +126,7 @@ def plan_export(src: str | os.PathLike[str], *, dtype: str = "bf16") -> Plan:
     named = {"config.json": {**side.config, **(MXFP4_CONFIG if side.packed else {})}, **side.files}
     return Plan(
         kind="checkpoint",
-        source=os.fspath(src),
+        source=source,
         architecture=architecture.name,
         recipe="MXFP4" if side.packed else wanted.safetensors,
         files=files,
@@ -129,7 +140,7 @@ def plan_export(src: str | os.PathLike[str], *, dtype: str = "bf16") -> Plan:
         },
         notes=(*side.notes, *([] if wanted.packed else _packed_notes(architecture, file.tensors.values()))),
         inputs=file.inputs,
-        reads=(src,),
+        reads=(source,),
     )
 
 

@@ -28,6 +28,7 @@ from ..container.shards import shard_paths, shards_beside
 from ..container.sizes import alignment_of
 from ..errors import GGUFToolsError, OutputError, UnsupportedError, reported
 from ..remote import require_local
+from ..source import SelfContained
 from ..spec import GGUF_MAGIC, GGMLType, ValueType, align
 from .changes import Changes, Difference, apply
 from .in_place import NotAloneError, changed_range, overwrite, recover
@@ -146,7 +147,6 @@ def edit(
         tidy(done.output)
     if done.how != "in place":
         return done
-    del file, plan  # a mapping of the file in this very process would be in the way, too
     try:
         overwrite(done.path, old, new)
         return done
@@ -176,14 +176,14 @@ def plan_edit(
 def _opened(path: str | os.PathLike[str]) -> GGUFFile:
     """The file that has the metadata, unchecked: an edit may be what makes it sound."""
     require_local(path)
-    file = open_one(path, decoder=None)
+    file = open_one(path)
     if not is_split(file) or file.metadata.get("split.no") == 0:
         return file
     try:
         first = shard_paths(file)[0]
     finally:
         file.close()
-    return open_one(first, decoder=None)
+    return open_one(first)
 
 
 def _plan(
@@ -203,7 +203,7 @@ def _plan(
         names = os.stat(real).st_nlink
     metadata, differences = apply(changes, file.metadata)
     start, moved = _data_start(file, metadata)
-    old = bytes(file.header.wire.buffer[:start])
+    old = file.inputs[0].read_bytes(0, start)
     fitting = None if moved else _fitted(file, metadata, start, insist)
     if moved:
         why_not = "every tensor moves"
@@ -274,7 +274,7 @@ def _header(file: GGUFFile, metadata: Metadata) -> bytes:
     header = file.header
     first = header.entries[0].place if header.entries else header.end
     counts = struct.pack("<IQQ", header.version, len(header.entries), len(metadata))
-    return b"".join([GGUF_MAGIC, counts, metadata.to_bytes(), header.wire.buffer[first : header.end]])
+    return b"".join([GGUF_MAGIC, counts, metadata.to_bytes(), header.wire.piece(first, header.end)])
 
 
 def _fitted(file: GGUFFile, metadata: Metadata, start: int, insist: bool) -> Metadata | None:
@@ -358,7 +358,7 @@ def _with_header(file: GGUFFile, plan: _Plan) -> PlannedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stretch:
+class _Stretch(SelfContained):
     """Bytes of a file from ``start`` on, in rows: a `gguf_tools.source.Source`."""
 
     file: GGUFFile

@@ -23,8 +23,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from ..checkpoint.documents import parse_object
-from ..container.journal import exists, journal_path
+from ..container.journal import MAGIC, MAX_OLD_BYTES, exists, journal_path, read_journal
 from ..errors import FormatError, OutputError, reported
 from ..files import AtomicFile
 from ..inputs import NO_INPUTS
@@ -36,11 +35,9 @@ __all__ = ["SECTOR", "NotAloneError", "changed_range", "overwrite", "recover"]
 SECTOR: Final = 512
 """Bytes a disk writes whole or not at all. Most have sectors of 4096 today; none has smaller ones."""
 
-_MAGIC: Final = "gguf-tools edit journal 1"
-
 
 class NotAloneError(OutputError):
-    """The file is open elsewhere, or it cannot be known whether it is."""
+    """Not in place: the file is open elsewhere, or it cannot be known whether it is, or too much changes."""
 
 
 def overwrite(path: str | os.PathLike[str], old: bytes, new: bytes) -> None:
@@ -53,6 +50,8 @@ def overwrite(path: str | os.PathLike[str], old: bytes, new: bytes) -> None:
     start, stop = changed_range(old, new)
     if start == stop:
         return
+    if stop - start > MAX_OLD_BYTES:
+        raise NotAloneError(f"more than {MAX_OLD_BYTES} bytes differ, which no journal holds", path=path)
     real = Path(os.path.realpath(path))
     with _leased(real) as fd:
         if _read(fd, len(old), real) != old:
@@ -160,7 +159,7 @@ def _write_journal(fd: int, path: Path, offset: int, old: bytes) -> None:
     with reported(OutputError, "cannot look at the file", path):
         status = os.fstat(fd)
     facts = {
-        "magic": _MAGIC,
+        "magic": MAGIC,
         "offset": offset,
         "bytes": len(old),
         "sha256": hashlib.sha256(old).hexdigest(),
@@ -176,23 +175,23 @@ def _write_journal(fd: int, path: Path, offset: int, old: bytes) -> None:
 
 def _read_journal(journal: Path, path: Path) -> tuple[int, bytes]:
     """Offset and old bytes, checked to be whole and of this very file."""
-    with reported(OutputError, "cannot read the journal of the edit", journal):
-        head, _, old = journal.read_bytes().partition(b"\n")
-    try:
-        facts = parse_object(head, os.fspath(journal), strict=True)
-        sound = facts["magic"] == _MAGIC and hashlib.sha256(old).hexdigest() == facts["sha256"]
-        offset, inode, size = facts["offset"], facts["inode"], facts["size"]
-    except (ValueError, KeyError, TypeError):
-        sound = False
-    if not sound or type(offset) is not int or offset < 0:
+    found = read_journal(path)
+    if found is None:
+        raise FormatError(
+            "what lies under the name of an edit's journal is damaged, or was not put there by this program; "
+            "remove it",
+            path=journal,
+        )
+    head, old = found
+    if len(old) != head.bytes or hashlib.sha256(old).hexdigest() != head.sha256:
         raise FormatError("the journal of the interrupted edit is damaged", path=journal)
     with reported(OutputError, "cannot look at the file", path):
         status = path.stat()
-    if (status.st_ino, status.st_size) != (inode, size):
+    if (status.st_ino, status.st_size) != (head.inode, head.size):
         raise FormatError(
             "the journal is not of this file, which has been replaced since; remove the journal", path=journal
         )
-    return offset, old
+    return head.offset, old
 
 
 def _remove_journal(path: Path) -> None:

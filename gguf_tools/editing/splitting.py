@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Final
 
 from ..container.metadata import Metadata
-from ..container.reader import GGUFFile, open_gguf
+from ..container.opening import open_gguf
+from ..container.reader import GGUFFile
 from ..container.shards import (
     MAX_SHARDS,
     SPLIT_KEYS,

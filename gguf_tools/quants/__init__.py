@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Codec",
-    "can_decode",
     "can_encode",
     "codec",
     "decode_rows",
@@ -45,11 +44,6 @@ def can_encode(type_: str | GGMLType) -> bool:
     """Whether ``quantize`` knows this type, perhaps only with an importance matrix."""
     wanted = tensor_type(type_)
     return wanted in MODULES and wanted not in DECODED_ONLY
-
-
-def can_decode(type_: str | GGMLType) -> bool:
-    """Whether ``dequantize`` knows this type."""
-    return tensor_type(type_) in MODULES
 
 
 def quantize(
@@ -119,7 +113,6 @@ def dequantize(
 
     Raises:
         QuantizationError: unknown type, rows that are not whole blocks, or another number of bytes.
-        UnsupportedError: the type cannot be decoded.
     """
     wanted = codec(type).type
     flat = np.ascontiguousarray(data, dtype=np.uint8)
@@ -172,7 +165,8 @@ def encode_rows(
     elif found.needs_weights:
         raise QuantizationError(f"{found.type.name} needs an importance matrix", tensor=name)
     if found.encode is None and (weights is None or found.weighted is None):
-        raise UnsupportedError(f"{found.type.name} cannot be encoded", tensor=name)
+        encodable = ", ".join(known.name for known in MODULES if can_encode(known))
+        raise UnsupportedError(f"{found.type.name} cannot be encoded; {encodable} can", tensor=name)
     if out is None:
         out = _empty_rows(x.shape[0], x.shape[1], found.type, name)
     else:
@@ -197,7 +191,7 @@ def decode_rows(
     row_elements: int,
     out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Decode rows on the calling thread.
+    """Decode rows on the calling thread: the one decoder of every tensor type, plain numbers included.
 
     Args:
         data: uint8 of shape (rows, row bytes); may be read-only.
@@ -206,7 +200,7 @@ def decode_rows(
         out: where to, C-contiguous float32 of shape (rows, row elements); made where not given.
 
     Returns:
-        ``out``.
+        ``out``; where none was given and the type is F32, a view of ``data``.
 
     Raises:
         As ``dequantize``.
@@ -215,10 +209,12 @@ def decode_rows(
     _require_shape(
         data, (data.shape[0], _row_bytes(row_elements, found.type, None)), np.uint8, None, copied=True
     )
-    if out is None:
-        out = np.empty((data.shape[0], row_elements), np.float32)
-    else:
+    if out is not None:
         _require_shape(out, (data.shape[0], row_elements), np.float32, None)
+    elif found.type is GGMLType.F32:
+        return np.ascontiguousarray(data).view(np.float32)
+    else:
+        out = np.empty((data.shape[0], row_elements), np.float32)
     if out.size:
         blocks = _kernel_input(data, np.uint8).reshape(-1, found.block_bytes)
         found.decode(blocks, out.reshape(-1, found.block_elements))

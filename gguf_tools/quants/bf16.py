@@ -12,8 +12,6 @@ from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 
-LAYOUT = np.dtype([("upper", "<u2")])
-
 _MAGNITUDE = np.uint32(0x7FFF_FFFF)
 _INFINITY = np.uint32(0x7F80_0000)
 _HALF_UNIT = np.uint32(0x7FFF)
@@ -45,4 +43,4 @@ def _decode(data: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
     _widen(data.reshape(-1).view(np.uint16), out.reshape(-1).view(np.uint32))
 
 
-CODEC = Codec(GGMLType.BF16, LAYOUT, _encode, _decode, finite_only=False)
+CODEC = Codec(GGMLType.BF16, _encode, _decode, finite_only=False)

@@ -50,14 +50,14 @@ _TRIES: Final = 7
 
 
 @kernel
-def weigh_by_square(s):  # type: ignore[no-untyped-def]
+def weigh_by_square(s):
     """Weights without an importance matrix: x²."""
     for k in range(SIZE * LANES):
         s[WEIGHT + k] = s[X + k] * s[X + k]
 
 
 @kernel
-def search(s):  # type: ignore[no-untyped-def]
+def search(s):
     """Leave each lane's scale in the tile."""
     for j in range(LANES):
         s[_LARGEST + j] = _ZERO
@@ -94,7 +94,7 @@ def search(s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _sum(s):  # type: ignore[no-untyped-def]
+def _sum(s):
     """The sums that least squares needs of the values a step leads to."""
     for j in range(LANES):
         s[_SUM_XQ + j] = _ZERO
@@ -115,7 +115,7 @@ def _sum(s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _nearest_value(x):  # type: ignore[no-untyped-def]
+def _nearest_value(x):
     """The value nearest to x, of two the larger; NaN becomes the last, as in the reference."""
     q = V0 if x < T0 else V1
     q = q if x < T1 else V2
@@ -135,7 +135,7 @@ def _nearest_value(x):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def levels(values, b, start, step, chosen):  # type: ignore[no-untyped-def]
+def levels(values, b, start, step, chosen):
     """The level of each of SIZE values of block b, times ``step``, into ``chosen`` from ``start`` on."""
     for i in range(start, start + SIZE):
         x = step * values[b, i]

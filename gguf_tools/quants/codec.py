@@ -1,4 +1,4 @@
-"""What a codec is: a block layout and a pair of kernels."""
+"""What a codec is: a tensor type and a pair of kernels."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..spec import BLOCK_SIZES, GGMLType
+from .layouts import LAYOUTS
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["Codec"]
@@ -41,7 +41,6 @@ class Codec:
 
     Attributes:
         type: the tensor type.
-        layout: structured dtype of one block.
         encode: None where ggml has no encoder either.
         decode: see above.
         finite_only: NaN and infinities cannot be encoded; callers check before.
@@ -50,12 +49,16 @@ class Codec:
     """
 
     type: GGMLType
-    layout: np.dtype[np.void]
     encode: Encoder | None
     decode: Decoder
     finite_only: bool = True
     weighted: WeightedEncoder | None = None
     needs_weights: bool = False
+
+    @property
+    def layout(self) -> np.dtype[np.void]:
+        """The structured dtype of one block."""
+        return LAYOUTS[self.type]
 
     @property
     def block_elements(self) -> int:

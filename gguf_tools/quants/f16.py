@@ -10,8 +10,6 @@ from ..spec import GGMLType
 from .codec import Codec
 from .half import half_to_single, single_to_half
 
-LAYOUT = np.dtype([("value", "<f2")])
-
 
 @kernel
 def _to_half(values, out):
@@ -33,4 +31,4 @@ def _decode(data: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
     _to_single(data.reshape(-1).view(np.uint16), out.reshape(-1))
 
 
-CODEC = Codec(GGMLType.F16, LAYOUT, _encode, _decode, finite_only=False)
+CODEC = Codec(GGMLType.F16, _encode, _decode, finite_only=False)

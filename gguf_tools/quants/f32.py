@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from ..spec import GGMLType
 from .codec import Codec
 
-LAYOUT = np.dtype([("value", "<f4")])
-
 
 def _encode(values: NDArray[np.float32], out: NDArray[np.uint8]) -> None:
     out[:] = values.view(np.uint8)
@@ -19,4 +17,4 @@ def _decode(data: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
     out.view(np.uint8)[:] = data
 
 
-CODEC = Codec(GGMLType.F32, LAYOUT, _encode, _decode, finite_only=False)
+CODEC = Codec(GGMLType.F32, _encode, _decode, finite_only=False)

@@ -27,7 +27,7 @@ _MOST = np.float32(2.0**124)
 
 
 @kernel
-def levels(values, b, start, size, d, largest, chosen):  # type: ignore[no-untyped-def]
+def levels(values, b, start, size, d, largest, chosen):
     """The levels nearest to ``size`` values of block b from ``start`` on, for half the scale ``d``.
 
     Of two equally near ones the one closer to zero is taken. The reference compares rounded distances. That
@@ -48,7 +48,7 @@ def levels(values, b, start, size, d, largest, chosen):  # type: ignore[no-untyp
 
 
 @kernel
-def _nearest(x, d):  # type: ignore[no-untyped-def]
+def _nearest(x, d):
     found = np.uint8(0)
     least = abs(VALUES[0] * d - x)
     for level in range(1, 16):

@@ -122,7 +122,7 @@ def points(name: str) -> Points:
 
 
 @inlined
-def put_distances(start, scale, s):  # type: ignore[no-untyped-def]
+def put_distances(start, scale, s):
     """The distances of a group of 8 that starts at element ``start``, for a single scale."""
     for i in range(8):
         x = s[X + start + i]
@@ -133,7 +133,7 @@ def put_distances(start, scale, s):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def nearest_of_eight(at, count, lists, d, s):  # type: ignore[no-untyped-def]
+def nearest_of_eight(at, count, lists, d, s):
     """The place of the nearest of ``count`` neighbours, whose list starts at ``at``: the first of several.
 
     Values have three distances each, one for every level, from ``s[d]`` on. Which of them is a neighbour's
@@ -155,13 +155,13 @@ def nearest_of_eight(at, count, lists, d, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _pick(code, bit, a, b, c):  # type: ignore[no-untyped-def]
+def _pick(code, bit, a, b, c):
     picked = b if code & np.int32(1 << bit) else a
     return c if code & np.int32(2 << bit) else picked
 
 
 @inlined
-def nearest_of_four(start, scale, at, count, lists, s):  # type: ignore[no-untyped-def]
+def nearest_of_four(start, scale, at, count, lists, s):
     """The same for the group of 4 that starts at element ``start``, for a single scale."""
     x0, x1, x2, x3 = s[X + start], s[X + start + 1], s[X + start + 2], s[X + start + 3]
     w0, w1, w2, w3 = s[ROOT + start], s[ROOT + start + 1], s[ROOT + start + 2], s[ROOT + start + 3]
@@ -177,7 +177,7 @@ def nearest_of_four(start, scale, at, count, lists, s):  # type: ignore[no-untyp
 
 
 @kernel
-def _distance(code, bit, x, root, scale):  # type: ignore[no-untyped-def]
+def _distance(code, bit, x, root, scale):
     q = np.float32(np.int32(np.int32(code >> np.int32(bit)) & np.int32(7)) * 2 + 1)
     difference = scale * q - x
     return root * difference * difference
@@ -187,7 +187,7 @@ def _distance(code, bit, x, root, scale):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def put_distances_at_steps(start, elements, s):  # type: ignore[no-untyped-def]
+def put_distances_at_steps(start, elements, s):
     """The distances of the group that starts at element ``start``, for every step's scale."""
     for i in range(elements):
         x = s[X + start + i]
@@ -209,14 +209,14 @@ def put_distances_at_steps(start, elements, s):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _start(s):  # type: ignore[no-untyped-def]
+def _start(s):
     for j in range(WINDOW):
         s[_LEAST + j] = _INFINITE
         s[ENTRY + j] = _ZERO
 
 
 @inlined
-def nearest_of_eight_at_steps(window, at, count, lists, s):  # type: ignore[no-untyped-def]
+def nearest_of_eight_at_steps(window, at, count, lists, s):
     """The nearest of ``count`` neighbours, whose list starts at ``at``, for the scales of a window of steps.
 
     ``window`` is its first step. Masks tell LLVM which part of the array is read.
@@ -244,7 +244,7 @@ def nearest_of_eight_at_steps(window, at, count, lists, s):  # type: ignore[no-u
 
 
 @inlined
-def nearest_of_four_at_steps(window, at, count, lists, s):  # type: ignore[no-untyped-def]
+def nearest_of_four_at_steps(window, at, count, lists, s):
     """The same for groups of 4, two entries at a time: LLVM unrolls the loop over steps if it is short."""
     _start(s)
     first = _DISTANCE + (window & 31)

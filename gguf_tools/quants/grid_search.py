@@ -78,15 +78,13 @@ def step_factors(largest: int, width: float, tries: int) -> NDArray[np.float32]:
 
 
 @kernel
-def room():  # type: ignore[no-untyped-def]
+def room():
     """Scratch space of a search: floats and integers."""
     return scratch(_FLOATS), np.empty(_INTEGERS, np.int32)
 
 
 @kernel
-def search(  # type: ignore[no-untyped-def]
-    size, elements, factors, peak, scale, again, index, spans, lists, codes, chosen, s, c
-):
+def search(size, elements, factors, peak, scale, again, index, spans, lists, codes, chosen, s, c):
     """The scale of a sub-block; the places of its groups' points go to ``chosen``.
 
     ``peak`` is what factors are divided by; ``scale`` is what the scale is where no step is any good;
@@ -127,7 +125,7 @@ def search(  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _find_points(k, elements, index, spans, lists, s, c):  # type: ignore[no-untyped-def]
+def _find_points(k, elements, index, spans, lists, s, c):
     """The places of group k's points at every step."""
     row = _PLACES + k * STEPS
     bit = np.int32(1 << k)
@@ -151,7 +149,7 @@ def _find_points(k, elements, index, spans, lists, s, c):  # type: ignore[no-unt
 
 
 @inlined
-def _move(elements, start, end, row, at, count, lists, s, c):  # type: ignore[no-untyped-def]
+def _move(elements, start, end, row, at, count, lists, s, c):
     """The nearest neighbours of a list at steps ``start`` to ``end``."""
     window = start & WINDOW
     window = window if end <= window + WINDOW else start
@@ -164,7 +162,7 @@ def _move(elements, start, end, row, at, count, lists, s, c):  # type: ignore[no
 
 
 @inlined
-def _search_again(groups, elements, repeated, scale, index, spans, lists, codes, chosen, s):  # type: ignore[no-untyped-def]
+def _search_again(groups, elements, repeated, scale, index, spans, lists, codes, chosen, s):
     """Round groups once more with this scale, and return the scale that follows."""
     step = _ONE / scale
     top = _TOP_OF_EIGHT if elements == 8 else _TOP_OF_FOUR
@@ -197,7 +195,7 @@ def _search_again(groups, elements, repeated, scale, index, spans, lists, codes,
 
 
 @inlined
-def _round(start, elements, s, c):  # type: ignore[no-untyped-def]
+def _round(start, elements, s, c):
     """The number of a group's levels at every step."""
     levels = np.int32(3 if elements == 8 else 8)
     top = _TOP_OF_EIGHT if elements == 8 else _TOP_OF_FOUR
@@ -211,7 +209,7 @@ def _round(start, elements, s, c):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _explain(start, elements, s, c):  # type: ignore[no-untyped-def]
+def _explain(start, elements, s, c):
     """Go on summing up weight × x × q and weight × q² of every step."""
     bits = np.int32(2 if elements == 8 else 3)
     mask = np.int32(3 if elements == 8 else 7)

@@ -33,6 +33,7 @@ from .grid_points import points
 from .groups import put_shifted, table
 from .half import half_to_single, scale_to_half
 from .lanes import LANES, nearest, scratch
+from .layouts import offsets
 from .splits import (
     DOWN,
     PLACES,
@@ -49,7 +50,7 @@ from .splits import (
 )
 from .tiles import WEIGHT, X, load, load_weights, spread_of_blocks, weigh
 
-LAYOUT = np.dtype([("qs", "u1", 32), ("qh", "u1", 16), ("scales", "u1", 8)])
+_QS, _QH, _SCALES = offsets(GGMLType.IQ1_M, "qs", "qh", "scales")
 
 _ELEMENTS: Final = 256
 _SIZE: Final = 16
@@ -121,26 +122,26 @@ def _round_scales(lane, levels, s):
 
 @kernel
 def _write(largest, levels, s, lane, out, b):
-    for i in range(48, 56):
+    for i in range(_SCALES, _SCALES + 8):
         out[b, i] = np.uint8(0)
     for sub in range(_SUB_BLOCKS):
         j = lane + sub
         place_0 = np.int64(s[PLACES + j])
         place_1 = np.int64(s[PLACES + LANES + j])
-        out[b, 2 * sub] = np.uint8(place_0 & 255)
-        out[b, 2 * sub + 1] = np.uint8(place_1 & 255)
+        out[b, _QS + 2 * sub] = np.uint8(place_0 & 255)
+        out[b, _QS + 2 * sub + 1] = np.uint8(place_1 & 255)
         upper = (place_0 >> 8) | ((place_1 >> 8) << 4)
         if largest != _ZERO:
             upper |= (np.int64(s[DOWN + j]) << 3) | (np.int64(s[DOWN + LANES + j]) << 7)
-        out[b, 32 + sub] = np.uint8(upper)
+        out[b, _QH + sub] = np.uint8(upper)
     if largest != _ZERO:
         half = np.int64(scale_to_half(_scale(largest, s, lane) * _MORE))
         for quarter in range(4):
             packed = ((half >> (4 * quarter)) & 15) << 12
             for k in range(4):
                 packed |= levels[lane + 4 * quarter + k] << (3 * k)
-            out[b, 48 + 2 * quarter] = np.uint8(packed & 255)
-            out[b, 49 + 2 * quarter] = np.uint8(packed >> 8)
+            out[b, _SCALES + 2 * quarter] = np.uint8(packed & 255)
+            out[b, _SCALES + 2 * quarter + 1] = np.uint8(packed >> 8)
 
 
 @kernel
@@ -162,22 +163,22 @@ def _decode(data: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
 @kernel
 def _decode_blocks(data, points, out):
     for b in range(data.shape[0]):
-        low = np.uint16((data[b, 49] >> 4) | (data[b, 51] & 0xF0))
-        high = np.uint16((data[b, 53] >> 4) | (data[b, 55] & 0xF0))
+        low = np.uint16((data[b, _SCALES + 1] >> 4) | (data[b, _SCALES + 3] & 0xF0))
+        high = np.uint16((data[b, _SCALES + 5] >> 4) | (data[b, _SCALES + 7] & 0xF0))
         d = half_to_single(np.uint16(low | (high << 8)))
         for quarter in range(4):
-            at = 48 + 2 * quarter
+            at = _SCALES + 2 * quarter
             scales = np.uint32(data[b, at]) | (np.uint32(data[b, at + 1]) << np.uint32(8))
             for k in range(4):
                 three = (scales >> np.uint32(3 * k)) & np.uint32(7)
                 scale = d * np.float32(2 * three + np.uint32(1))
                 p = 4 * quarter + k
-                upper = np.uint32(data[b, 32 + p])
+                upper = np.uint32(data[b, _QH + p])
                 for half in range(2):
                     four = upper >> np.uint32(4 * half)
-                    place = np.uint32(data[b, 2 * p + half]) | ((four & np.uint32(7)) << np.uint32(8))
+                    place = np.uint32(data[b, _QS + 2 * p + half]) | ((four & np.uint32(7)) << np.uint32(8))
                     shift = -_SHIFT if four & np.uint32(8) else _SHIFT
                     put_shifted(out, b, 16 * p + 8 * half, scale, points, place, shift)
 
 
-CODEC = Codec(GGMLType.IQ1_M, LAYOUT, _encode, _decode, weighted=_encode_weighted)
+CODEC = Codec(GGMLType.IQ1_M, _encode, _decode, weighted=_encode_weighted)

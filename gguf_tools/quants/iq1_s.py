@@ -30,10 +30,11 @@ from .grid_points import points
 from .groups import put_shifted, table
 from .half import half_to_single, scale_to_half
 from .lanes import LANES, nearest, scratch
+from .layouts import offsets
 from .splits import DOWN, PLACES, SCALE, SCRATCH, add_up, choose_levels, peaks, put_points, rank, split_whole
 from .tiles import load, load_weights, spread_of_blocks, weigh
 
-LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", 32), ("qh", "<u2", 8)])
+_D, _QS, _QH = offsets(GGMLType.IQ1_S, "d", "qs", "qh")
 
 _ELEMENTS: Final = 256
 _SIZE: Final = 32
@@ -86,21 +87,21 @@ def _write(s, lane, out, b):
     d = largest / _SCALE_LEVELS
     inverse = _ONE / d
     half = scale_to_half(d * _MORE) if largest != _ZERO else np.uint16(0)
-    out[b, 0] = np.uint8(half & 255)
-    out[b, 1] = np.uint8(half >> 8)
+    out[b, _D] = np.uint8(half & 255)
+    out[b, _D + 1] = np.uint8(half >> 8)
     for sub in range(_SUB_BLOCKS):
         j = lane + sub
         upper = np.int64(0)
         for k in range(4):
             place = np.int64(s[PLACES + k * LANES + j])
-            out[b, 2 + 4 * sub + k] = np.uint8(place & 255)
+            out[b, _QS + 4 * sub + k] = np.uint8(place & 255)
             upper |= (place >> 8) << (3 * k)
         if largest != _ZERO:
             scale_level = min(7, max(0, nearest(_HALF * (inverse * s[SCALE + j] - _ONE))))
             upper |= scale_level << 12
             upper |= np.int64(s[DOWN + j]) << 15
-        out[b, 34 + 2 * sub] = np.uint8(upper & 255)
-        out[b, 35 + 2 * sub] = np.uint8(upper >> 8)
+        out[b, _QH + 2 * sub] = np.uint8(upper & 255)
+        out[b, _QH + 2 * sub + 1] = np.uint8(upper >> 8)
 
 
 def _decode(data: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
@@ -110,15 +111,16 @@ def _decode(data: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
 @kernel
 def _decode_blocks(data, points, out):
     for b in range(data.shape[0]):
-        d = half_to_single(np.uint16(data[b, 0] | (np.uint16(data[b, 1]) << 8)))
+        d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
         for sub in range(8):
-            upper = np.uint32(data[b, 34 + 2 * sub]) | (np.uint32(data[b, 35 + 2 * sub]) << np.uint32(8))
+            at = _QH + 2 * sub
+            upper = np.uint32(data[b, at]) | (np.uint32(data[b, at + 1]) << np.uint32(8))
             scale = d * np.float32(2 * ((upper >> np.uint32(12)) & np.uint32(7)) + np.uint32(1))
             shift = -_SHIFT if upper >> np.uint32(15) else _SHIFT
             for k in range(4):
                 high = (upper >> np.uint32(3 * k)) & np.uint32(7)
-                place = np.uint32(data[b, 2 + 4 * sub + k]) | (high << np.uint32(8))
+                place = np.uint32(data[b, _QS + 4 * sub + k]) | (high << np.uint32(8))
                 put_shifted(out, b, 32 * sub + 8 * k, scale, points, place, shift)
 
 
-CODEC = Codec(GGMLType.IQ1_S, LAYOUT, None, _decode, weighted=_encode_weighted, needs_weights=True)
+CODEC = Codec(GGMLType.IQ1_S, None, _decode, weighted=_encode_weighted, needs_weights=True)

@@ -22,20 +22,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jit import kernel
-from ..spec import GGMLType
+from ..spec import BLOCK_SIZES, GGMLType
 from .codec import Codec
 from .grid_points import points
 from .grid_search import AGAIN_MOVED, room, search, step_factors
 from .groups import SIGNS, put_group, table
 from .half import half_to_single, scale_to_half
+from .layouts import offsets
 from .magnitudes import move_signs, peak_of, scale_levels, sum_of_squares, weigh
 
-LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", 32), ("signs", "u1", 32), ("qh", "u1", 8), ("scales", "u1", 8)])
+_D, _QS, _SIGNS, _QH, _SCALES = offsets(GGMLType.IQ2_S, "d", "qs", "signs", "qh", "scales")
 
 _HALF = np.float32(0.5)
 _QUARTER = np.float32(0.25)
 _ELEMENTS: Final = 256
-_BYTES: Final = 82
+_BYTES: Final = BLOCK_SIZES[GGMLType.IQ2_S].bytes
 _SIZE: Final = 16
 _SUB_BLOCKS: Final = 16
 _GROUPS: Final = 2  # in a sub-block
@@ -87,18 +88,18 @@ def _encode_blocks(values, weights, index, spans, lists, codes, out):
             flip = 255 if scale < _ZERO else 0
             for k in range(_GROUPS):
                 g = _GROUPS * sub + k
-                out[b, 2 + g] = np.uint8(chosen[k] & 255)
-                out[b, 34 + g] = np.uint8(signs[k] ^ flip)
-                out[b, 66 + g // 4] = np.uint8(out[b, 66 + g // 4] | ((chosen[k] >> 8) << (2 * (g % 4))))
+                out[b, _QS + g] = np.uint8(chosen[k] & 255)
+                out[b, _SIGNS + g] = np.uint8(signs[k] ^ flip)
+                out[b, _QH + g // 4] = np.uint8(out[b, _QH + g // 4] | ((chosen[k] >> 8) << (2 * (g % 4))))
             scales[sub] = abs(scale)
             largest = largest if largest > scales[sub] else scales[sub]
         if largest != _ZERO:
             scale_levels(scales, largest, levels)
             half = scale_to_half(np.float32(np.float32(largest / _SCALE_LEVELS) * _LESS))
-            out[b, 0] = np.uint8(half & 255)
-            out[b, 1] = np.uint8(half >> 8)
+            out[b, _D] = np.uint8(half & 255)
+            out[b, _D + 1] = np.uint8(half >> 8)
             for j in range(8):
-                out[b, 74 + j] = np.uint8(levels[2 * j] | (levels[2 * j + 1] << 4))
+                out[b, _SCALES + j] = np.uint8(levels[2 * j] | (levels[2 * j + 1] << 4))
 
 
 def _decode(data: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
@@ -108,17 +109,17 @@ def _decode(data: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
 @kernel
 def _decode_blocks(data, points, masks, out):
     for b in range(data.shape[0]):
-        d = half_to_single(np.uint16(data[b, 0] | (np.uint16(data[b, 1]) << 8)))
+        d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
         for sub in range(8):
-            scales = data[b, 74 + sub]
+            scales = data[b, _SCALES + sub]
             low = d * (_HALF + np.float32(scales & 15)) * _QUARTER
             high = d * (_HALF + np.float32(scales >> 4)) * _QUARTER
-            upper = np.uint32(data[b, 66 + sub])
+            upper = np.uint32(data[b, _QH + sub])
             for k in range(4):
                 g = 4 * sub + k
-                place = np.uint32(data[b, 2 + g]) | ((upper << np.uint32(8 - 2 * k)) & np.uint32(0x300))
+                place = np.uint32(data[b, _QS + g]) | ((upper << np.uint32(8 - 2 * k)) & np.uint32(0x300))
                 scale = low if k < 2 else high
-                put_group(out, b, 8 * g, scale, points, place, masks, data[b, 34 + g])
+                put_group(out, b, 8 * g, scale, points, place, masks, data[b, _SIGNS + g])
 
 
-CODEC = Codec(GGMLType.IQ2_S, LAYOUT, _encode, _decode, weighted=_encode_weighted)
+CODEC = Codec(GGMLType.IQ2_S, _encode, _decode, weighted=_encode_weighted)

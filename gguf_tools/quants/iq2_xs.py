@@ -22,20 +22,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jit import kernel
-from ..spec import GGMLType
+from ..spec import BLOCK_SIZES, GGMLType
 from .codec import Codec
 from .grid_points import points
 from .grid_search import AGAIN_MOVED, room, search, step_factors
 from .groups import EVEN_SIGNS, put_group, table
 from .half import half_to_single, scale_to_half
+from .layouts import offsets
 from .magnitudes import move_signs, peak_of, scale_levels, sum_of_squares, weigh
 
-LAYOUT = np.dtype([("d", "<f2"), ("qs", "<u2", 32), ("scales", "u1", 8)])
+_D, _QS, _SCALES = offsets(GGMLType.IQ2_XS, "d", "qs", "scales")
 
 _HALF = np.float32(0.5)
 _QUARTER = np.float32(0.25)
 _ELEMENTS: Final = 256
-_BYTES: Final = 74
+_BYTES: Final = BLOCK_SIZES[GGMLType.IQ2_XS].bytes
 _SIZE: Final = 16
 _SUB_BLOCKS: Final = 16
 _GROUPS: Final = 2  # in a sub-block
@@ -79,8 +80,8 @@ def _encode_blocks(values, weights, index, spans, lists, codes, out):
             flip = 127 if scale < _ZERO else 0
             for k in range(_GROUPS):
                 packed = chosen[k] | (((signs[k] & 127) ^ flip) << 9)
-                out[b, 2 + 4 * sub + 2 * k] = np.uint8(packed & 255)
-                out[b, 3 + 4 * sub + 2 * k] = np.uint8(packed >> 8)
+                out[b, _QS + 4 * sub + 2 * k] = np.uint8(packed & 255)
+                out[b, _QS + 4 * sub + 2 * k + 1] = np.uint8(packed >> 8)
             scales[sub] = abs(scale)
             largest = largest if largest > scales[sub] else scales[sub]
         if largest == _ZERO:
@@ -89,10 +90,10 @@ def _encode_blocks(values, weights, index, spans, lists, codes, out):
             continue
         scale_levels(scales, largest, levels)
         half = scale_to_half(np.float32(largest / _SCALE_LEVELS))
-        out[b, 0] = np.uint8(half & 255)
-        out[b, 1] = np.uint8(half >> 8)
+        out[b, _D] = np.uint8(half & 255)
+        out[b, _D + 1] = np.uint8(half >> 8)
         for j in range(8):
-            out[b, 66 + j] = np.uint8(levels[2 * j] | (levels[2 * j + 1] << 4))
+            out[b, _SCALES + j] = np.uint8(levels[2 * j] | (levels[2 * j + 1] << 4))
 
 
 def _decode(data: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
@@ -102,17 +103,17 @@ def _decode(data: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
 @kernel
 def _decode_blocks(data, points, masks, out):
     for b in range(data.shape[0]):
-        d = half_to_single(np.uint16(data[b, 0] | (np.uint16(data[b, 1]) << 8)))
+        d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
         for sub in range(8):
-            scales = data[b, 66 + sub]
+            scales = data[b, _SCALES + sub]
             low = d * (_HALF + np.float32(scales & 15)) * _QUARTER
             high = d * (_HALF + np.float32(scales >> 4)) * _QUARTER
             for k in range(4):
-                at = 2 + 8 * sub + 2 * k
+                at = _QS + 8 * sub + 2 * k
                 upper = np.uint32(data[b, at + 1])
                 place = np.uint32(data[b, at]) | ((upper & np.uint32(1)) << np.uint32(8))
                 scale = low if k < 2 else high
                 put_group(out, b, 32 * sub + 8 * k, scale, points, place, masks, upper >> np.uint32(1))
 
 
-CODEC = Codec(GGMLType.IQ2_XS, LAYOUT, None, _decode, weighted=_encode_weighted, needs_weights=True)
+CODEC = Codec(GGMLType.IQ2_XS, None, _decode, weighted=_encode_weighted, needs_weights=True)

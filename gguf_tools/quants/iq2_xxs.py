@@ -24,13 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jit import kernel
-from ..spec import GGMLType
+from ..spec import BLOCK_SIZES, GGMLType
 from .codec import Codec
 from .grid_points import points
 from .grid_search import AGAIN_ALWAYS, room, search, step_factors
 from .groups import EVEN_SIGNS, put_group, table, word
 from .half import half_to_single, scale_to_half
 from .lanes import LANES, scratch
+from .layouts import offsets
 from .magnitudes import (
     WEIGHT,
     X,
@@ -42,14 +43,14 @@ from .magnitudes import (
 )
 from .positive_scales import FACTOR, FIT_SCRATCH, fit, put_numbers
 
-LAYOUT = np.dtype([("d", "<f2"), ("qs", "<u2", 32)])
+_D, _QS = offsets(GGMLType.IQ2_XXS, "d", "qs")
 
 _HALF = np.float32(0.5)
 _QUARTER = np.float32(0.25)
 _28 = np.uint32(28)
 _SEVEN_BITS = np.uint32(127)
 _ELEMENTS: Final = 256
-_BYTES: Final = 66
+_BYTES: Final = BLOCK_SIZES[GGMLType.IQ2_XXS].bytes
 _SIZE: Final = 32
 _SUB_BLOCKS: Final = 8
 _GROUPS: Final = 4  # in a sub-block
@@ -114,8 +115,8 @@ def _encode_block(values, weights, b, fitted, index, spans, lists, codes, out, s
         )  # fmt: skip
         flip = 127 if scale < _ZERO else 0
         for k in range(_GROUPS):
-            out[b, 2 + 8 * sub + k] = np.uint8(chosen[k])
-        put_signs(signs, flip, out, b, 6 + 8 * sub)
+            out[b, _QS + 8 * sub + k] = np.uint8(chosen[k])
+        put_signs(signs, flip, out, b, _QS + 8 * sub + 4)
         scales[sub] = abs(scale)
         largest = largest if largest > scales[sub] else scales[sub]
     if largest == _ZERO:
@@ -124,10 +125,11 @@ def _encode_block(values, weights, b, fitted, index, spans, lists, codes, out, s
         return
     scale_levels(scales, largest, levels)
     half = scale_to_half(np.float32(largest / _SCALE_LEVELS))
-    out[b, 0] = np.uint8(half & 255)
-    out[b, 1] = np.uint8(half >> 8)
+    out[b, _D] = np.uint8(half & 255)
+    out[b, _D + 1] = np.uint8(half >> 8)
     for sub in range(_SUB_BLOCKS):
-        out[b, 9 + 8 * sub] = np.uint8(out[b, 9 + 8 * sub] | (levels[sub] << 4))
+        last = _QS + 8 * sub + 7
+        out[b, last] = np.uint8(out[b, last] | (levels[sub] << 4))
 
 
 def _decode(data: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
@@ -137,9 +139,9 @@ def _decode(data: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
 @kernel
 def _decode_blocks(data, points, masks, out):
     for b in range(data.shape[0]):
-        d = half_to_single(np.uint16(data[b, 0] | (np.uint16(data[b, 1]) << 8)))
+        d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
         for sub in range(8):
-            at = 2 + 8 * sub
+            at = _QS + 8 * sub
             packed = word(data, b, at + 4)
             scale = d * (_HALF + np.float32(packed >> _28)) * _QUARTER
             for k in range(4):
@@ -147,4 +149,4 @@ def _decode_blocks(data, points, masks, out):
                 put_group(out, b, 32 * sub + 8 * k, scale, points, data[b, at + k], masks, signs)
 
 
-CODEC = Codec(GGMLType.IQ2_XXS, LAYOUT, None, _decode, weighted=_encode_weighted, needs_weights=True)
+CODEC = Codec(GGMLType.IQ2_XXS, None, _decode, weighted=_encode_weighted, needs_weights=True)

@@ -22,19 +22,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jit import kernel
-from ..spec import GGMLType
+from ..spec import BLOCK_SIZES, GGMLType
 from .codec import Codec
 from .grid_points import points
 from .grid_search import AGAIN_ALL, room, search, step_factors
 from .groups import SIGNS, put_four, table
 from .half import half_to_single, scale_to_half
+from .layouts import offsets
 from .magnitudes import move_signs, peak_of, scale_levels, sum_of_squares, weigh
 
-LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", 64), ("qh", "u1", 8), ("signs", "u1", 32), ("scales", "u1", 4)])
+_D, _QS, _QH, _SIGNS, _SCALES = offsets(GGMLType.IQ3_S, "d", "qs", "qh", "signs", "scales")
 
 _NINTH = np.uint32(256)
 _ELEMENTS: Final = 256
-_BYTES: Final = 110
+_BYTES: Final = BLOCK_SIZES[GGMLType.IQ3_S].bytes
 _SIZE: Final = 32
 _SUB_BLOCKS: Final = 8
 _GROUPS: Final = 8  # in a sub-block
@@ -84,10 +85,10 @@ def _encode_blocks(values, weights, index, spans, lists, codes, out):
             )  # fmt: skip
             flip = 255 if scale < _ZERO else 0
             for k in range(_GROUPS):
-                out[b, 2 + _GROUPS * used + k] = np.uint8(chosen[k] & 255)
-                out[b, 66 + sub] = np.uint8(out[b, 66 + sub] | ((chosen[k] >> 8) << k))
+                out[b, _QS + _GROUPS * used + k] = np.uint8(chosen[k] & 255)
+                out[b, _QH + sub] = np.uint8(out[b, _QH + sub] | ((chosen[k] >> 8) << k))
             for k in range(4):
-                out[b, 74 + 4 * used + k] = np.uint8(signs[k] ^ flip)
+                out[b, _SIGNS + 4 * used + k] = np.uint8(signs[k] ^ flip)
             # ggml does not leave out the places of a sub-block of zeros: those of the next ones move up
             used += 1
             scales[sub] = abs(scale)
@@ -95,10 +96,10 @@ def _encode_blocks(values, weights, index, spans, lists, codes, out):
         if largest != _ZERO:
             scale_levels(scales, largest, levels)
             half = scale_to_half(np.float32(np.float32(largest / _SCALE_LEVELS) * _MORE))
-            out[b, 0] = np.uint8(half & 255)
-            out[b, 1] = np.uint8(half >> 8)
+            out[b, _D] = np.uint8(half & 255)
+            out[b, _D + 1] = np.uint8(half >> 8)
             for j in range(4):
-                out[b, 106 + j] = np.uint8(levels[2 * j] | (levels[2 * j + 1] << 4))
+                out[b, _SCALES + j] = np.uint8(levels[2 * j] | (levels[2 * j + 1] << 4))
 
 
 def _decode(data: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
@@ -108,18 +109,18 @@ def _decode(data: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
 @kernel
 def _decode_blocks(data, points, masks, out):
     for b in range(data.shape[0]):
-        d = half_to_single(np.uint16(data[b, 0] | (np.uint16(data[b, 1]) << 8)))
+        d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
         for sub in range(8):
-            scales = data[b, 106 + sub // 2]
+            scales = data[b, _SCALES + sub // 2]
             scale = d * np.float32(1 + 2 * ((scales >> (4 * (sub & 1))) & 15))
-            upper = np.uint32(data[b, 66 + sub])
+            upper = np.uint32(data[b, _QH + sub])
             for k in range(4):
-                signs = data[b, 74 + 4 * sub + k]
+                signs = data[b, _SIGNS + 4 * sub + k]
                 at = 8 * sub + 2 * k
-                first = np.uint32(data[b, 2 + at]) | ((upper << np.uint32(8 - 2 * k)) & _NINTH)
-                second = np.uint32(data[b, 3 + at]) | ((upper << np.uint32(7 - 2 * k)) & _NINTH)
+                first = np.uint32(data[b, _QS + at]) | ((upper << np.uint32(8 - 2 * k)) & _NINTH)
+                second = np.uint32(data[b, _QS + at + 1]) | ((upper << np.uint32(7 - 2 * k)) & _NINTH)
                 put_four(out, b, 4 * at, scale, points, first, masks, signs, 0)
                 put_four(out, b, 4 * at + 4, scale, points, second, masks, signs, 4)
 
 
-CODEC = Codec(GGMLType.IQ3_S, LAYOUT, _encode, _decode, weighted=_encode_weighted)
+CODEC = Codec(GGMLType.IQ3_S, _encode, _decode, weighted=_encode_weighted)

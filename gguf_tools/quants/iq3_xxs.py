@@ -24,21 +24,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jit import kernel
-from ..spec import GGMLType
+from ..spec import BLOCK_SIZES, GGMLType
 from .codec import Codec
 from .grid_points import points
 from .grid_search import AGAIN_MOVED, room, search, step_factors
 from .groups import EVEN_SIGNS, put_four, table, word
 from .half import half_to_single, scale_to_half
+from .layouts import offsets
 from .magnitudes import move_signs, peak_of, put_signs, scale_levels, sum_of_squares, weigh
 
-LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", 64), ("scales_and_signs", "<u4", 8)])
+_D, _QS, _SCALES_AND_SIGNS = offsets(GGMLType.IQ3_XXS, "d", "qs", "scales_and_signs")
 
 _HALF = np.float32(0.5)
 _28 = np.uint32(28)
 _SEVEN_BITS = np.uint32(127)
 _ELEMENTS: Final = 256
-_BYTES: Final = 98
+_BYTES: Final = BLOCK_SIZES[GGMLType.IQ3_XXS].bytes
 _SIZE: Final = 32
 _SUB_BLOCKS: Final = 8
 _GROUPS: Final = 8  # in a sub-block
@@ -88,8 +89,8 @@ def _encode_blocks(values, weights, index, spans, lists, codes, out):
             )  # fmt: skip
             flip = 127 if scale < _ZERO else 0
             for k in range(_GROUPS):
-                out[b, 2 + _GROUPS * sub + k] = np.uint8(chosen[k])
-            put_signs(signs, flip, out, b, 66 + 4 * sub)
+                out[b, _QS + _GROUPS * sub + k] = np.uint8(chosen[k])
+            put_signs(signs, flip, out, b, _SCALES_AND_SIGNS + 4 * sub)
             scales[sub] = abs(scale)
             largest = largest if largest > scales[sub] else scales[sub]
         if largest == _ZERO:
@@ -98,10 +99,11 @@ def _encode_blocks(values, weights, index, spans, lists, codes, out):
             continue
         scale_levels(scales, largest, levels)
         half = scale_to_half(np.float32(np.float32(largest / _SCALE_LEVELS) * _MORE))
-        out[b, 0] = np.uint8(half & 255)
-        out[b, 1] = np.uint8(half >> 8)
+        out[b, _D] = np.uint8(half & 255)
+        out[b, _D + 1] = np.uint8(half >> 8)
         for sub in range(_SUB_BLOCKS):
-            out[b, 69 + 4 * sub] = np.uint8(out[b, 69 + 4 * sub] | (levels[sub] << 4))
+            last = _SCALES_AND_SIGNS + 4 * sub + 3
+            out[b, last] = np.uint8(out[b, last] | (levels[sub] << 4))
 
 
 def _decode(data: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
@@ -111,15 +113,15 @@ def _decode(data: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
 @kernel
 def _decode_blocks(data, points, masks, out):
     for b in range(data.shape[0]):
-        d = half_to_single(np.uint16(data[b, 0] | (np.uint16(data[b, 1]) << 8)))
+        d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
         for sub in range(8):
-            packed = word(data, b, 66 + 4 * sub)
+            packed = word(data, b, _SCALES_AND_SIGNS + 4 * sub)
             scale = d * (_HALF + np.float32(packed >> _28)) * _HALF
             for k in range(4):
                 signs = (packed >> np.uint32(7 * k)) & _SEVEN_BITS
                 at = 8 * sub + 2 * k
-                put_four(out, b, 4 * at, scale, points, data[b, 2 + at], masks, signs, 0)
-                put_four(out, b, 4 * at + 4, scale, points, data[b, 3 + at], masks, signs, 4)
+                put_four(out, b, 4 * at, scale, points, data[b, _QS + at], masks, signs, 0)
+                put_four(out, b, 4 * at + 4, scale, points, data[b, _QS + at + 1], masks, signs, 4)
 
 
-CODEC = Codec(GGMLType.IQ3_XXS, LAYOUT, _encode, _decode, weighted=_encode_weighted)
+CODEC = Codec(GGMLType.IQ3_XXS, _encode, _decode, weighted=_encode_weighted)

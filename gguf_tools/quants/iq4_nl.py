@@ -21,9 +21,10 @@ from .codebook import SCALE, SCRATCH, VALUES, levels, search, weigh_by_square
 from .codec import Codec
 from .half import half_to_single, scale_to_half
 from .lanes import LANES, scratch
+from .layouts import offsets
 from .tiles import SIZE, load, load_weights, spread_of_blocks, weigh
 
-LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", 16)])
+_D, _QS = offsets(GGMLType.IQ4_NL, "d", "qs")
 
 _HALF_BLOCK: Final = 16
 _ZERO = np.float32(0)
@@ -32,7 +33,7 @@ _TWO_PARTS = np.float32(2 / SIZE)
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     tile = scratch(SCRATCH)
     chosen = np.empty(SIZE, np.uint8)
     for first in range(0, values.shape[0], LANES):
@@ -45,7 +46,7 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
+def _encode_weighted(values, weights, out):
     tile = scratch(SCRATCH)
     chosen = np.empty(SIZE, np.uint8)
     sums = np.empty(LANES, np.float32)
@@ -61,23 +62,23 @@ def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _write(values, b, scale, out, chosen):  # type: ignore[no-untyped-def]
+def _write(values, b, scale, out, chosen):
     levels(values, b, 0, _ONE / scale if scale != _ZERO else _ZERO, chosen)
     half = scale_to_half(scale)
-    out[b, 0] = np.uint8(half & 255)
-    out[b, 1] = np.uint8(half >> 8)
+    out[b, _D] = np.uint8(half & 255)
+    out[b, _D + 1] = np.uint8(half >> 8)
     for i in range(_HALF_BLOCK):
-        out[b, 2 + i] = np.uint8(chosen[i] | (chosen[_HALF_BLOCK + i] << 4))
+        out[b, _QS + i] = np.uint8(chosen[i] | (chosen[_HALF_BLOCK + i] << 4))
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     for b in range(data.shape[0]):
-        d = half_to_single(np.uint16(data[b, 0] | (np.uint16(data[b, 1]) << 8)))
+        d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
         for i in range(_HALF_BLOCK):
-            byte = data[b, 2 + i]
+            byte = data[b, _QS + i]
             out[b, i] = d * VALUES[byte & 15]
             out[b, _HALF_BLOCK + i] = d * VALUES[byte >> 4]
 
 
-CODEC = Codec(GGMLType.IQ4_NL, LAYOUT, _encode, _decode, weighted=_encode_weighted)
+CODEC = Codec(GGMLType.IQ4_NL, _encode, _decode, weighted=_encode_weighted)

@@ -26,9 +26,10 @@ from .codebook import SCALE, SCRATCH, VALUES, levels, search, weigh_by_square
 from .codec import Codec
 from .half import half_to_single, scale_to_half
 from .lanes import LANES, nearest, scratch
+from .layouts import offsets
 from .tiles import SIZE, load, load_weights, spread_of_blocks, weigh
 
-LAYOUT = np.dtype([("d", "<f2"), ("scales_h", "<u2"), ("scales_l", "u1", 4), ("qs", "u1", 128)])
+_D, _SCALES_H, _SCALES_L, _QS = offsets(GGMLType.IQ4_XS, "d", "scales_h", "scales_l", "qs")
 
 _ELEMENTS: Final = 256
 _SUB_BLOCKS: Final = 8
@@ -41,7 +42,7 @@ _TWO_PARTS = np.float32(2 / _ELEMENTS)
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     tile = scratch(SCRATCH)
     chosen = np.empty(_ELEMENTS, np.uint8)
     for first in range(0, values.shape[0], _TILE):
@@ -54,7 +55,7 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
+def _encode_weighted(values, weights, out):
     tile = scratch(SCRATCH)
     chosen = np.empty(_ELEMENTS, np.uint8)
     sums = np.empty(_TILE, np.float32)
@@ -70,7 +71,7 @@ def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _write(values, b, lane, out, chosen, s):  # type: ignore[no-untyped-def]
+def _write(values, b, lane, out, chosen, s):
     """Write super-block b, whose first sub-block is lane ``lane`` of tile ``s``.
 
     The half d is not what levels are chosen with: ggml takes the number it was rounded from.
@@ -82,36 +83,36 @@ def _write(values, b, lane, out, chosen, s):  # type: ignore[no-untyped-def]
     d = np.float32(-largest / _SCALE_RANGE)
     inverse = np.float32(_ONE / d) if d != _ZERO else _ZERO
     half = scale_to_half(d)
-    out[b, 0] = np.uint8(half & 255)
-    out[b, 1] = np.uint8(half >> 8)
+    out[b, _D] = np.uint8(half & 255)
+    out[b, _D + 1] = np.uint8(half >> 8)
     high = 0
     for j in range(_SUB_BLOCKS):
         integer = max(-32, min(31, nearest(inverse * s[SCALE + lane + j])))
         scale = np.float32(d * np.float32(integer))
         levels(values, b, SIZE * j, np.float32(_ONE / scale) if scale != _ZERO else _ZERO, chosen)
         low = np.uint8((integer + 32) & 15)
-        out[b, 4 + j // 2] = low if j % 2 == 0 else np.uint8(out[b, 4 + j // 2] | (low << 4))
+        out[b, _SCALES_L + j // 2] = low if j % 2 == 0 else np.uint8(out[b, _SCALES_L + j // 2] | (low << 4))
         high |= ((integer + 32) >> 4) << (2 * j)
-    out[b, 2] = np.uint8(high & 255)
-    out[b, 3] = np.uint8(high >> 8)
+    out[b, _SCALES_H] = np.uint8(high & 255)
+    out[b, _SCALES_H + 1] = np.uint8(high >> 8)
     for j in range(_SUB_BLOCKS):
         for i in range(_HALF_BLOCK):
             at = SIZE * j + i
-            out[b, 8 + _HALF_BLOCK * j + i] = np.uint8(chosen[at] | (chosen[at + _HALF_BLOCK] << 4))
+            out[b, _QS + _HALF_BLOCK * j + i] = np.uint8(chosen[at] | (chosen[at + _HALF_BLOCK] << 4))
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     for b in range(data.shape[0]):
-        d = half_to_single(np.uint16(data[b, 0] | (np.uint16(data[b, 1]) << 8)))
-        high = np.int32(data[b, 2]) | (np.int32(data[b, 3]) << 8)
+        d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
+        high = np.int32(data[b, _SCALES_H]) | (np.int32(data[b, _SCALES_H + 1]) << 8)
         for j in range(_SUB_BLOCKS):
-            low = np.int32(data[b, 4 + j // 2] >> (4 * (j % 2))) & 15
+            low = np.int32(data[b, _SCALES_L + j // 2] >> (4 * (j % 2))) & 15
             scale = d * np.float32((low | (((high >> (2 * j)) & 3) << 4)) - 32)
             for i in range(_HALF_BLOCK):
-                byte = data[b, 8 + _HALF_BLOCK * j + i]
+                byte = data[b, _QS + _HALF_BLOCK * j + i]
                 out[b, SIZE * j + i] = scale * VALUES[byte & 15]
                 out[b, SIZE * j + _HALF_BLOCK + i] = scale * VALUES[byte >> 4]
 
 
-CODEC = Codec(GGMLType.IQ4_XS, LAYOUT, _encode, _decode, weighted=_encode_weighted)
+CODEC = Codec(GGMLType.IQ4_XS, _encode, _decode, weighted=_encode_weighted)

@@ -38,7 +38,7 @@ _ALIGNMENT = 16  # floats in a cache line
 
 
 @kernel
-def level(value, low, high):  # type: ignore[no-untyped-def]
+def level(value, low, high):
     """MAGIC + the nearest integer to a float32, limited to low..high (MAGIC + the least and largest level).
 
     ggml's ``nearest_int`` reads the mantissa of value + MAGIC whatever the exponent, so beyond ±2^22 it
@@ -52,13 +52,13 @@ def level(value, low, high):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def nearest(value):  # type: ignore[no-untyped-def]
+def nearest(value):
     """ggml's ``nearest_int`` of a float32, for any bits."""
     return np.int64(np.float32(value + MAGIC).view(np.int32) & _MANTISSA) - _HALF_RANGE
 
 
 @kernel
-def scratch(size):  # type: ignore[no-untyped-def]
+def scratch(size):
     """A flat float32 array that starts on a cache line: vector loads that straddle lines cost 10 to 20 %."""
     buffer = np.empty(size + _ALIGNMENT, np.float32)
     start = (-buffer.ctypes.data % 64) // 4

@@ -44,7 +44,7 @@ _ONE = np.float32(1)
 
 
 @kernel
-def sum_of_squares(values, b):  # type: ignore[no-untyped-def]
+def sum_of_squares(values, b):
     """Σ x² of block b."""
     total = _ZERO
     for i in range(values.shape[1]):
@@ -53,7 +53,7 @@ def sum_of_squares(values, b):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def weigh(values, weights, b, start, size, spread, floor, s):  # type: ignore[no-untyped-def]
+def weigh(values, weights, b, start, size, spread, floor, s):
     """Values of a sub-block and their weights: importance × √(spread + x²), or floor + x² without any."""
     for i in range(size):
         s[X + i] = values[b, start + i]
@@ -71,7 +71,7 @@ def weigh(values, weights, b, start, size, spread, floor, s):  # type: ignore[no
 
 
 @kernel
-def move_signs(size, even, signs, s):  # type: ignore[no-untyped-def]
+def move_signs(size, even, signs, s):
     """Make a sub-block's values magnitudes; their signs go to ``signs``, a byte for each eight.
 
     With ``even`` the number of negative ones is even, as only seven signs are stored: where it is odd, the
@@ -101,7 +101,7 @@ def move_signs(size, even, signs, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def peak_of(size, s):  # type: ignore[no-untyped-def]
+def peak_of(size, s):
     """The largest value."""
     largest = s[X]
     for i in range(1, size):
@@ -110,7 +110,7 @@ def peak_of(size, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def put_signs(signs, flip, out, b, at):  # type: ignore[no-untyped-def]
+def put_signs(signs, flip, out, b, at):
     """Write four times seven signs as the lower bits of a little-endian uint32."""
     packed = 0
     for k in range(4):
@@ -120,7 +120,7 @@ def put_signs(signs, flip, out, b, at):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def scale_levels(scales, largest, levels):  # type: ignore[no-untyped-def]
+def scale_levels(scales, largest, levels):
     """Scales of a super-block as levels 0 to 15 of (2 level + 1) × d, where d is a 31st of the largest."""
     inverse = np.float32(_ONE / np.float32(largest / np.float32(31)))
     for j in range(scales.size):

@@ -25,8 +25,9 @@ from ..spec import GGMLType
 from .codec import Codec
 from .extremes import magnitude
 from .fp4 import VALUES, levels
+from .layouts import offsets
 
-LAYOUT = np.dtype([("e", "u1"), ("qs", "u1", 16)])
+_E, _QS = offsets(GGMLType.MXFP4, "e", "qs")
 
 _ELEMENTS: Final = 32
 _HALF_BLOCK: Final = 16
@@ -55,7 +56,7 @@ _ROUNDED_UP = np.array([_rounded_up(power) for power in range(_LEAST_EXPONENT + 
 
 
 @kernel
-def _exponent(largest):  # type: ignore[no-untyped-def]
+def _exponent(largest):
     """A block's e. Below 2^−125 it wraps around, as in C."""
     word = np.float32(largest).view(np.int32)
     raised = np.int32(0)
@@ -67,26 +68,26 @@ def _exponent(largest):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     bits = values.view(np.int32)
     chosen = np.empty(_ELEMENTS, np.uint8)
     for b in range(values.shape[0]):
         largest = magnitude(bits, b, 0, _ELEMENTS)
         exponent = _exponent(largest) if largest > _ZERO else np.int32(0)
-        out[b, 0] = np.uint8(exponent)
+        out[b, _E] = np.uint8(exponent)
         levels(values, b, 0, _ELEMENTS, _HALF_SCALES[exponent], largest, chosen)
         for i in range(_HALF_BLOCK):
-            out[b, 1 + i] = np.uint8(chosen[i] | (chosen[_HALF_BLOCK + i] << 4))
+            out[b, _QS + i] = np.uint8(chosen[i] | (chosen[_HALF_BLOCK + i] << 4))
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     for b in range(data.shape[0]):
-        d = _HALF_SCALES[data[b, 0]]
+        d = _HALF_SCALES[data[b, _E]]
         for i in range(_HALF_BLOCK):
-            byte = data[b, 1 + i]
+            byte = data[b, _QS + i]
             out[b, i] = VALUES[byte & 15] * d
             out[b, _HALF_BLOCK + i] = VALUES[byte >> 4] * d
 
 
-CODEC = Codec(GGMLType.MXFP4, LAYOUT, _encode, _decode)
+CODEC = Codec(GGMLType.MXFP4, _encode, _decode)

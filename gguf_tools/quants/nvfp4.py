@@ -22,8 +22,9 @@ from ..spec import GGMLType
 from .codec import Codec
 from .extremes import magnitude
 from .fp4 import VALUES, levels
+from .layouts import offsets
 
-LAYOUT = np.dtype([("d", "u1", 4), ("qs", "u1", 32)])
+_D, _QS = offsets(GGMLType.NVFP4, "d", "qs")
 
 _ELEMENTS: Final = 64
 _SIZE: Final = 16
@@ -46,7 +47,7 @@ _HALF_SCALES = _half_scales()
 
 
 @kernel
-def _to_scale(value):  # type: ignore[no-untyped-def]
+def _to_scale(value):
     """float32 → UE4M3: to nearest, ties up, at most 448; subnormals stay below the least normal number."""
     value = value if value < _MOST else _MOST
     bits = np.int32(np.float32(value).view(np.int32))
@@ -58,29 +59,29 @@ def _to_scale(value):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     bits = values.view(np.int32)
     chosen = np.empty(_ELEMENTS, np.uint8)
     for b in range(values.shape[0]):
         for s in range(_SUB_BLOCKS):
             largest = magnitude(bits, b, s * _SIZE, _SIZE)
             scale = _to_scale(np.float32(largest / _SIX))
-            out[b, s] = np.uint8(scale)
+            out[b, _D + s] = np.uint8(scale)
             levels(values, b, s * _SIZE, _SIZE, _HALF_SCALES[scale], largest, chosen)
             for i in range(8):
                 at = s * _SIZE + i
-                out[b, 4 + 8 * s + i] = np.uint8(chosen[at] | (chosen[at + 8] << 4))
+                out[b, _QS + 8 * s + i] = np.uint8(chosen[at] | (chosen[at + 8] << 4))
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     for b in range(data.shape[0]):
         for s in range(_SUB_BLOCKS):
-            d = _HALF_SCALES[data[b, s]]
+            d = _HALF_SCALES[data[b, _D + s]]
             for i in range(8):
-                byte = data[b, 4 + 8 * s + i]
+                byte = data[b, _QS + 8 * s + i]
                 out[b, s * _SIZE + i] = VALUES[byte & 15] * d
                 out[b, s * _SIZE + 8 + i] = VALUES[byte >> 4] * d
 
 
-CODEC = Codec(GGMLType.NVFP4, LAYOUT, _encode, _decode)
+CODEC = Codec(GGMLType.NVFP4, _encode, _decode)

@@ -50,7 +50,7 @@ _BYTE = np.int32(255)
 
 
 @kernel
-def fit_scales(found, blocks, sub_blocks, top, s):  # type: ignore[no-untyped-def]
+def fit_scales(found, blocks, sub_blocks, top, s):
     """Fit scales and mins of ``blocks`` super-blocks; ``fitted`` reads the outcome from the tile.
 
     ``found`` (see ``scale_min.collect``) has the sub-blocks of all of them in order; ``top`` is the largest
@@ -68,7 +68,7 @@ def fit_scales(found, blocks, sub_blocks, top, s):  # type: ignore[no-untyped-de
 
 
 @kernel
-def put_numbers(count, lane, numbers, weights, values, s):  # type: ignore[no-untyped-def]
+def put_numbers(count, lane, numbers, weights, values, s):
     """Fill a lane: its numbers start at ``values[numbers]``, their weights at ``values[weights]``."""
     for i in range(count):
         s[_X + i * LANES + lane] = values[numbers + i]
@@ -76,7 +76,7 @@ def put_numbers(count, lane, numbers, weights, values, s):  # type: ignore[no-un
 
 
 @kernel
-def fit(count, top, s):  # type: ignore[no-untyped-def]
+def fit(count, top, s):
     """Fit the factor and the integers of every lane, with ``count`` numbers and integers up to ``top``."""
     _choose_step(count, top, s)
     _choose_levels(count, top, s)
@@ -92,7 +92,7 @@ def fit(count, top, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def fitted(b, mins, levels, s):  # type: ignore[no-untyped-def]
+def fitted(b, mins, levels, s):
     """Super-block b's scales, or mins: the integers go to ``levels``, their factor is returned."""
     lane = BATCH + b if mins else b
     for i in range(levels.size):
@@ -101,26 +101,26 @@ def fitted(b, mins, levels, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _nearest(value):  # type: ignore[no-untyped-def]
+def _nearest(value):
     """ggml's ``nearest_int`` as int32, for any bits."""
     return np.int32(np.float32(value + MAGIC).view(np.int32) & _MANTISSA) - _HALF_RANGE
 
 
 @kernel
-def _limited(value, top):  # type: ignore[no-untyped-def]
+def _limited(value, top):
     """The nearest integer, at most ``top``, as float32. Below zero there is no limit, as in the reference."""
     l = np.float32(_nearest(value))  # noqa: E741
     return l if l < top else top
 
 
 @kernel
-def _as_byte(level):  # type: ignore[no-untyped-def]
+def _as_byte(level):
     """What is left of an integer in C's uint8."""
     return np.float32(np.int32(level) & _BYTE)
 
 
 @kernel
-def _choose_step(count, top, s):  # type: ignore[no-untyped-def]
+def _choose_step(count, top, s):
     for j in range(LANES):
         largest = _ZERO
         for i in range(count):
@@ -154,7 +154,7 @@ def _choose_step(count, top, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _choose_levels(count, top, s):  # type: ignore[no-untyped-def]
+def _choose_levels(count, top, s):
     for j in range(LANES):
         s[_SUM_XL + j] = _ZERO
         s[_SUM_L2 + j] = _ZERO
@@ -169,7 +169,7 @@ def _choose_levels(count, top, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _refine(count, top, s):  # type: ignore[no-untyped-def]
+def _refine(count, top, s):
     """Move each integer to where the best factor of the others has it, if that is better.
 
     The reference ends after a pass without change. Another pass would change nothing either, so lanes that

@@ -19,8 +19,9 @@ from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .half import half_to_single, scale_to_half
+from .layouts import offsets
 
-LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", 16)])
+_D, _QS = offsets(GGMLType.Q1_0, "d", "qs")
 
 _ELEMENTS: Final = 128
 _TILE: Final = 8  # blocks whose sums grow side by side, as each is one long chain of additions
@@ -29,7 +30,7 @@ _COUNT = np.float32(_ELEMENTS)
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     sums = np.empty(_TILE, np.float32)
     for first in range(0, values.shape[0], _TILE):
         count = min(_TILE, values.shape[0] - first)
@@ -44,17 +45,17 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
         for t in range(count):
             b = first + t
             half = scale_to_half(np.float32(sums[t] / _COUNT))
-            out[b, 0] = np.uint8(half & 255)
-            out[b, 1] = np.uint8(half >> 8)
+            out[b, _D] = np.uint8(half & 255)
+            out[b, _D + 1] = np.uint8(half >> 8)
             for byte in range(_ELEMENTS // 8):
                 bits = np.uint8(0)
                 for i in range(8):
                     bits = np.uint8(bits | (np.uint8(values[b, 8 * byte + i] >= _ZERO) << i))
-                out[b, 2 + byte] = bits
+                out[b, _QS + byte] = bits
 
 
 @kernel
-def _add_magnitudes(values, first, sums):  # type: ignore[no-untyped-def]
+def _add_magnitudes(values, first, sums):
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = _ZERO
     for i in range(_ELEMENTS):
         s0 += abs(values[first, i])
@@ -70,13 +71,13 @@ def _add_magnitudes(values, first, sums):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     for b in range(data.shape[0]):
-        d = half_to_single(np.uint16(data[b, 0] | (np.uint16(data[b, 1]) << 8)))
+        d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
         for byte in range(_ELEMENTS // 8):
-            bits = np.int32(data[b, 2 + byte])
+            bits = np.int32(data[b, _QS + byte])
             for i in range(8):
                 out[b, 8 * byte + i] = d if bits & (1 << i) else -d
 
 
-CODEC = Codec(GGMLType.Q1_0, LAYOUT, _encode, _decode)
+CODEC = Codec(GGMLType.Q1_0, _encode, _decode)

@@ -20,8 +20,9 @@ from ..spec import GGMLType
 from .codec import Codec
 from .extremes import magnitude
 from .half import half_to_single, scale_to_half
+from .layouts import offsets
 
-LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", 16)])
+_D, _QS = offsets(GGMLType.Q2_0, "d", "qs")
 
 _ELEMENTS: Final = 64
 _ZERO = np.float32(0)
@@ -31,15 +32,15 @@ _LIMIT = np.float32(2)
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     bits = values.view(np.int32)
     levels = np.empty(_ELEMENTS, np.uint8)
     for b in range(values.shape[0]):
         d = magnitude(bits, b, 0, _ELEMENTS)
         inverse = np.float32(_ONE / d) if d > _ZERO else _ZERO
         half = scale_to_half(d)
-        out[b, 0] = np.uint8(half & 255)
-        out[b, 1] = np.uint8(half >> 8)
+        out[b, _D] = np.uint8(half & 255)
+        out[b, _D + 1] = np.uint8(half >> 8)
         for i in range(_ELEMENTS):
             x = inverse * values[b, i]
             level = np.int32(1) + np.int32(x >= _HALF) - np.int32(x <= -_HALF)
@@ -47,17 +48,17 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
             levels[i] = np.uint8(level) if abs(x) < _LIMIT else np.uint8(0)
         for j in range(_ELEMENTS // 4):
             low = levels[4 * j] | (levels[4 * j + 1] << 2)
-            out[b, 2 + j] = np.uint8(low | (levels[4 * j + 2] << 4) | (levels[4 * j + 3] << 6))
+            out[b, _QS + j] = np.uint8(low | (levels[4 * j + 2] << 4) | (levels[4 * j + 3] << 6))
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     for b in range(data.shape[0]):
-        d = half_to_single(np.uint16(data[b, 0] | (np.uint16(data[b, 1]) << 8)))
+        d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
         for j in range(_ELEMENTS // 4):
-            byte = np.int32(data[b, 2 + j])
+            byte = np.int32(data[b, _QS + j])
             for k in range(4):
                 out[b, 4 * j + k] = np.float32(((byte >> (2 * k)) & 3) - 1) * d
 
 
-CODEC = Codec(GGMLType.Q2_0, LAYOUT, _encode, _decode)
+CODEC = Codec(GGMLType.Q2_0, _encode, _decode)

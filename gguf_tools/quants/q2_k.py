@@ -25,6 +25,7 @@ from ..spec import GGMLType
 from .codec import Codec
 from .half import half_to_single, scale_to_half
 from .lanes import LANES, scratch
+from .layouts import offsets
 from .positive_scales import BATCH, FIT_SCRATCH, fit_scales, fitted
 from .scale_min import (
     FOUND,
@@ -38,7 +39,7 @@ from .scale_min import (
 )
 from .tiles import load, load_weights, spread_of_blocks, weigh
 
-LAYOUT = np.dtype([("scales", "u1", 16), ("qs", "u1", 64), ("d", "<f2"), ("dmin", "<f2")])
+_SCALES, _QS, _D, _DMIN = offsets(GGMLType.Q2_K, "scales", "qs", "d", "dmin")
 
 _ELEMENTS: Final = 256
 _SIZE: Final = 16
@@ -54,7 +55,7 @@ _COUNT = np.float32(_ELEMENTS)
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     tile = scratch(SCRATCH)
     found = np.empty((FOUND, _TILE * _SUB_BLOCKS), np.float32)
     chosen = np.empty(_ELEMENTS, np.uint8)
@@ -74,7 +75,7 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
+def _encode_weighted(values, weights, out):
     tile = scratch(SCRATCH)
     fit = scratch(FIT_SCRATCH)
     found = np.empty((FOUND, BATCH * _SUB_BLOCKS), np.float32)
@@ -103,41 +104,41 @@ def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _write(values, b, half_d, half_min, scales, mins, found, at, guarded, out, chosen, spread):  # type: ignore[no-untyped-def]
+def _write(values, b, half_d, half_min, scales, mins, found, at, guarded, out, chosen, spread):
     for j in range(_SUB_BLOCKS):
         both = (scales[j] | (mins[j] << 4)) & 255
-        out[b, j] = np.uint8(both)
+        out[b, _SCALES + j] = np.uint8(both)
         scales[j] = both & 15
         mins[j] = both >> 4
-    out[b, 80] = np.uint8(half_d & 255)
-    out[b, 81] = np.uint8(half_d >> 8)
-    out[b, 82] = np.uint8(half_min & 255)
-    out[b, 83] = np.uint8(half_min >> 8)
+    out[b, _D] = np.uint8(half_d & 255)
+    out[b, _D + 1] = np.uint8(half_d >> 8)
+    out[b, _DMIN] = np.uint8(half_min & 255)
+    out[b, _DMIN + 1] = np.uint8(half_min >> 8)
     refit(values, b, half_d, half_min, scales, mins, found, at, _LEVELS, guarded, chosen, spread)
     for h in range(2):
         for i in range(32):
             at = 128 * h + i
             low = chosen[at] | (chosen[at + 32] << 2)
-            out[b, 16 + 32 * h + i] = np.uint8(low | (chosen[at + 64] << 4) | (chosen[at + 96] << 6))
+            out[b, _QS + 32 * h + i] = np.uint8(low | (chosen[at + 64] << 4) | (chosen[at + 96] << 6))
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     scales = np.empty(_SUB_BLOCKS, np.float32)
     mins = np.empty(_SUB_BLOCKS, np.float32)
     for b in range(data.shape[0]):
-        d = half_to_single(np.uint16(data[b, 80] | (np.uint16(data[b, 81]) << 8)))
-        dmin = half_to_single(np.uint16(data[b, 82] | (np.uint16(data[b, 83]) << 8)))
+        d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
+        dmin = half_to_single(np.uint16(data[b, _DMIN] | (np.uint16(data[b, _DMIN + 1]) << 8)))
         for j in range(_SUB_BLOCKS):
-            scales[j] = d * np.float32(data[b, j] & 15)
-            mins[j] = dmin * np.float32(data[b, j] >> 4)
+            scales[j] = d * np.float32(data[b, _SCALES + j] & 15)
+            mins[j] = dmin * np.float32(data[b, _SCALES + j] >> 4)
         for h in range(2):
             for part in range(2):
                 for i in range(16):
-                    byte = data[b, 16 + 32 * h + 16 * part + i]
+                    byte = data[b, _QS + 32 * h + 16 * part + i]
                     for k in range(4):
                         s = 8 * h + 2 * k + part
                         out[b, 16 * s + i] = scales[s] * np.float32((byte >> (2 * k)) & 3) - mins[s]
 
 
-CODEC = Codec(GGMLType.Q2_K, LAYOUT, _encode, _decode, weighted=_encode_weighted)
+CODEC = Codec(GGMLType.Q2_K, _encode, _decode, weighted=_encode_weighted)

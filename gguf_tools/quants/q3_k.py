@@ -32,10 +32,11 @@ from ..spec import GGMLType
 from .codec import Codec
 from .half import half_to_single, scale_to_half
 from .lanes import LANES, MAGIC, level, nearest, scratch
+from .layouts import offsets
 from .symmetric import EMPTY, FOUND, SCALE, SCRATCH, STEP, collect, search, step_factors
 from .tiles import STATE, THIRD, WEIGHT, X, load, load_weights, spread_of_blocks, weigh
 
-LAYOUT = np.dtype([("hmask", "u1", 32), ("qs", "u1", 64), ("scales", "u1", 12), ("d", "<f2")])
+_HMASK, _QS, _SCALES, _D = offsets(GGMLType.Q3_K, "hmask", "qs", "scales", "d")
 
 _ELEMENTS: Final = 256
 _SIZE: Final = 16
@@ -71,7 +72,7 @@ _SCALE_FACTORS = step_factors(32)
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     tiles = scratch((_TILES + 1) * SCRATCH)
     rest = tiles[_TILES * SCRATCH :]
     origins = np.empty(LANES, np.int64)
@@ -96,7 +97,7 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _start_moves(s):  # type: ignore[no-untyped-def]
+def _start_moves(s):
     """The levels that −4 / (the value of largest magnitude) makes.
 
     No value is below −4 then, but in lanes that are empty, which do not matter.
@@ -125,7 +126,7 @@ def _start_moves(s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _finish_moves(tiles, count, rest, origins):  # type: ignore[no-untyped-def]
+def _finish_moves(tiles, count, rest, origins):
     """More passes for lanes the first has moved, and the scales of all.
 
     A pass without change is a sub-block's last. That is the first pass for four of five: the others are
@@ -158,7 +159,7 @@ def _finish_moves(tiles, count, rest, origins):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _finish_rest(tiles, rest, origins, used):  # type: ignore[no-untyped-def]
+def _finish_rest(tiles, rest, origins, used):
     if used == 0:
         return
     for _ in range(1, _PASSES):
@@ -176,7 +177,7 @@ def _finish_rest(tiles, rest, origins, used):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _pass(s):  # type: ignore[no-untyped-def]
+def _pass(s):
     """Move each level once, in turn."""
     for j in range(LANES):
         s[_MOVED + j] = _ZERO
@@ -185,7 +186,7 @@ def _pass(s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _move(row, s):  # type: ignore[no-untyped-def]
+def _move(row, s):
     """Move one level of every lane to where the best scale of the others has it, if that is better."""
     for j in range(LANES):
         x = s[X + row + j]
@@ -207,7 +208,7 @@ def _move(row, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _round_scales(lane, scales, s):  # type: ignore[no-untyped-def]
+def _round_scales(lane, scales, s):
     """A super-block's scales relative to the one of largest magnitude: integers 0 to 63, and the half d."""
     largest = _ZERO
     for j in range(lane, lane + _SUB_BLOCKS):
@@ -226,7 +227,7 @@ def _round_scales(lane, scales, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _keep_levels(lane, spread, chosen, s):  # type: ignore[no-untyped-def]
+def _keep_levels(lane, spread, chosen, s):
     """The levels of the search where a scale decodes to zero, which is what ggml leaves there."""
     for j in range(_SUB_BLOCKS):
         if spread[j * _SIZE] == _ZERO:
@@ -237,7 +238,7 @@ def _keep_levels(lane, spread, chosen, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
+def _encode_weighted(values, weights, out):
     tile = scratch(SCRATCH)
     chosen = np.empty(_ELEMENTS, np.uint8)
     spread = np.empty(_ELEMENTS, np.float32)
@@ -269,7 +270,7 @@ def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _sum_weights(count, sum_w, at, s):  # type: ignore[no-untyped-def]
+def _sum_weights(count, sum_w, at, s):
     for j in range(count):
         total = _ZERO
         for i in range(_SIZE):
@@ -278,7 +279,7 @@ def _sum_weights(count, sum_w, at, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _search_scales(found, sum_w, blocks, s):  # type: ignore[no-untyped-def]
+def _search_scales(found, sum_w, blocks, s):
     """The same search once more, with super-blocks as lanes and their sub-blocks' scales as values.
 
     Scales are infinite where weights overflow.
@@ -292,7 +293,7 @@ def _search_scales(found, sum_w, blocks, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _find_levels(values, b, found, at, spread, chosen):  # type: ignore[no-untyped-def]
+def _find_levels(values, b, found, at, spread, chosen):
     """``_keep_levels`` with an importance matrix: the levels of the search follow from its step."""
     for j in range(_SUB_BLOCKS):
         if spread[j * _SIZE] == _ZERO:
@@ -304,7 +305,7 @@ def _find_levels(values, b, found, at, spread, chosen):  # type: ignore[no-untyp
 
 
 @kernel
-def _choose_levels(values, b, half, scales, chosen, spread):  # type: ignore[no-untyped-def]
+def _choose_levels(values, b, half, scales, chosen, spread):
     """Levels for what the scales of super-block b decode to; the number of scales that decode to zero.
 
     ``spread`` is scratch space for a scale per value, so that all divisions are one loop, which vectorizes.
@@ -323,46 +324,46 @@ def _choose_levels(values, b, half, scales, chosen, spread):  # type: ignore[no-
 
 
 @kernel
-def _write(b, half, scales, out, chosen):  # type: ignore[no-untyped-def]
+def _write(b, half, scales, out, chosen):
     for i in range(32):
         high = np.uint8(0)
         for k in range(8):
             high = np.uint8(high | ((chosen[32 * k + i] >> 2) << k))
-        out[b, i] = high
+        out[b, _HMASK + i] = high
     for h in range(2):
         for i in range(32):
             at = 128 * h + i
             low = (chosen[at] & 3) | ((chosen[at + 32] & 3) << 2)
-            out[b, 32 + 32 * h + i] = np.uint8(
+            out[b, _QS + 32 * h + i] = np.uint8(
                 low | ((chosen[at + 64] & 3) << 4) | ((chosen[at + 96] & 3) << 6)
             )
     for j in range(8):
-        out[b, 96 + j] = np.uint8((scales[j] & 15) | ((scales[8 + j] & 15) << 4))
+        out[b, _SCALES + j] = np.uint8((scales[j] & 15) | ((scales[8 + j] & 15) << 4))
     for r in range(4):
         low = (scales[r] >> 4) | ((scales[4 + r] >> 4) << 2)
-        out[b, 104 + r] = np.uint8(low | ((scales[8 + r] >> 4) << 4) | ((scales[12 + r] >> 4) << 6))
-    out[b, 108] = np.uint8(half & 255)
-    out[b, 109] = np.uint8(half >> 8)
+        out[b, _SCALES + 8 + r] = np.uint8(low | ((scales[8 + r] >> 4) << 4) | ((scales[12 + r] >> 4) << 6))
+    out[b, _D] = np.uint8(half & 255)
+    out[b, _D + 1] = np.uint8(half >> 8)
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     scales = np.empty(_SUB_BLOCKS, np.float32)
     for b in range(data.shape[0]):
-        d = half_to_single(np.uint16(data[b, 108] | (np.uint16(data[b, 109]) << 8)))
+        d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
         for j in range(_SUB_BLOCKS):
-            low = (data[b, 96 + j % 8] >> (4 * (j // 8))) & 15
-            high = (data[b, 104 + j % 4] >> (2 * (j // 4))) & 3
+            low = (data[b, _SCALES + j % 8] >> (4 * (j // 8))) & 15
+            high = (data[b, _SCALES + 8 + j % 4] >> (2 * (j // 4))) & 3
             scales[j] = d * np.float32(np.int32(low | (high << 4)) - 32)
         for h in range(2):
             for part in range(2):
                 for i in range(16):
-                    low = data[b, 32 + 32 * h + 16 * part + i]
-                    high = data[b, 16 * part + i]
+                    low = data[b, _QS + 32 * h + 16 * part + i]
+                    high = data[b, _HMASK + 16 * part + i]
                     for k in range(4):
                         s = 8 * h + 2 * k + part
                         l = ((low >> (2 * k)) & 3) | (((high >> (4 * h + k)) & 1) << 2)  # noqa: E741
                         out[b, 16 * s + i] = scales[s] * np.float32(np.int32(l) - 4)
 
 
-CODEC = Codec(GGMLType.Q3_K, LAYOUT, _encode, _decode, weighted=_encode_weighted)
+CODEC = Codec(GGMLType.Q3_K, _encode, _decode, weighted=_encode_weighted)

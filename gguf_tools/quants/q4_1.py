@@ -20,10 +20,11 @@ from .codec import Codec
 from .extremes import TILE, ranges
 from .half import half_to_single, scale_to_half
 from .lanes import LANES, scratch
+from .layouts import offsets
 from .scale_min import FOUND, LOW, SCALE, SCRATCH, levels_found, search_rows, step_factors
 from .tiles import spread_of_rows
 
-LAYOUT = np.dtype([("d", "<f2"), ("m", "<f2"), ("qs", "u1", 16)])
+_D, _M, _QS = offsets(GGMLType.Q4_1, "d", "m", "qs")
 
 _HALF_BLOCK = 16
 _ZERO = np.float32(0)
@@ -52,14 +53,14 @@ def _encode_blocks(values, out):
             offset[t] = scale_to_half(least[t])
         for t in range(count):
             b = first + t
-            out[b, 0] = np.uint8(scale[t] & np.uint16(0xFF))
-            out[b, 1] = np.uint8(scale[t] >> np.uint16(8))
-            out[b, 2] = np.uint8(offset[t] & np.uint16(0xFF))
-            out[b, 3] = np.uint8(offset[t] >> np.uint16(8))
+            out[b, _D] = np.uint8(scale[t] & np.uint16(0xFF))
+            out[b, _D + 1] = np.uint8(scale[t] >> np.uint16(8))
+            out[b, _M] = np.uint8(offset[t] & np.uint16(0xFF))
+            out[b, _M + 1] = np.uint8(offset[t] >> np.uint16(8))
             for i in range(_HALF_BLOCK):
                 low = _level(values[b, i], least[t], inverse[t])
                 high = _level(values[b, i + _HALF_BLOCK], least[t], inverse[t])
-                out[b, 4 + i] = np.uint8(low | (high << np.int32(4)))
+                out[b, _QS + i] = np.uint8(low | (high << np.int32(4)))
 
 
 @kernel
@@ -84,25 +85,25 @@ def _encode_weighted(values, weights, out):
             levels_found(values, b, 0, chosen.size, found, lane, _LEVELS, True, chosen)
             scale = scale_to_half(found[SCALE, lane])
             offset = scale_to_half(found[LOW, lane])
-            out[b, 0] = np.uint8(scale & np.uint16(0xFF))
-            out[b, 1] = np.uint8(scale >> np.uint16(8))
-            out[b, 2] = np.uint8(offset & np.uint16(0xFF))
-            out[b, 3] = np.uint8(offset >> np.uint16(8))
+            out[b, _D] = np.uint8(scale & np.uint16(0xFF))
+            out[b, _D + 1] = np.uint8(scale >> np.uint16(8))
+            out[b, _M] = np.uint8(offset & np.uint16(0xFF))
+            out[b, _M + 1] = np.uint8(offset >> np.uint16(8))
             for i in range(_HALF_BLOCK):
                 low = np.uint8(chosen[i] & np.uint8(15))
-                out[b, 4 + i] = np.uint8(low | np.uint8(chosen[i + _HALF_BLOCK] << np.uint8(4)))
+                out[b, _QS + i] = np.uint8(low | np.uint8(chosen[i + _HALF_BLOCK] << np.uint8(4)))
 
 
 @kernel
 def _decode_blocks(data, out):
     half = out.shape[1] // 2  # not the constant 16: LLVM would unroll the loop before it could vectorize it
     for b in range(data.shape[0]):
-        d = half_to_single(np.uint16(data[b, 0]) | np.uint16(np.uint16(data[b, 1]) << np.uint16(8)))
-        m = half_to_single(np.uint16(data[b, 2]) | np.uint16(np.uint16(data[b, 3]) << np.uint16(8)))
+        d = half_to_single(np.uint16(data[b, _D]) | np.uint16(np.uint16(data[b, _D + 1]) << np.uint16(8)))
+        m = half_to_single(np.uint16(data[b, _M]) | np.uint16(np.uint16(data[b, _M + 1]) << np.uint16(8)))
         for i in range(half):
-            byte = np.int32(data[b, 4 + i])
+            byte = np.int32(data[b, _QS + i])
             out[b, i] = np.float32(np.float32(np.int32(byte & 15)) * d) + m
             out[b, i + _HALF_BLOCK] = np.float32(np.float32(np.int32(byte >> 4)) * d) + m
 
 
-CODEC = Codec(GGMLType.Q4_1, LAYOUT, _encode_blocks, _decode_blocks, weighted=_encode_weighted)
+CODEC = Codec(GGMLType.Q4_1, _encode_blocks, _decode_blocks, weighted=_encode_weighted)

@@ -21,6 +21,7 @@ from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .lanes import scratch
+from .layouts import offsets
 from .positive_scales import BATCH, FIT_SCRATCH
 from .scale_min import FOUND, SCRATCH, step_factors
 from .six_bit_scales import (
@@ -34,7 +35,7 @@ from .six_bit_scales import (
     unpack,
 )
 
-LAYOUT = np.dtype([("d", "<f2"), ("dmin", "<f2"), ("scales", "u1", 12), ("qs", "u1", 128)])
+(_QS,) = offsets(GGMLType.Q4_K, "qs")
 
 _LEVELS = np.float32(15)
 _FACTORS = step_factors(-1.0, 0.1, 20, 15)
@@ -43,7 +44,7 @@ _UNLIMITED = 255
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     tile = scratch(SCRATCH)
     found = np.empty((FOUND, TILE * SUB_BLOCKS), np.float32)
     chosen = np.empty(ELEMENTS, np.uint8)
@@ -58,7 +59,7 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
+def _encode_weighted(values, weights, out):
     tile = scratch(SCRATCH)
     fit = scratch(FIT_SCRATCH)
     found = np.empty((FOUND, BATCH * SUB_BLOCKS), np.float32)
@@ -74,25 +75,25 @@ def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _pack(chosen, out, b):  # type: ignore[no-untyped-def]
+def _pack(chosen, out, b):
     for pair in range(4):
         for i in range(32):
             low = chosen[pair * 64 + i]
             high = chosen[pair * 64 + 32 + i]
-            out[b, 16 + pair * 32 + i] = np.uint8(low | (high << 4))
+            out[b, _QS + pair * 32 + i] = np.uint8(low | (high << 4))
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     scales = np.empty(SUB_BLOCKS, np.float32)
     mins = np.empty(SUB_BLOCKS, np.float32)
     for b in range(data.shape[0]):
         unpack(data, b, scales, mins)
         for i in range(32):
             for pair in range(4):
-                byte = data[b, 16 + pair * 32 + i]
+                byte = data[b, _QS + pair * 32 + i]
                 out[b, pair * 64 + i] = scales[2 * pair] * np.float32(byte & 15) - mins[2 * pair]
                 out[b, pair * 64 + 32 + i] = scales[2 * pair + 1] * np.float32(byte >> 4) - mins[2 * pair + 1]
 
 
-CODEC = Codec(GGMLType.Q4_K, LAYOUT, _encode, _decode, weighted=_encode_weighted)
+CODEC = Codec(GGMLType.Q4_K, _encode, _decode, weighted=_encode_weighted)

@@ -21,10 +21,11 @@ from .codec import Codec
 from .extremes import BLOCK, TILE, widest
 from .half import half_to_single, scale_to_half
 from .lanes import LANES, MAGIC, scratch
+from .layouts import offsets
 from .symmetric import SCALE, SCRATCH, levels_found, search_rows, step_factors
 from .tiles import spread_of_rows
 
-LAYOUT = np.dtype([("d", "<f2"), ("qh", "<u4"), ("qs", "u1", 16)])
+_D, _QH, _QS = offsets(GGMLType.Q5_0, "d", "qh", "qs")
 
 _HALF_BLOCK = 16
 _ZERO = np.float32(0)
@@ -59,16 +60,16 @@ def _encode_blocks(values, out):
             scale[t] = scale_to_half(d)
         for t in range(count):
             b = first + t
-            out[b, 0] = np.uint8(scale[t] & np.uint16(0xFF))
-            out[b, 1] = np.uint8(scale[t] >> np.uint16(8))
+            out[b, _D] = np.uint8(scale[t] & np.uint16(0xFF))
+            out[b, _D + 1] = np.uint8(scale[t] >> np.uint16(8))
             for i in range(size):
                 levels[i] = _level(values[b, i], inverse[t])
             for i in range(4):
                 fifths = np.uint64(words[i] >> np.uint64(4)) & _LOWEST_BITS
-                out[b, 2 + i] = np.uint8(np.uint64(fifths * _GATHER_BITS) >> np.uint64(56))
+                out[b, _QH + i] = np.uint8(np.uint64(fifths * _GATHER_BITS) >> np.uint64(56))
             for i in range(half):
                 low = np.uint8(levels[i] & np.uint8(15))
-                out[b, 6 + i] = np.uint8(low | np.uint8(levels[i + _HALF_BLOCK] << np.uint8(4)))
+                out[b, _QS + i] = np.uint8(low | np.uint8(levels[i + _HALF_BLOCK] << np.uint8(4)))
 
 
 @kernel
@@ -92,29 +93,29 @@ def _encode_weighted(values, weights, out):
             b = first + lane
             levels_found(values, b, lane, _LOW_LEVEL, _HIGH_LEVEL, tile, chosen)
             scale = scale_to_half(tile[SCALE + lane])
-            out[b, 0] = np.uint8(scale & np.uint16(0xFF))
-            out[b, 1] = np.uint8(scale >> np.uint16(8))
+            out[b, _D] = np.uint8(scale & np.uint16(0xFF))
+            out[b, _D + 1] = np.uint8(scale >> np.uint16(8))
             for i in range(4):
                 fifths = np.uint64(words[i] >> np.uint64(4)) & _LOWEST_BITS
-                out[b, 2 + i] = np.uint8(np.uint64(fifths * _GATHER_BITS) >> np.uint64(56))
+                out[b, _QH + i] = np.uint8(np.uint64(fifths * _GATHER_BITS) >> np.uint64(56))
             for i in range(_HALF_BLOCK):
                 low = np.uint8(chosen[i] & np.uint8(15))
-                out[b, 6 + i] = np.uint8(low | np.uint8(chosen[i + _HALF_BLOCK] << np.uint8(4)))
+                out[b, _QS + i] = np.uint8(low | np.uint8(chosen[i + _HALF_BLOCK] << np.uint8(4)))
 
 
 @kernel
 def _decode_blocks(data, out):
     for b in range(data.shape[0]):
-        d = half_to_single(np.uint16(data[b, 0]) | np.uint16(np.uint16(data[b, 1]) << np.uint16(8)))
+        d = half_to_single(np.uint16(data[b, _D]) | np.uint16(np.uint16(data[b, _D + 1]) << np.uint16(8)))
         fifth = np.uint32(0)
         for i in range(4):
-            fifth |= np.uint32(np.uint32(data[b, 2 + i]) << np.uint32(8 * i))
+            fifth |= np.uint32(np.uint32(data[b, _QH + i]) << np.uint32(8 * i))
         for i in range(_HALF_BLOCK):
-            byte = np.int32(data[b, 6 + i])
+            byte = np.int32(data[b, _QS + i])
             low = np.int32(np.uint32(fifth >> np.uint32(i)) & np.uint32(1)) << 4
             high = np.int32(np.uint32(fifth >> np.uint32(i + _HALF_BLOCK)) & np.uint32(1)) << 4
             out[b, i] = np.float32(np.int32((byte & 15) | low) - np.int32(16)) * d
             out[b, i + _HALF_BLOCK] = np.float32(np.int32((byte >> 4) | high) - np.int32(16)) * d
 
 
-CODEC = Codec(GGMLType.Q5_0, LAYOUT, _encode_blocks, _decode_blocks, weighted=_encode_weighted)
+CODEC = Codec(GGMLType.Q5_0, _encode_blocks, _decode_blocks, weighted=_encode_weighted)

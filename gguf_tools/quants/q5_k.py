@@ -23,6 +23,7 @@ from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .lanes import scratch
+from .layouts import offsets
 from .positive_scales import BATCH, FIT_SCRATCH
 from .scale_min import FOUND, SCRATCH, step_factors
 from .six_bit_scales import (
@@ -36,7 +37,7 @@ from .six_bit_scales import (
     unpack,
 )
 
-LAYOUT = np.dtype([("d", "<f2"), ("dmin", "<f2"), ("scales", "u1", 12), ("qh", "u1", 32), ("qs", "u1", 128)])
+_QH, _QS = offsets(GGMLType.Q5_K, "qh", "qs")
 
 _LEVELS = np.float32(31)
 _FACTORS = step_factors(-0.5, 0.1, 15, 31)
@@ -45,7 +46,7 @@ _LIMIT = 63
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     tile = scratch(SCRATCH)
     found = np.empty((FOUND, TILE * SUB_BLOCKS), np.float32)
     chosen = np.empty(ELEMENTS, np.uint8)
@@ -60,7 +61,7 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
+def _encode_weighted(values, weights, out):
     tile = scratch(SCRATCH)
     fit = scratch(FIT_SCRATCH)
     found = np.empty((FOUND, BATCH * SUB_BLOCKS), np.float32)
@@ -76,31 +77,31 @@ def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _pack(chosen, out, b):  # type: ignore[no-untyped-def]
+def _pack(chosen, out, b):
     for i in range(32):
         fifth = np.uint8(0)
         for pair in range(4):
             low = chosen[pair * 64 + i]
             high = chosen[pair * 64 + 32 + i]
-            out[b, 48 + pair * 32 + i] = np.uint8((low & 15) | (high << 4))
+            out[b, _QS + pair * 32 + i] = np.uint8((low & 15) | (high << 4))
             fifth = np.uint8(fifth | ((low >> 4) << (2 * pair)) | ((high >> 4) << (2 * pair + 1)))
-        out[b, 16 + i] = fifth
+        out[b, _QH + i] = fifth
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     scales = np.empty(SUB_BLOCKS, np.float32)
     mins = np.empty(SUB_BLOCKS, np.float32)
     for b in range(data.shape[0]):
         unpack(data, b, scales, mins)
         for i in range(32):
-            fifth = data[b, 16 + i]
+            fifth = data[b, _QH + i]
             for pair in range(4):
-                byte = data[b, 48 + pair * 32 + i]
+                byte = data[b, _QS + pair * 32 + i]
                 low = (byte & 15) | (((fifth >> (2 * pair)) & 1) << 4)
                 high = (byte >> 4) | (((fifth >> (2 * pair + 1)) & 1) << 4)
                 out[b, pair * 64 + i] = scales[2 * pair] * np.float32(low) - mins[2 * pair]
                 out[b, pair * 64 + 32 + i] = scales[2 * pair + 1] * np.float32(high) - mins[2 * pair + 1]
 
 
-CODEC = Codec(GGMLType.Q5_K, LAYOUT, _encode, _decode, weighted=_encode_weighted)
+CODEC = Codec(GGMLType.Q5_K, _encode, _decode, weighted=_encode_weighted)

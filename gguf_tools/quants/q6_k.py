@@ -24,19 +24,20 @@ from typing import Final
 import numpy as np
 
 from ..jit import kernel
-from ..spec import GGMLType
+from ..spec import BLOCK_SIZES, GGMLType
 from .codec import Codec
 from .half import half_to_single, scale_to_half
 from .lanes import LANES, MAGIC, level, nearest, scratch
+from .layouts import offsets
 from .symmetric import EMPTY, SCALE, SCRATCH, STEP, search, step_factors, weigh_by_square
 from .tiles import load, load_weights
 
-LAYOUT = np.dtype([("ql", "u1", 128), ("qh", "u1", 64), ("scales", "i1", 16), ("d", "<f2")])
+_QL, _QH, _SCALES, _D = offsets(GGMLType.Q6_K, "ql", "qh", "scales", "d")
 
 _SIZE: Final = 16
 _SUB_BLOCKS: Final = 16
 _TILE: Final = LANES // _SUB_BLOCKS
-_BYTES: Final = 210
+_BYTES: Final = BLOCK_SIZES[GGMLType.Q6_K].bytes
 
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
@@ -48,7 +49,7 @@ _FACTORS = step_factors(32)
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     tile = scratch(SCRATCH)
     chosen = np.empty(256, np.uint8)
     scales = np.empty(256, np.float32)
@@ -62,7 +63,7 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
+def _encode_weighted(values, weights, out):
     tile = scratch(SCRATCH)
     chosen = np.empty(256, np.uint8)
     scales = np.empty(256, np.float32)
@@ -76,7 +77,7 @@ def _encode_weighted(values, weights, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _write(values, b, lane, out, chosen, scales, s):  # type: ignore[no-untyped-def]
+def _write(values, b, lane, out, chosen, scales, s):
     """Write super-block b, whose first sub-block is lane ``lane`` of tile ``s``.
 
     Scales are rounded to 8 bits relative to the largest, d to a half, and levels chosen anew for what these
@@ -92,13 +93,13 @@ def _write(values, b, lane, out, chosen, scales, s):  # type: ignore[no-untyped-
         return
     inverse = np.float32(_SCALE_RANGE / largest)
     half = scale_to_half(np.float32(_ONE / inverse))
-    out[b, 208] = np.uint8(half & 255)
-    out[b, 209] = np.uint8(half >> 8)
+    out[b, _D] = np.uint8(half & 255)
+    out[b, _D + 1] = np.uint8(half >> 8)
     d = half_to_single(half)
     zeros = 0
     for j in range(_SUB_BLOCKS):
         sc = np.int8(min(127, nearest(inverse * s[SCALE + lane + j])))
-        out[b, 192 + j] = np.uint8(sc)
+        out[b, _SCALES + j] = np.uint8(sc)
         scale = np.float32(d * np.float32(sc))
         zeros += scale == _ZERO
         for i in range(_SIZE):
@@ -122,26 +123,26 @@ def _write(values, b, lane, out, chosen, scales, s):  # type: ignore[no-untyped-
             q1 = chosen[128 * h + 32 + i]
             q2 = chosen[128 * h + 64 + i]
             q3 = chosen[128 * h + 96 + i]
-            out[b, 64 * h + i] = np.uint8((q0 & 15) | (q2 << 4))
-            out[b, 64 * h + 32 + i] = np.uint8((q1 & 15) | (q3 << 4))
-            out[b, 128 + 32 * h + i] = np.uint8(
+            out[b, _QL + 64 * h + i] = np.uint8((q0 & 15) | (q2 << 4))
+            out[b, _QL + 64 * h + 32 + i] = np.uint8((q1 & 15) | (q3 << 4))
+            out[b, _QH + 32 * h + i] = np.uint8(
                 (q0 >> 4) | ((q1 >> 4) << 2) | ((q2 >> 4) << 4) | ((q3 >> 4) << 6)
             )
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     scales = np.empty(_SUB_BLOCKS, np.float32)
     for b in range(data.shape[0]):
-        d = half_to_single(np.uint16(data[b, 208] | (np.uint16(data[b, 209]) << 8)))
+        d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
         for j in range(_SUB_BLOCKS):
-            scales[j] = d * np.float32(np.int8(data[b, 192 + j]))
+            scales[j] = d * np.float32(np.int8(data[b, _SCALES + j]))
         for h in range(2):
             for part in range(2):
                 for i in range(16 * part, 16 * part + 16):
-                    low = data[b, 64 * h + i]
-                    low2 = data[b, 64 * h + 32 + i]
-                    high = data[b, 128 + 32 * h + i]
+                    low = data[b, _QL + 64 * h + i]
+                    low2 = data[b, _QL + 64 * h + 32 + i]
+                    high = data[b, _QH + 32 * h + i]
                     at = 8 * h + part
                     q0 = np.int32((low & 15) | ((high & 3) << 4)) - 32
                     q1 = np.int32((low2 & 15) | (((high >> 2) & 3) << 4)) - 32
@@ -153,4 +154,4 @@ def _decode(data, out):  # type: ignore[no-untyped-def]
                     out[b, 128 * h + 96 + i] = scales[at + 6] * np.float32(q3)
 
 
-CODEC = Codec(GGMLType.Q6_K, LAYOUT, _encode, _decode, weighted=_encode_weighted)
+CODEC = Codec(GGMLType.Q6_K, _encode, _decode, weighted=_encode_weighted)

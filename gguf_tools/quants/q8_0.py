@@ -18,8 +18,9 @@ from ..spec import GGMLType
 from .codec import Codec
 from .extremes import BLOCK, TILE, widest
 from .half import half_to_single, scale_to_half
+from .layouts import offsets
 
-LAYOUT = np.dtype([("d", "<f2"), ("qs", "i1", 32)])
+_D, _QS = offsets(GGMLType.Q8_0, "d", "qs")
 
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
@@ -43,10 +44,10 @@ def _encode_blocks(values, out):
             scale[t] = scale_to_half(d)
         for t in range(count):
             b = first + t
-            out[b, 0] = np.uint8(scale[t] & np.uint16(0xFF))
-            out[b, 1] = np.uint8(scale[t] >> np.uint16(8))
+            out[b, _D] = np.uint8(scale[t] & np.uint16(0xFF))
+            out[b, _D + 1] = np.uint8(scale[t] >> np.uint16(8))
             for i in range(BLOCK):
-                out[b, 2 + i] = np.uint8(_level(values[b, i], inverse[t]))
+                out[b, _QS + i] = np.uint8(_level(values[b, i], inverse[t]))
 
 
 @kernel
@@ -61,10 +62,10 @@ def _level(value, inverse):
 def _decode_blocks(data, out):
     half = out.shape[1] // 2  # not the constant 16: LLVM would unroll the loop before it could vectorize it
     for b in range(data.shape[0]):
-        d = half_to_single(np.uint16(data[b, 0]) | np.uint16(np.uint16(data[b, 1]) << np.uint16(8)))
+        d = half_to_single(np.uint16(data[b, _D]) | np.uint16(np.uint16(data[b, _D + 1]) << np.uint16(8)))
         for i in range(half):
-            out[b, i] = np.float32(np.int8(data[b, 2 + i])) * d
-            out[b, i + 16] = np.float32(np.int8(data[b, 18 + i])) * d
+            out[b, i] = np.float32(np.int8(data[b, _QS + i])) * d
+            out[b, i + 16] = np.float32(np.int8(data[b, _QS + 16 + i])) * d
 
 
-CODEC = Codec(GGMLType.Q8_0, LAYOUT, _encode_blocks, _decode_blocks)
+CODEC = Codec(GGMLType.Q8_0, _encode_blocks, _decode_blocks)

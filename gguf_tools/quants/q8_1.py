@@ -17,16 +17,17 @@ from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .half import half_to_single
+from .layouts import offsets
 
-LAYOUT = np.dtype([("d", "<f2"), ("s", "<f2"), ("qs", "i1", 32)])
+_D, _QS = offsets(GGMLType.Q8_1, "d", "qs")
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     for b in range(data.shape[0]):
-        d = half_to_single(np.uint16(data[b, 0] | (np.uint16(data[b, 1]) << 8)))
+        d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
         for i in range(out.shape[1]):
-            out[b, i] = np.float32(np.int8(data[b, 4 + i])) * d
+            out[b, i] = np.float32(np.int8(data[b, _QS + i])) * d
 
 
-CODEC = Codec(GGMLType.Q8_1, LAYOUT, None, _decode)
+CODEC = Codec(GGMLType.Q8_1, None, _decode)

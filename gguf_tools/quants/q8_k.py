@@ -17,19 +17,20 @@ from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .half import single_from_bits
+from .layouts import offsets
 
-LAYOUT = np.dtype([("d", "<f4"), ("qs", "i1", 256), ("bsums", "<i2", 16)])
+_D, _QS = offsets(GGMLType.Q8_K, "d", "qs")
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     for b in range(data.shape[0]):
         bits = np.uint32(0)
         for i in range(4):
-            bits |= np.uint32(np.uint32(data[b, i]) << np.uint32(8 * i))
+            bits |= np.uint32(np.uint32(data[b, _D + i]) << np.uint32(8 * i))
         d = single_from_bits(bits)
         for i in range(out.shape[1]):
-            out[b, i] = d * np.float32(np.int8(data[b, 4 + i]))
+            out[b, i] = d * np.float32(np.int8(data[b, _QS + i]))
 
 
-CODEC = Codec(GGMLType.Q8_K, LAYOUT, None, _decode)
+CODEC = Codec(GGMLType.Q8_K, None, _decode)

@@ -86,7 +86,7 @@ def step_factors(first: float, width: float, steps: int, levels: int) -> NDArray
 
 
 @kernel
-def weigh_by_mean(size, s):  # type: ignore[no-untyped-def]
+def weigh_by_mean(size, s):
     """Weights of Q4_K and Q5_K without an importance matrix: root mean square + |x|."""
     for j in range(LANES):
         s[_ERROR + j] = _ZERO
@@ -107,14 +107,14 @@ def weigh_by_mean(size, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def weigh_by_magnitude(size, s):  # type: ignore[no-untyped-def]
+def weigh_by_magnitude(size, s):
     """Weights of Q2_K without an importance matrix: |x|."""
     for k in range(size * LANES):
         s[WEIGHT + k] = abs(s[X + k])
 
 
 @kernel
-def search(size, factors, levels, guarded, absolute, s):  # type: ignore[no-untyped-def]
+def search(size, factors, levels, guarded, absolute, s):
     """Leave each lane's scale, low, and what its levels are made from in the tile.
 
     ``absolute``: errors count with their magnitude, not with their square.
@@ -149,7 +149,7 @@ def search(size, factors, levels, guarded, absolute, s):  # type: ignore[no-unty
 
 
 @kernel
-def _start(size, levels, s):  # type: ignore[no-untyped-def]
+def _start(size, levels, s):
     """Range, sums of weights, and the step that simply divides the range into levels."""
     for j in range(LANES):
         s[_SUM_W + j] = _MINUS_ZERO
@@ -185,7 +185,7 @@ def _start(size, levels, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _first_error(size, top, absolute, s):  # type: ignore[no-untyped-def]
+def _first_error(size, top, absolute, s):
     """The error of simply dividing the range, which candidates must undercut."""
     for part in range(0, size * LANES, PART):
         for j in range(LANES):
@@ -213,7 +213,7 @@ def _first_error(size, top, absolute, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _sum(size, top, s):  # type: ignore[no-untyped-def]
+def _sum(size, top, s):
     """The levels of a step, and the sums that least squares needs."""
     for part in range(0, size * LANES, PART):
         for j in range(LANES):
@@ -236,7 +236,7 @@ def _sum(size, top, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _sum_guarded(size, levels, s):  # type: ignore[no-untyped-def]
+def _sum_guarded(size, levels, s):
     """The same with guarded levels."""
     for part in range(0, size * LANES, PART):
         for j in range(LANES):
@@ -259,7 +259,7 @@ def _sum_guarded(size, levels, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _guarded(value, levels):  # type: ignore[no-untyped-def]
+def _guarded(value, levels):
     """The nearest level: 0 for NaN, the last for infinity. Limiting first keeps rounding by MAGIC exact."""
     value = value if value > _ZERO else _ZERO
     value = value if value < levels else levels
@@ -267,7 +267,7 @@ def _guarded(value, levels):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _solve(s):  # type: ignore[no-untyped-def]
+def _solve(s):
     """Scale and low by weighted least squares; a low above zero is set to zero."""
     for j in range(LANES):
         sum_w = s[_SUM_W + j]
@@ -287,7 +287,7 @@ def _solve(s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _add_squared_errors(size, s):  # type: ignore[no-untyped-def]
+def _add_squared_errors(size, s):
     for part in range(0, size * LANES, PART):
         for j in range(LANES):
             scale = s[_TRY_SCALE + j]
@@ -300,7 +300,7 @@ def _add_squared_errors(size, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _add_absolute_errors(size, s):  # type: ignore[no-untyped-def]
+def _add_absolute_errors(size, s):
     for part in range(0, size * LANES, PART):
         for j in range(LANES):
             scale = s[_TRY_SCALE + j]
@@ -313,7 +313,7 @@ def _add_absolute_errors(size, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def collect(count, found, at, s):  # type: ignore[no-untyped-def]
+def collect(count, found, at, s):
     """Copy the outcome of the first ``count`` lanes to columns ``at`` and on of ``found``.
 
     ``found`` is float32 of shape (FOUND, sub-blocks): scale, low, sum of weights, and what the levels of
@@ -325,7 +325,7 @@ def collect(count, found, at, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def levels_found(values, b, start, size, found, column, levels, guarded, chosen):  # type: ignore[no-untyped-def]
+def levels_found(values, b, start, size, found, column, levels, guarded, chosen):
     """The levels of the search for values ``start``.. of block b, again, into ``chosen``."""
     top = np.float32(MAGIC + levels)
     step = found[_FOUND_STEP, column]
@@ -339,7 +339,7 @@ def levels_found(values, b, start, size, found, column, levels, guarded, chosen)
 
 
 @kernel
-def round_scales(found, at, top, scales, mins):  # type: ignore[no-untyped-def]
+def round_scales(found, at, top, scales, mins):
     """Scales and mins of a super-block relative to the largest: integers, and the halves d and dmin.
 
     Without an importance matrix; ``top`` (float32) is what the largest becomes. Its sub-blocks are columns
@@ -361,7 +361,7 @@ def round_scales(found, at, top, scales, mins):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def refit(values, b, half_d, half_min, scales, mins, found, at, levels, guarded, chosen, spread):  # type: ignore[no-untyped-def]
+def refit(values, b, half_d, half_min, scales, mins, found, at, levels, guarded, chosen, spread):
     """Choose the levels of super-block b for what its scales and mins decode to, into ``chosen``.
 
     Where a scale decodes to zero the levels of the search stay, which is what ggml leaves there.
@@ -390,7 +390,7 @@ def refit(values, b, half_d, half_min, scales, mins, found, at, levels, guarded,
 
 
 @kernel
-def search_rows(values, weights, first, count, spreads, factors, levels, found, s):  # type: ignore[no-untyped-def]
+def search_rows(values, weights, first, count, spreads, factors, levels, found, s):
     """Search for scales and mins of blocks of one sub-block, with importances and rows' ``spreads``."""
     size = SIZE
     load(values, first, count, size, s)

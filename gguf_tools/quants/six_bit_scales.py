@@ -20,13 +20,17 @@ from typing import Final
 import numpy as np
 
 from ..jit import kernel
+from ..spec import GGMLType
 from .half import half_to_single, scale_to_half
 from .lanes import LANES
+from .layouts import offsets
 from .positive_scales import fit_scales, fitted
 from .scale_min import collect, refit, round_scales, search, weigh_by_mean
 from .tiles import load, load_weights, spread_of_blocks, weigh
 
 __all__ = ["ELEMENTS", "SUB_BLOCKS", "TILE", "choose_levels", "find", "find_weighted", "fit_levels", "unpack"]
+
+_D, _DMIN, _SCALES = offsets(GGMLType.Q4_K, "d", "dmin", "scales")  # Q5_K begins with the same fields
 
 SUB_BLOCKS: Final = 8
 ELEMENTS: Final = 256
@@ -40,7 +44,7 @@ _COUNT = np.float32(ELEMENTS)
 
 
 @kernel
-def find(values, first, count, factors, levels, found, tile):  # type: ignore[no-untyped-def]
+def find(values, first, count, factors, levels, found, tile):
     """Search for the scales and mins of ``count`` ≤ TILE super-blocks from ``first`` on."""
     load(values, first, count, _SIZE, tile)
     weigh_by_mean(_SIZE, tile)
@@ -49,7 +53,7 @@ def find(values, first, count, factors, levels, found, tile):  # type: ignore[no
 
 
 @kernel
-def choose_levels(values, b, found, at, levels, out, chosen, integers, spread):  # type: ignore[no-untyped-def]
+def choose_levels(values, b, found, at, levels, out, chosen, integers, spread):
     """Write super-block b's d, dmin and scales; leave its 256 levels in ``chosen``.
 
     ``integers``, int64 (2, SUB_BLOCKS), and ``spread``, float32 (2, ELEMENTS), are scratch space.
@@ -65,7 +69,7 @@ def choose_levels(values, b, found, at, levels, out, chosen, integers, spread): 
 
 
 @kernel
-def find_weighted(values, weights, first, count, factors, levels, found, tile, fit):  # type: ignore[no-untyped-def]
+def find_weighted(values, weights, first, count, factors, levels, found, tile, fit):
     """Search for the scales and mins of ``count`` ≤ BATCH super-blocks, and fit their integers."""
     sums = np.empty(TILE, np.float32)
     for start in range(0, count, TILE):
@@ -80,7 +84,7 @@ def find_weighted(values, weights, first, count, factors, levels, found, tile, f
 
 
 @kernel
-def fit_levels(values, b, at, limit, found, fit, levels, out, chosen, integers, spread):  # type: ignore[no-untyped-def]
+def fit_levels(values, b, at, limit, found, fit, levels, out, chosen, integers, spread):
     """``choose_levels`` with an importance matrix; b is block ``at`` of the batch.
 
     ``limit`` is what integers are limited to before they are packed: 63 in Q5_K, 255 (not at all) in Q4_K.
@@ -98,26 +102,26 @@ def fit_levels(values, b, at, limit, found, fit, levels, out, chosen, integers, 
 
 
 @kernel
-def _pack(half_d, half_min, scales, mins, out, b):  # type: ignore[no-untyped-def]
-    out[b, 0] = np.uint8(half_d & 255)
-    out[b, 1] = np.uint8(half_d >> 8)
-    out[b, 2] = np.uint8(half_min & 255)
-    out[b, 3] = np.uint8(half_min >> 8)
+def _pack(half_d, half_min, scales, mins, out, b):
+    out[b, _D] = np.uint8(half_d & 255)
+    out[b, _D + 1] = np.uint8(half_d >> 8)
+    out[b, _DMIN] = np.uint8(half_min & 255)
+    out[b, _DMIN + 1] = np.uint8(half_min >> 8)
     for j in range(4):
         sc = scales[4 + j]
         mn = mins[4 + j]
-        out[b, 4 + j] = np.uint8(scales[j] | ((sc >> 4) << 6))
-        out[b, 8 + j] = np.uint8(mins[j] | ((mn >> 4) << 6))
-        out[b, 12 + j] = np.uint8((sc & 15) | ((mn & 15) << 4))
+        out[b, _SCALES + j] = np.uint8(scales[j] | ((sc >> 4) << 6))
+        out[b, _SCALES + 4 + j] = np.uint8(mins[j] | ((mn >> 4) << 6))
+        out[b, _SCALES + 8 + j] = np.uint8((sc & 15) | ((mn & 15) << 4))
 
 
 @kernel
-def _read(data, b, scales, mins):  # type: ignore[no-untyped-def]
+def _read(data, b, scales, mins):
     """The integers of super-block b."""
     for j in range(4):
-        first = data[b, 4 + j]
-        second = data[b, 8 + j]
-        third = data[b, 12 + j]
+        first = data[b, _SCALES + j]
+        second = data[b, _SCALES + 4 + j]
+        third = data[b, _SCALES + 8 + j]
         scales[j] = first & 63
         mins[j] = second & 63
         scales[4 + j] = (third & 15) | ((first >> 6) << 4)
@@ -125,14 +129,14 @@ def _read(data, b, scales, mins):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def unpack(data, b, scales, mins):  # type: ignore[no-untyped-def]
+def unpack(data, b, scales, mins):
     """Scales and mins of super-block b's eight sub-blocks, times d and dmin."""
-    d = half_to_single(np.uint16(data[b, 0] | (np.uint16(data[b, 1]) << 8)))
-    dmin = half_to_single(np.uint16(data[b, 2] | (np.uint16(data[b, 3]) << 8)))
+    d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
+    dmin = half_to_single(np.uint16(data[b, _DMIN] | (np.uint16(data[b, _DMIN + 1]) << 8)))
     for j in range(4):
-        first = data[b, 4 + j]
-        second = data[b, 8 + j]
-        third = data[b, 12 + j]
+        first = data[b, _SCALES + j]
+        second = data[b, _SCALES + 4 + j]
+        third = data[b, _SCALES + 8 + j]
         scales[j] = d * np.float32(first & 63)
         mins[j] = dmin * np.float32(second & 63)
         scales[4 + j] = d * np.float32((third & 15) | ((first >> 6) << 4))

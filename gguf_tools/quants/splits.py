@@ -80,14 +80,14 @@ _TO_WEIGHTS = _SUM_WEIGHT - _SUM_X
 
 
 @kernel
-def weigh_by_square(size, s):  # type: ignore[no-untyped-def]
+def weigh_by_square(size, s):
     """Weights without an importance matrix: x²."""
     for k in range(size * LANES):
         s[WEIGHT + k] = s[X + k] * s[X + k]
 
 
 @kernel
-def peaks(size, s):  # type: ignore[no-untyped-def]
+def peaks(size, s):
     """Each lane's largest magnitude."""
     for j in range(LANES):
         s[_PEAK + j] = _ZERO
@@ -98,7 +98,7 @@ def peaks(size, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def rank(size, s):  # type: ignore[no-untyped-def]
+def rank(size, s):
     """Each value's rank in a stable sort: how many are smaller, or equal and before it."""
     for i in range(size):
         chunk = i - i % CHUNK
@@ -117,7 +117,7 @@ def rank(size, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _count(first, count, equal, s):  # type: ignore[no-untyped-def]
+def _count(first, count, equal, s):
     for j in range(LANES):
         x = s[_FIRST + j]
         total = s[_SECOND + j]
@@ -128,7 +128,7 @@ def _count(first, count, equal, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def add_up(size, halves, s):  # type: ignore[no-untyped-def]
+def add_up(size, halves, s):
     """Running sums over sorted values. With ``halves`` each half has its own, over the ranks of both."""
     rows = size + 1
     for k in range((2 if halves else 1) * rows * LANES):
@@ -150,7 +150,7 @@ def add_up(size, halves, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _start(s):  # type: ignore[no-untyped-def]
+def _start(s):
     for j in range(LANES):
         s[_BEST + j] = _LOWEST
         s[SCALE + j] = _ZERO
@@ -158,7 +158,7 @@ def _start(s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def split_whole(size, s):  # type: ignore[no-untyped-def]
+def split_whole(size, s):
     """Try every split of whole sub-blocks, moved up and moved down."""
     _start(s)
     for i in range(size + 1):
@@ -172,14 +172,14 @@ def split_whole(size, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _copy(source, target, rows, s):  # type: ignore[no-untyped-def]
+def _copy(source, target, rows, s):
     """Rows to where kernels find them at constant offsets: with others LLVM would not vectorize them."""
     for j in range(rows * LANES):
         s[target + j] = s[source + j]
 
 
 @kernel
-def _try_whole(size, i, first, count, s):  # type: ignore[no-untyped-def]
+def _try_whole(size, i, first, count, s):
     """Level −1 for the first i values, 0 up to ``first`` and one more each time, 1 for the rest.
 
     Masks tell LLVM that sums are not where the best is written to; it would not vectorize the loop.
@@ -215,7 +215,7 @@ def _try_whole(size, i, first, count, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _better(sum_qx, sum_q2, number, best, scale, which):  # type: ignore[no-untyped-def]
+def _better(sum_qx, sum_q2, number, best, scale, which):
     """The best so far, with its scale and number, and what these sums make of it."""
     quotient = sum_qx / sum_q2
     better = (sum_q2 > _ZERO) & (sum_qx * sum_qx > best * sum_q2)
@@ -226,7 +226,7 @@ def _better(sum_qx, sum_q2, number, best, scale, which):  # type: ignore[no-unty
 
 
 @kernel
-def split_halves(size, s):  # type: ignore[no-untyped-def]
+def split_halves(size, s):
     """Try every split, with each half moved up and moved down."""
     _start(s)
     for i in range(size + 1):
@@ -235,7 +235,7 @@ def split_halves(size, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _try_halves(size, i, k, s):  # type: ignore[no-untyped-def]
+def _try_halves(size, i, k, s):
     """A half's sum over three levels is its total times the last, less the sums up to both splits."""
     number = np.float32(WAYS * (i * (size + 1) + k))
     end = size * LANES
@@ -270,7 +270,7 @@ def _try_halves(size, i, k, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def choose_levels(size, halves, tiny, s):  # type: ignore[no-untyped-def]
+def choose_levels(size, halves, tiny, s):
     """Levels 0 to 2 of the best splits, and which way they are moved. Scales become positive.
 
     Where all values are below ``tiny``, or no split is any good, the scale is 0 and DOWN is 0.
@@ -297,7 +297,7 @@ def choose_levels(size, halves, tiny, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def put_points(size, count, index, spans, lists, codes, s):  # type: ignore[no-untyped-def]
+def put_points(size, count, index, spans, lists, codes, s):
     """Round groups of the first ``count`` lanes to points of the grid; where one moved, fit the scale again.
 
     Levels are then those of the points. The tables are those of ``grid_points.Points``.
@@ -332,13 +332,13 @@ def put_points(size, count, index, spans, lists, codes, s):  # type: ignore[no-u
 
 
 @kernel
-def _down(size, i):  # type: ignore[no-untyped-def]
+def _down(size, i):
     """The row that says which way value i is moved."""
     return DOWN + LANES if 2 * i >= size else DOWN
 
 
 @kernel
-def _nearest(size, group, j, at, count, lists, s):  # type: ignore[no-untyped-def]
+def _nearest(size, group, j, at, count, lists, s):
     """The place of the point of a list with the least Σ weight × (scale × q − x)²."""
     down = s[_down(size, 8 * group) + j] != _ZERO
     scale = s[SCALE + j]
@@ -355,7 +355,7 @@ def _nearest(size, group, j, at, count, lists, s):  # type: ignore[no-untyped-de
 
 
 @kernel
-def put_products(size, levels, s):  # type: ignore[no-untyped-def]
+def put_products(size, levels, s):
     """Replace values and weights by weight × q × x and weight × q², where q is level × (2 scale level + 1).
 
     ``levels`` are the lanes' scale levels, int64.

@@ -66,14 +66,14 @@ def step_factors(levels: int) -> NDArray[np.float32]:
 
 
 @kernel
-def weigh_by_square(size, s):  # type: ignore[no-untyped-def]
+def weigh_by_square(size, s):
     """Weights without an importance matrix: x²."""
     for k in range(size * LANES):
         s[WEIGHT + k] = s[X + k] * s[X + k]
 
 
 @kernel
-def search(size, factors, low, high, finite, s):  # type: ignore[no-untyped-def]
+def search(size, factors, low, high, finite, s):
     """Leave each lane's scale, and the step its levels are made with, in the tile.
 
     ``low`` and ``high`` are MAGIC + the least and the largest level; ``finite`` says that all values are.
@@ -112,7 +112,7 @@ def search(size, factors, low, high, finite, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _start(size, s):  # type: ignore[no-untyped-def]
+def _start(size, s):
     for j in range(LANES):
         s[_LARGEST + j] = _ZERO
     for part in range(0, size * LANES, PART):
@@ -126,7 +126,7 @@ def _start(size, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _sum(size, low, high, s):  # type: ignore[no-untyped-def]
+def _sum(size, low, high, s):
     """The sums that least squares needs of the levels of a step."""
     for part in range(0, size * LANES, PART):
         for j in range(LANES):
@@ -142,7 +142,7 @@ def _sum(size, low, high, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _sum_finite(size, factor, least, most, s):  # type: ignore[no-untyped-def]
+def _sum_finite(size, factor, least, most, s):
     """The same with fewer operations, where values are finite and lanes that are empty do not matter.
 
     |step × x| is then at most |factor|, but for the last bits. So it may be limited before it is rounded,
@@ -157,7 +157,7 @@ def _sum_finite(size, factor, least, most, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _sum_limited(size, limit_low, limit_high, least, most, s):  # type: ignore[no-untyped-def]
+def _sum_limited(size, limit_low, limit_high, least, most, s):
     for part in range(0, size * LANES, PART):
         for j in range(LANES):
             step = s[_TRY_STEP + j]
@@ -177,7 +177,7 @@ def _sum_limited(size, limit_low, limit_high, least, most, s):  # type: ignore[n
 
 
 @kernel
-def collect(count, found, at, s):  # type: ignore[no-untyped-def]
+def collect(count, found, at, s):
     """Copy the outcome of the first ``count`` lanes to columns ``at`` and on of ``found``, (FOUND, …)."""
     for row in range(FOUND):
         for j in range(count):
@@ -185,7 +185,7 @@ def collect(count, found, at, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def search_rows(values, weights, first, count, spreads, factors, low, high, s):  # type: ignore[no-untyped-def]
+def search_rows(values, weights, first, count, spreads, factors, low, high, s):
     """Search for the scales of blocks of one sub-block, with importances and rows' ``spreads``."""
     size = SIZE
     load(values, first, count, size, s)
@@ -196,7 +196,7 @@ def search_rows(values, weights, first, count, spreads, factors, low, high, s): 
 
 
 @kernel
-def levels_found(values, b, lane, low, high, s, chosen):  # type: ignore[no-untyped-def]
+def levels_found(values, b, lane, low, high, s, chosen):
     """The levels of the search for block b in lane ``lane``, counted from the least, into ``chosen``."""
     step = s[STEP + lane]
     empty = s[EMPTY + lane] != _ZERO

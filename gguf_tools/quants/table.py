@@ -9,9 +9,10 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Final
 
-from ..errors import QuantizationError, UnsupportedError
+from ..errors import QuantizationError
 from ..spec import GGMLType
 from .codec import Codec
+from .numbers import NUMBERS, number_codec
 
 __all__ = ["DECODED_ONLY", "MODULES", "codec", "tensor_type"]
 
@@ -49,7 +50,7 @@ MODULES: Final[dict[GGMLType, str]] = {
 }
 
 DECODED_ONLY: Final = frozenset({GGMLType.Q8_1, GGMLType.Q8_K})
-"""What ggml makes of activations while it computes, and never writes to files."""
+"""What ggml makes of activations while it computes, and never writes to files. So are all of NUMBERS."""
 
 
 def codec(type_: str | GGMLType) -> Codec:
@@ -57,17 +58,11 @@ def codec(type_: str | GGMLType) -> Codec:
 
     Raises:
         QuantizationError: there is no type of this name.
-        UnsupportedError: the type exists, but has no codec here.
     """
     wanted = tensor_type(type_)
-    try:
-        module = MODULES[wanted]
-    except KeyError:
-        raise UnsupportedError(
-            f"tensor type {wanted.name} can be neither encoded nor decoded; "
-            f"supported are {', '.join(known.name for known in MODULES)}"
-        ) from None
-    found: Codec = import_module(f".{module}", __package__).CODEC
+    if wanted in NUMBERS:
+        return number_codec(wanted)
+    found: Codec = import_module(f".{MODULES[wanted]}", __package__).CODEC
     return found
 
 

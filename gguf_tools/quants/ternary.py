@@ -24,7 +24,7 @@ _LIMIT = np.float32(2)
 
 
 @kernel
-def trits(values, bits, b, levels):  # type: ignore[no-untyped-def]
+def trits(values, bits, b, levels):
     """Block b's levels (0, 1 or 2) go to ``levels``; the half d is returned. ``bits`` as in ``magnitude``."""
     d = magnitude(bits, b, 0, ELEMENTS)
     inverse = np.float32(_ONE / d) if d != _ZERO else _ZERO

@@ -50,19 +50,19 @@ _ZERO = np.float32(0)
 
 
 @kernel
-def load(values, first, count, size, s):  # type: ignore[no-untyped-def]
+def load(values, first, count, size, s):
     """Transpose ``count`` blocks from ``first`` on into the plane of values; unused lanes are zero."""
     _transpose(values, first, count, size, values.shape[0], X, s)
 
 
 @kernel
-def load_weights(weights, first, count, size, s):  # type: ignore[no-untyped-def]
+def load_weights(weights, first, count, size, s):
     """The same for the importances of these blocks: block b takes row b mod (blocks of one row)."""
     _transpose(weights, first, count, size, weights.shape[0], WEIGHT, s)
 
 
 @kernel
-def _transpose(source, first, count, size, rows, plane, s):  # type: ignore[no-untyped-def]
+def _transpose(source, first, count, size, rows, plane, s):
     per_block = source.shape[1] // size
     for b in range(count):
         row = (first + b) % rows
@@ -76,7 +76,7 @@ def _transpose(source, first, count, size, rows, plane, s):  # type: ignore[no-u
 
 
 @kernel
-def spread_of_blocks(values, first, count, size, times, over, sums, s):  # type: ignore[no-untyped-def]
+def spread_of_blocks(values, first, count, size, times, over, sums, s):
     """Each lane's spread: the sum of its block's squares, ``times`` one number, ``over`` another (float32).
 
     The sums of all blocks grow side by side, as each is one long chain of additions. ``sums`` is scratch
@@ -96,7 +96,7 @@ def spread_of_blocks(values, first, count, size, times, over, sums, s):  # type:
 
 
 @kernel
-def spread_of_rows(values, blocks_of_row, spreads):  # type: ignore[no-untyped-def]
+def spread_of_rows(values, blocks_of_row, spreads):
     """The mean square of every row, where a row is so many blocks.
 
     Four sums grow side by side, as each is one long chain of additions; rows are few blocks apart or many,
@@ -125,14 +125,14 @@ def spread_of_rows(values, blocks_of_row, spreads):  # type: ignore[no-untyped-d
 
 
 @kernel
-def put_spreads(spreads, blocks_of_row, first, count, s):  # type: ignore[no-untyped-def]
+def put_spreads(spreads, blocks_of_row, first, count, s):
     """Each lane's spread where a block is one lane: its row's."""
     for b in range(count):
         s[_SPREAD + b] = spreads[(first + b) // blocks_of_row]
 
 
 @kernel
-def weigh(size, s):  # type: ignore[no-untyped-def]
+def weigh(size, s):
     """Turn importances into weights."""
     for part in range(0, size * LANES, PART):
         for j in range(LANES):

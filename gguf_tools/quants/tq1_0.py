@@ -19,29 +19,31 @@ from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .half import half_to_single
+from .layouts import offsets
 from .ternary import ELEMENTS, trits
 
-LAYOUT = np.dtype([("qs", "u1", 48), ("qh", "u1", 4), ("d", "<f2")])
+_QS, _QH, _D = offsets(GGMLType.TQ1_0, "qs", "qh", "d")
+_SHORTER = _QS + 32  # where values are 16 apart
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     bits = values.view(np.int32)
     levels = np.empty(ELEMENTS, np.uint8)
     for b in range(values.shape[0]):
         half = trits(values, bits, b, levels)
-        _pack(levels, 0, 32, out, b, 0)
-        _pack(levels, 160, 16, out, b, 32)
+        _pack(levels, 0, 32, out, b, _QS)
+        _pack(levels, 160, 16, out, b, _SHORTER)
         for i in range(4):
             digits = np.uint32(levels[240 + i]) * 27 + np.uint32(levels[244 + i]) * 9
             digits = (digits + np.uint32(levels[248 + i]) * 3 + np.uint32(levels[252 + i])) * 3
-            out[b, 48 + i] = np.uint8((digits * 256 + 242) // 243)
-        out[b, 52] = np.uint8(half & 255)
-        out[b, 53] = np.uint8(half >> 8)
+            out[b, _QH + i] = np.uint8((digits * 256 + 242) // 243)
+        out[b, _D] = np.uint8(half & 255)
+        out[b, _D + 1] = np.uint8(half >> 8)
 
 
 @kernel
-def _pack(levels, start, apart, out, b, to):  # type: ignore[no-untyped-def]
+def _pack(levels, start, apart, out, b, to):
     """Five values in each of ``apart`` bytes."""
     for i in range(start, start + apart):
         digits = np.uint32(levels[i]) * np.uint32(81) + np.uint32(levels[i + apart]) * np.uint32(27)
@@ -53,26 +55,26 @@ def _pack(levels, start, apart, out, b, to):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     run = out.shape[1] // 8  # not the constant 32: LLVM would unroll loops before it could vectorize them
     for b in range(data.shape[0]):
-        d = half_to_single(np.uint16(data[b, 52] | (np.uint16(data[b, 53]) << 8)))
+        d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
         power = np.int32(1)
         for n in range(5):
             for i in range(run):
-                out[b, 32 * n + i] = _value(data[b, i], power, d)
+                out[b, 32 * n + i] = _value(data[b, _QS + i], power, d)
             for i in range(run // 2):
-                out[b, 160 + 16 * n + i] = _value(data[b, 32 + i], power, d)
+                out[b, 160 + 16 * n + i] = _value(data[b, _SHORTER + i], power, d)
             if n < 4:
                 for i in range(4):
-                    out[b, 240 + 4 * n + i] = _value(data[b, 48 + i], power, d)
+                    out[b, 240 + 4 * n + i] = _value(data[b, _QH + i], power, d)
             power *= np.int32(3)
 
 
 @kernel
-def _value(byte, power, d):  # type: ignore[no-untyped-def]
+def _value(byte, power, d):
     shifted = np.int32(np.int32(byte) * power) & np.int32(255)
     return np.float32(np.int32(np.int32(shifted * np.int32(3)) >> np.int32(8)) - np.int32(1)) * d
 
 
-CODEC = Codec(GGMLType.TQ1_0, LAYOUT, _encode, _decode)
+CODEC = Codec(GGMLType.TQ1_0, _encode, _decode)

@@ -17,13 +17,14 @@ from ..jit import kernel
 from ..spec import GGMLType
 from .codec import Codec
 from .half import half_to_single
+from .layouts import offsets
 from .ternary import ELEMENTS, trits
 
-LAYOUT = np.dtype([("qs", "u1", 64), ("d", "<f2")])
+_QS, _D = offsets(GGMLType.TQ2_0, "qs", "d")
 
 
 @kernel
-def _encode(values, out):  # type: ignore[no-untyped-def]
+def _encode(values, out):
     bits = values.view(np.int32)
     levels = np.empty(ELEMENTS, np.uint8)
     for b in range(values.shape[0]):
@@ -32,21 +33,21 @@ def _encode(values, out):  # type: ignore[no-untyped-def]
             for i in range(128 * h, 128 * h + 32):
                 low = levels[i] | (levels[i + 32] << 2)
                 byte = np.uint8(low | (levels[i + 64] << 4) | (levels[i + 96] << 6))
-                out[b, i - 96 * h] = byte
-        out[b, 64] = np.uint8(half & 255)
-        out[b, 65] = np.uint8(half >> 8)
+                out[b, _QS + i - 96 * h] = byte
+        out[b, _D] = np.uint8(half & 255)
+        out[b, _D + 1] = np.uint8(half >> 8)
 
 
 @kernel
-def _decode(data, out):  # type: ignore[no-untyped-def]
+def _decode(data, out):
     run = out.shape[1] // 8  # not the constant 32: LLVM would unroll the loop before it could vectorize it
     for b in range(data.shape[0]):
-        d = half_to_single(np.uint16(data[b, 64] | (np.uint16(data[b, 65]) << 8)))
+        d = half_to_single(np.uint16(data[b, _D] | (np.uint16(data[b, _D + 1]) << 8)))
         for h in range(2):
             for k in range(4):
                 for i in range(run):
-                    level = np.int32(data[b, 32 * h + i] >> (2 * k)) & np.int32(3)
+                    level = np.int32(data[b, _QS + 32 * h + i] >> (2 * k)) & np.int32(3)
                     out[b, 128 * h + 32 * k + i] = np.float32(level - np.int32(1)) * d
 
 
-CODEC = Codec(GGMLType.TQ2_0, LAYOUT, _encode, _decode)
+CODEC = Codec(GGMLType.TQ2_0, _encode, _decode)

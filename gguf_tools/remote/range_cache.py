@@ -96,7 +96,10 @@ class RangeCache:
         return max(position, self._ends[i]) if i >= 0 else position
 
     def ensure(self, start: int, stop: int, likely: int = 0) -> int:
-        """As `gguf_tools.reading.Pages.ensure`.
+        """Have bytes ``start`` to ``stop``; ``likely`` is where reading on from there would end.
+
+        Returns:
+            Up to where there are bytes without a gap from ``start`` on; at least ``stop``.
 
         Raises:
             RemoteError: the bytes cannot be had, or lie beyond `MAX_HEADER`.
@@ -108,6 +111,13 @@ class RangeCache:
                     raise RemoteError(message, path=self._path)
                 self._read(end, stop, likely)
             return end
+
+    def view(self, start: int, stop: int, likely: int = 0) -> memoryview:
+        """As the protocol says. Raises as `ensure` does."""
+        return self.buffer[start : self.ensure(start, stop, likely)]
+
+    def keep(self, end: int) -> None:
+        """As the protocol says: what has been read is in memory, and the rest can be had at any time."""
 
     def _read(self, start: int, stop: int, likely: int) -> None:
         """Read one block, which starts at ``start`` or, over a short gap, before."""

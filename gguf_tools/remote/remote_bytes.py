@@ -132,8 +132,8 @@ class RemoteFile(InputFile):
         if self._data is not None:
             self._data.require_unchanged()
 
-    def map(self) -> RangeCache:
-        """The file's start as memory; see `gguf_tools.remote.range_cache`."""
+    def pages(self) -> RangeCache:
+        """The file's start; see `gguf_tools.remote.range_cache`."""
         return self._opened(None).cache
 
     def close(self) -> None:

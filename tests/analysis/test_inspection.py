@@ -13,8 +13,8 @@ import pytest
 from safetensors import safe_open
 
 import gguf_tools
-from gguf_tools.analysis.inspection import open_inspected
 from gguf_tools.analysis.model_facts import model_facts
+from gguf_tools.analysis.opening import open_inspected
 from gguf_tools.analysis.places import place_of
 from gguf_tools.conversion.to_gguf import plan_conversion
 from tests import packing, tiny

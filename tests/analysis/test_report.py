@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import gguf_tools
-from gguf_tools.analysis.inspection import open_inspected
+from gguf_tools.analysis.opening import open_inspected
 from gguf_tools.analysis.report import render_report, write_report
 from gguf_tools.analysis.report.document import MAX_ITEMS, MAX_TEXT
 from gguf_tools.analysis.statistics import measure_model

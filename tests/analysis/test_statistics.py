@@ -14,7 +14,8 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 import gguf_tools
-from gguf_tools.analysis.inspection import Inspected, open_inspected
+from gguf_tools.analysis.inspection import Inspected
+from gguf_tools.analysis.opening import open_inspected
 from gguf_tools.analysis.statistics import BINS, Statistics, measure, measure_model, statistics
 from gguf_tools.errors import FormatError, UnsupportedError
 from gguf_tools.source import ArraySource, row_count, row_length

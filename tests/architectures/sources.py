@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gguf_tools.source import ArraySource, Source, row_count
+from gguf_tools.source import ArraySource, SelfContained, Source, row_count
 from gguf_tools.spec import GGMLType
 from tests import tiny
 
 
-class Stored:
+class Stored(SelfContained):
     """An array kept as F16 or BF16 bit patterns."""
 
     def __init__(self, bits: NDArray[Any], storage: GGMLType) -> None:
@@ -30,7 +30,7 @@ class Stored:
         return np.ascontiguousarray(flat).view(np.uint8)
 
 
-class DerivedKey:
+class Computed(SelfContained):
     """Values without a stored form."""
 
     def __init__(self, array: NDArray[np.float32]) -> None:

@@ -7,7 +7,9 @@ import libggml
 import numpy as np
 import pytest
 
-from gguf_tools.container.blocks import BLOCK_FIELDS, Role, nonfinite_blocks, swap_blocks
+from gguf_tools import quants
+from gguf_tools.container.blocks import nonfinite_blocks, swap_blocks
+from gguf_tools.quants.layouts import LAYOUTS, Field, Role, fields
 from gguf_tools.spec import BLOCK_SIZES, GGMLType
 
 INF, NAN, LARGEST = 0x7C00, 0x7E01, 0x7BFF
@@ -20,12 +22,25 @@ def blank(kind: GGMLType, blocks: int = 5) -> np.ndarray:
 
 
 @ALL
-def test_fields_lie_inside_the_block_and_apart(kind: GGMLType) -> None:
+def test_fields_follow_one_another_and_fill_the_block(kind: GGMLType) -> None:
     end = 0
-    for field in sorted(BLOCK_FIELDS[kind], key=lambda field: field.offset):
-        assert field.offset >= end
-        end = field.offset + field.width * field.words
-    assert end <= BLOCK_SIZES[kind].bytes
+    for field in fields(kind):
+        assert field.offset == end
+        end += field.width * field.words
+    assert end == LAYOUTS[kind].itemsize == BLOCK_SIZES[kind].bytes
+
+
+@ALL
+def test_a_block_of_the_other_byte_order_is_the_same_block(kind: GGMLType) -> None:
+    """The same numbers, field by field, written by numpy in either order."""
+    layout = LAYOUTS[kind]
+    little, big = np.empty(7, layout), np.empty(7, layout.newbyteorder(">"))
+    random = np.random.default_rng(int(kind))
+    for name in layout.names:
+        words = random.integers(0, 256, (7, layout[name].itemsize)).astype(np.uint8).view(layout[name].base)
+        little[name] = big[name] = words.reshape(little[name].shape)
+    given = big.view(np.uint8).reshape(7, -1)
+    assert np.array_equal(swap_blocks(given, kind), little.view(np.uint8).reshape(given.shape))
 
 
 @ALL
@@ -36,7 +51,7 @@ def test_swapping_twice_changes_nothing(kind: GGMLType) -> None:
     assert swapped.shape == data.shape
     assert np.array_equal(data, before)
     assert np.array_equal(swap_blocks(swapped, kind), data)
-    wide = any(field.width > 1 for field in BLOCK_FIELDS[kind])
+    wide = any(field.width > 1 for field in fields(kind))
     assert np.array_equal(swapped, data) is not wide
 
 
@@ -66,10 +81,48 @@ def test_which_bytes_change_places(kind: GGMLType, moves: dict[int, int]) -> Non
     assert swap_blocks(data, kind)[0].tolist() == [value % 256 for value in expected]
 
 
+NAN_WORDS = {
+    Role.F16: np.uint16(NAN),
+    Role.BF16: np.uint16(0x7FC0),
+    Role.F32: np.uint32(0x7FC0_0000),
+    Role.F64: np.uint64(0x7FF8_0000_0000_0000),
+    Role.E8M0: np.uint8(0xFF),
+    Role.SPREAD_F16: np.array([0x1000, 0x0000, 0xE000, 0x7000], "<u2"),
+}
+
+NOT_DECODED = {
+    (GGMLType.Q8_1, "s"),  # a sum, which dot products need
+    (GGMLType.MXFP4, "e"),  # ggml takes 0xFF for 2^128
+}
+
+SCALES = [(kind, field) for kind in GGMLType for field in fields(kind) if field.role is not Role.BITS]
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"), SCALES, ids=[f"{kind.name}.{field.name}" for kind, field in SCALES]
+)
+def test_a_scale_that_is_nan_is_found_and_decodes_to_nan(kind: GGMLType, field: Field) -> None:
+    """Planted by the field's name, it is one to the check and to the kernel alike."""
+    data = blank(kind)
+    words = data.reshape(-1).view(LAYOUTS[kind])[field.name].view(f"<u{field.width}")
+    words[2] = NAN_WORDS[field.role]
+    assert nonfinite_blocks(data, kind).tolist() == [False, False, True, False, False]
+    values = quants.dequantize(data, kind, (5, BLOCK_SIZES[kind].elements))
+    nan_rows = np.isnan(values).all(1).tolist()
+    if (kind, field.name) not in NOT_DECODED:
+        assert nan_rows == [False, False, True, False, False]
+
+
+@ALL
+def test_types_have_a_scale_or_are_known_to_have_none(kind: GGMLType) -> None:
+    without = {GGMLType.NVFP4, GGMLType.I8, GGMLType.I16, GGMLType.I32, GGMLType.I64}
+    assert all(field.role is Role.BITS for field in fields(kind)) == (kind in without)
+
+
 FLOAT_FIELDS = [
     (kind, field, word)
     for kind in GGMLType
-    for field in BLOCK_FIELDS[kind]
+    for field in fields(kind)
     for word in range(field.words)
     if field.role is Role.F16
 ]
@@ -149,5 +202,5 @@ class TestAgainstGgml:
         theirs = [not judge(kind, block) for block in data]
         capfd.readouterr()
         assert ours.tolist() == theirs
-        integers = not any(field.role is not Role.BITS for field in BLOCK_FIELDS[kind])
+        integers = not any(field.role is not Role.BITS for field in fields(kind))
         assert ours.any() is np.False_ if integers else 0 < ours.sum() < len(ours)

@@ -231,7 +231,7 @@ def depth(value: Any) -> int:
 
 
 @given(entries().filter(lambda es: all(depth(value) < 8 for _, _, value in es)))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_metadata_survives_writing_and_reading(
     tmp_path_factory: pytest.TempPathFactory, pairs: list[Any]
 ) -> None:

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from gguf_tools import quants
 from gguf_tools.container import Array, open_gguf, wire
 from gguf_tools.container.wire import Wire
 from gguf_tools.errors import FormatError, QuantizationError, UnsupportedError
 from gguf_tools.source import Source
-from gguf_tools.spec import GGMLType, ValueType
+from gguf_tools.spec import BLOCK_SIZES, GGMLType, ValueType
 from tests import builders as b
 
 
@@ -264,24 +265,15 @@ class TestTensors:
         with open_gguf(write(b.build(tensors=[b.Tensor("x", (4,), 30, data)], order=order))) as file:
             assert file.tensors["x"].dequantize().tolist() == [1.0, -2.0, math.inf, 2.0**-133]
 
-    def test_blocks_go_to_the_decoder(self, write) -> None:
-        seen = []
-
-        def decoder(data: NDArray[np.uint8], kind: GGMLType, elements: int) -> NDArray[np.float32]:
-            seen.append((data.shape, kind, elements))
-            return data[:, :1].astype(np.float32) * np.ones(elements, np.float32)
-
-        blocks = bytes(range(68)) * 2
-        path = write(b.build(tensors=[b.Tensor("x", (64, 2), 8, blocks)]))
-        with open_gguf(path, decoder=decoder) as file:
-            assert file.tensors["x"].rows(1, 2).shape == (1, 64)
-            assert file.tensors["x"].dequantize().shape == (2, 64)
-        assert seen == [((1, 68), GGMLType.Q8_0, 64), ((2, 68), GGMLType.Q8_0, 64)]
-        with (
-            open_gguf(path) as file,
-            pytest.raises(UnsupportedError, match=r"tensor 'x': Q8_0 needs a decoder"),
-        ):
-            file.tensors["x"].rows(0, 1)
+    @pytest.mark.parametrize("kind", GGMLType, ids=lambda kind: kind.name)
+    def test_every_type_is_decoded_as_its_blocks_are(self, write, kind: GGMLType) -> None:
+        elements, size = BLOCK_SIZES[kind]
+        data = np.random.default_rng(int(kind)).integers(0, 256, (3, 2 * size), np.uint8)
+        tensor = b.Tensor("x", (2 * elements, 3), int(kind), data.tobytes())
+        expected = quants.dequantize(data, kind, (3, 2 * elements))
+        with open_gguf(write(b.build(tensors=[tensor]))) as file:
+            assert np.array_equal(file.tensors["x"].rows(1, 3), expected[1:], equal_nan=True)
+            assert np.array_equal(file.tensors["x"].dequantize(), expected, equal_nan=True)
 
     def test_large_tensors_are_decoded_in_pieces(self, write) -> None:
         values = np.arange(6_000_000, dtype=np.float32).reshape(6000, 1000)

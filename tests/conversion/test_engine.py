@@ -25,7 +25,7 @@ from gguf_tools.conversion.assemble import assemble_gguf, model_facts
 from gguf_tools.conversion.plan import Plan, PlannedFile, PlannedTensor
 from gguf_tools.errors import GGUFToolsError, NonFiniteError, OutputError
 from gguf_tools.recipes import TensorFacts, choose, find_recipe
-from gguf_tools.source import ArraySource, Source, row_count
+from gguf_tools.source import ArraySource, SelfContained, Source, row_count
 from gguf_tools.spec import GGMLType, ValueType
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,7 +88,7 @@ def test_what_is_written_is_what_was_planned(tmp_path: Path) -> None:
             assert np.array_equal(stored.raw(0, rows), expected)
 
 
-class Stored:
+class Stored(SelfContained):
     """A source of given bytes that must not be decoded."""
 
     def __init__(self, data: NDArray[np.uint8], shape: tuple[int, ...], storage: GGMLType) -> None:

@@ -17,14 +17,13 @@ from typing import Any, Final
 
 from gguf_tools import architectures
 from gguf_tools.analysis.config_facts import config_facts
-from gguf_tools.analysis.inspection import describe, inspect
+from gguf_tools.analysis.opening import describe, inspect
 from gguf_tools.analysis.type_map import type_maps
 from gguf_tools.analysis.verify import verify
 from gguf_tools.checkpoint import SafetensorsFile, open_checkpoint
 from gguf_tools.checkpoint.documents import parse_object
 from gguf_tools.container import open_gguf
 from gguf_tools.container.reader import GGUFFile
-from gguf_tools.conversion.opening import open_decoding
 from gguf_tools.conversion.to_hf import plan_export
 from gguf_tools.errors import GGUFToolsError
 from gguf_tools.importance import load_importance
@@ -83,7 +82,7 @@ def _look_through(file: GGUFFile) -> None:
 def fuzz_gguf(data: bytes) -> None:
     """A GGUF file: opened strictly and leniently, verified, its vocabulary and model exported."""
     path = _file("fuzz.gguf", data)
-    with suppress(GGUFToolsError), open_decoding(path) as file:
+    with suppress(GGUFToolsError), open_gguf(path) as file:
         _look_through(file)
     with suppress(GGUFToolsError), open_gguf(path, check=False) as file:
         _look_through(file)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +120,44 @@ def test_tensors_that_share_memory_or_are_turned(tiny_checkpoints: dict[str, Pat
     gguf_tools.convert(target, tmp_path / "a.gguf", type="BF16", allow_pickle=True)
     gguf_tools.convert(original, tmp_path / "b.gguf", type="BF16")
     assert (tmp_path / "a.gguf").read_bytes() == (tmp_path / "b.gguf").read_bytes()
+
+
+def test_a_file_cut_short_meanwhile_is_an_error(tmp_path: Path) -> None:
+    """In a process of its own: a mapping of the file would end it."""
+    import torch
+
+    straight = torch.arange(1 << 20, dtype=torch.float32).reshape(1024, 1024)
+    path = tmp_path / "pytorch_model.bin"
+    torch.save({"straight": straight, "turned": straight.clone().T}, path)
+    code = """
+import os, sys
+from gguf_tools.checkpoint.pickled import PickledFile
+from gguf_tools.errors import CheckpointError
+file = PickledFile(sys.argv[1])
+for name in ("straight", "turned"):
+    assert file.tensors[name].rows(0, 1024).sum() > 0
+os.truncate(sys.argv[1], 5000)
+for name in ("straight", "turned"):
+    try:
+        file.tensors[name].rows(0, 1024)
+    except CheckpointError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("cut short meanwhile") == 2
+
+
+def test_what_a_pickle_promises_and_the_file_does_not_have(
+    tiny_checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
+    import torch
+
+    target = plain_copy(tiny_checkpoints["llama"], tmp_path / "src")
+    torch.save({"a": torch.zeros(8)}, target / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+    with pytest.raises(UnsupportedError, match="does not tell where in the file") as caught:
+        gguf_tools.convert(target, tmp_path / "out.gguf", allow_pickle=True)
+    assert caught.value.tensor == "a"
 
 
 def test_code_in_a_pickle_is_not_run(tiny_checkpoints: dict[str, Path], tmp_path: Path) -> None:

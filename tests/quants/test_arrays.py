@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from gguf_tools import quants
 from gguf_tools.errors import NonFiniteError, QuantizationError, UnsupportedError
+from gguf_tools.quants.layouts import LAYOUTS
+from gguf_tools.quants.numbers import NUMBERS
+from gguf_tools.quants.table import DECODED_ONLY
 from gguf_tools.spec import BLOCK_SIZES, GGMLType
 from tests import ggml
 from tests.floats import assert_same_floats
@@ -242,8 +245,33 @@ def test_the_first_value_that_is_not_finite_is_named_whatever_the_threads(
 def test_types_that_do_not_exist(call: Callable[[str], object]) -> None:
     with pytest.raises(QuantizationError, match=r"did you mean Q4_K\?"):
         call("Q4_KK")
-    with pytest.raises(UnsupportedError, match=r"I32 .* supported are F32, "):
-        call("I32")
+
+
+@pytest.mark.parametrize("type_", [*sorted(NUMBERS), *sorted(DECODED_ONLY)], ids=lambda type_: type_.name)
+def test_types_that_cannot_be_encoded(type_: GGMLType) -> None:
+    with pytest.raises(UnsupportedError, match=rf"{type_.name} cannot be encoded; F32, F16, .*Q2_0 can"):
+        quants.quantize(np.zeros((1, 256)), type_)
+
+
+@pytest.mark.parametrize("type_", sorted(NUMBERS), ids=lambda type_: type_.name)
+def test_plain_numbers_are_cast(type_: GGMLType) -> None:
+    stored = LAYOUTS[type_]["value"]
+    data = np.random.default_rng(9).integers(0, 256, (3, 5 * stored.itemsize), np.uint8)
+    values = data.view(stored)
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(quants.dequantize(data, type_, (3, 5)), values.astype(np.float32))
+
+
+def test_doubles_that_single_precision_cannot_hold_are_infinite() -> None:
+    """And nobody is warned: that is what decoding them to float32 means."""
+    data = np.array([[1e300, -1e300, np.nan, 0.1]], "<f8").view(np.uint8)
+    found = quants.dequantize(data, "F64", (1, 4))
+    np.testing.assert_array_equal(found, np.array([[np.inf, -np.inf, np.nan, 0.1]], np.float32))
+
+
+def test_single_precision_is_not_copied() -> None:
+    data = np.arange(6, dtype=np.float32).reshape(2, 3).view(np.uint8)
+    assert np.shares_memory(quants.decode_rows(data, "F32", 3), data)
 
 
 def test_what_can_be_encoded_and_decoded() -> None:
@@ -251,9 +279,8 @@ def test_what_can_be_encoded_and_decoded() -> None:
     for type_ in TYPES:
         codec = quants.codec(type_)
         assert (codec.encode or codec.weighted) if type_ in ENCODABLE else not codec.encode
-    assert [type_ for type_ in GGMLType if quants.can_decode(type_)] == sorted(TYPES)
+    assert sorted([*TYPES, *NUMBERS]) == sorted(GGMLType)
     assert quants.can_encode("q4_k")
-    assert not quants.can_decode("I32")
 
 
 @every_encodable_type

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gguf_tools import quants
-from gguf_tools.container.blocks import BLOCK_FIELDS, Role
+from gguf_tools.quants.layouts import Role, fields
 from gguf_tools.spec import BLOCK_SIZES, GGMLType
 from tests import ggml
 from tests.floats import same_floats
@@ -72,7 +72,7 @@ Put = Callable[[NDArray[np.uint8], NDArray[np.uint16]], None]
 
 
 def _places(type_: GGMLType) -> Iterator[Put]:
-    for field in BLOCK_FIELDS.get(type_, ()):
+    for field in fields(type_):
         offset = field.offset
         match field.role:
             case Role.F16 | Role.BF16:
@@ -88,7 +88,7 @@ def _places(type_: GGMLType) -> Iterator[Put]:
                 yield partial(_put_spread, offset)
                 for word in range(field.words):
                     yield partial(_put, offset + 2 * word)
-            case Role.BITS if type_ is GGMLType.NVFP4:
+            case Role.BITS if type_ is GGMLType.NVFP4 and field.name == "d":
                 yield partial(_put, offset)
                 yield partial(_put, offset + 2)
 

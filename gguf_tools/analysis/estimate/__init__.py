@@ -94,12 +94,14 @@ def load_model(
     if os.path.isdir(source):
         from ...conversion.to_gguf import plan_conversion
 
-        return _of_plan(plan_conversion(source, type=type or "Q4_K_M", overrides=overrides), source)
+        with plan_conversion(source, type=type or "Q4_K_M", overrides=overrides) as plan:
+            return _of_plan(plan, source)
     if type is not None:
         from ...conversion.requantize import plan_requantization
 
-        return _of_plan(plan_requantization(source, type=type, overrides=overrides), source)
-    from ...container.reader import open_gguf
+        with plan_requantization(source, type=type, overrides=overrides) as plan:
+            return _of_plan(plan, source)
+    from ...container.opening import open_gguf
 
     with open_gguf(source) as file:
         return read_model(file.metadata, file.tensors.values(), source)

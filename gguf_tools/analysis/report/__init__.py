@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ...files import AtomicFile, check_target
 from ...inputs import Inputs
-from ..inspection import open_inspected
+from ..opening import open_inspected
 from ..statistics import measure_model
 from .document import document
 from .filling import filled

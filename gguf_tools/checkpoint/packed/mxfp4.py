@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ...errors import CheckpointError
-from ...source import Source
+from ...source import SelfContained, Source
 from ...spec import GGMLType
 from ..reader import SafetensorsTensor
 from ..small_floats import E8M0
@@ -65,7 +65,7 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
             parts.make(blocks.name, _MXFP4(blocks, scales), at=blocks.name, form="MXFP4", first=True)
 
 
-class _MXFP4:
+class _MXFP4(SelfContained):
     """Rows that are stored as GGUF stores them, but for the places of their bits."""
 
     def __init__(self, blocks: SafetensorsTensor, scales: SafetensorsTensor) -> None:
@@ -118,7 +118,7 @@ class _MXFP4:
         return powers
 
 
-class _Part:
+class _Part(SelfContained):
     """Base of the two tensors that a source of MXFP4 rows is saved as: bytes, row by row."""
 
     def __init__(self, base: Source) -> None:

@@ -33,8 +33,6 @@ from .parts import Unpacked, checked_scales, require_shape, whole_floats
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ...source import Factors
-
 __all__ = ["NVFP4", "e2m1"]
 
 _GROUP: Final = 16
@@ -105,7 +103,7 @@ class NVFP4(Unpacked):
         self.weight_only = weight_only
         self._whole = _single(tensor_scale)
         given = {".scale": self._whole, ".input_scale": None if input_scale is None else _single(input_scale)}
-        self.factors: Factors = {
+        self.factors = {
             ending: (float(np.float32(1) / value if divide else value),)
             for ending, value in given.items()
             if value is not None

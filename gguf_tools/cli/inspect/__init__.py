@@ -147,7 +147,7 @@ def command(
     map; with --tensors also tensor_list and tensor_totals, with --metadata metadata, with --recipes recipes,
     with --stats statistics. With --key it is the value.
     """
-    from ...analysis.inspection import open_inspected
+    from ...analysis.opening import open_inspected
 
     chosen = pattern is not None or types or sort is not None or reverse
     tensors = tensors or (bool(chosen) and not metadata and not stats)

@@ -7,6 +7,7 @@ Where the columns do not fit beside one another they continue below, a group of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from ...analysis.type_map import Cell, Column, Row, TypeMap, folded, grouped, layer_ranges, type_maps
@@ -45,6 +46,7 @@ _COLOURS: Final = (
 """The colour up to so many bits per weight: warm for few, cold for many, plain for full precision."""
 
 
+@lru_cache  # of thousands of tensors
 def colour(bits: float | None) -> str:
     """The style for so many bits per weight."""
     if bits is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..console import printable, progress, table
+from ..console import printable, progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,9 +34,9 @@ def show(out: Console, measurements: Sequence[Measurement]) -> None:
     """A table that fits into 80 columns."""
     from rich.text import Text
 
-    listing = table("tensor", *_NUMBERS, right=_NUMBERS)
-    listing.columns[0].min_width = _SHORTEST_NAME
-    listing.padding = (0, 1, 0, 0)
+    from ..tables import Listing
+
+    listing = Listing(("tensor", *_NUMBERS), right=_NUMBERS, gap=2, least={"tensor": _SHORTEST_NAME})
     flawed = []
     for found in measurements:
         if found.statistics is None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...analysis.listing import totals
-from ..console import number, printable, shape, size, table
+from ..console import number, shape, size, table
 from .layers import colour
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ def show(out: Console, tensors: Sequence[TensorDescription], count: int) -> None
     for tensor in tensors:
         stored = "?" if tensor.nbytes is None else size(tensor.nbytes)
         cells: list[str | Text] = [
-            Text(printable(tensor.name)),
+            tensor.name,
             shape(tensor.shape),
             Text(tensor.type, colour(tensor.bits_per_weight)),
             stored,
             str(tensor.offset),
         ]
         if len(files) > 1:
-            cells.append(Text(printable(Path(tensor.file).name)))
+            cells.append(Path(tensor.file).name)
         listing.add_row(*cells)
     if tensors:
         out.print(listing)
