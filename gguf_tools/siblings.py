@@ -9,12 +9,10 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Final
+
+from .system import open_file, user
 
 __all__ = ["hidden_sibling", "open_own", "random_sibling"]
-
-_WARILY: Final = sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK"))
-"""Follow no link, and wait for nobody: not for the writer of a named pipe, nor for the holder of a lease."""
 
 
 def hidden_sibling(path: Path, suffix: str) -> Path:
@@ -43,12 +41,10 @@ def open_own(path: Path, flags: int, *owners: int) -> int | None:
     Raises:
         OSError: it cannot be opened, being a link, for instance; FileNotFoundError where there is none.
     """
-    fd = os.open(path, flags | _WARILY)
+    fd = open_file(path, flags, follow=False, wait=False)
     try:
         found = os.fstat(fd)
-        trusted = {0, os.stat(path.parent).st_uid, *owners}
-        if hasattr(os, "geteuid"):
-            trusted.add(os.geteuid())
+        trusted = {0, os.stat(path.parent).st_uid, user(), *owners}
     except BaseException:
         os.close(fd)
         raise

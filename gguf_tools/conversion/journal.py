@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import OutputError, reported
 from ..siblings import hidden_sibling, open_own
-from ..system import close_and_remove, lock, sync
+from ..system import close_and_remove, lock, open_file, sync
 from ..transfer import append, read_at
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ _CHECK: Final = struct.Struct("<I")
 _MOST_BYTES: Final = 1 << 28
 """Of a journal that is read: a job of 10 TB makes a hundredth of that."""
 
-_FLAGS: Final = os.O_RDWR | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
+_FLAGS: Final = os.O_RDWR | os.O_APPEND
 
 
 class Journal:
@@ -180,7 +180,7 @@ class Journal:
             OutputError: what is there was not left by an earlier run.
         """
         try:
-            return os.open(self.path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o666)
+            return open_file(self.path, _FLAGS | os.O_CREAT | os.O_EXCL, follow=False)
         except FileExistsError:
             fd = open_own(self.path, _FLAGS)
         if fd is None:
