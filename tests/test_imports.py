@@ -26,7 +26,7 @@ LAYERS = (
     {"remote", "jit"},
     {"registers"},
     {"container", "checkpoint", "quants"},
-    {"recipes"},
+    {"recipes", "hyperparameters"},
     {"architectures", "importance"},
     {"tokenizers"},
     {"conversion"},

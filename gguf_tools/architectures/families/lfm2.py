@@ -5,8 +5,8 @@ from typing import Any
 
 from ...container.metadata import Array
 from ...errors import ArchitectureError, FormatError
-from ...spec import ValueType
-from ..config import MAX_LAYERS, GGUFFacts, HFConfig
+from ...spec import MAX_LAYERS, ValueType
+from ..config import GGUFFacts, HFConfig
 from ..decoder import BLOCK, TIED, has_head, norms, renamed
 from ..keys import CAUSAL, CONTEXT, HEADS, LAYERS, WIDTH, Entry, FromTensorRows, HeadDim, Key
 from ..rope import Rope
