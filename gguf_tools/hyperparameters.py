@@ -105,12 +105,6 @@ class Hyperparameters:
         return self.integer(_BLOCKS)
 
     @property
-    def hidden_layers(self) -> int | None:
-        """Layers that compute the next token, at least one; HF's ``num_hidden_layers``."""
-        stored = self.block_count
-        return None if stored is None else max(stored - (self.integer("nextn_predict_layers") or 0), 1)
-
-    @property
     def context_length(self) -> int | None:
         """Tokens of context the model was trained with."""
         return self.integer("context_length")
@@ -234,11 +228,6 @@ class Hyperparameters:
         tokens = self._metadata.get("tokenizer.ggml.tokens")
         return len(tokens) if isinstance(tokens, Array) else None
 
-    @property
-    def vocabulary_size(self) -> int | None:
-        """Tokens the model tells apart: those in the file, else what a file without a vocabulary says."""
-        return self.integer("vocab_size") if (tokens := self.token_count) is None else tokens
-
     def _whole(self, name: str, value: object) -> int | None:
         """A value as a whole number."""
         return whole_number(value)
@@ -319,15 +308,15 @@ class CheckedHyperparameters(Hyperparameters):
             return [self._whole(name, item) for item in items]
         return [self.number(name, None if isinstance(default, list) else default)] * self.block_count
 
-    def head_counts(self, default: int | None = None) -> list[int]:
+    def head_count_by_layer(self, default: int | None = None) -> list[int]:
         """`head_count` of each layer that is stored."""
         return self.by_layer(_HEADS, default)
 
-    def kv_head_counts(self, default: int | None = None) -> list[int]:
+    def kv_head_count_by_layer(self, default: int | None = None) -> list[int]:
         """`kv_head_count` of each layer that is stored."""
-        return self.by_layer(_KV_HEADS, self.head_counts(default))
+        return self.by_layer(_KV_HEADS, self.head_count_by_layer(default))
 
-    def feed_forward_length_of_each(self, default: int | None = None) -> list[int]:
+    def feed_forward_length_by_layer(self, default: int | None = None) -> list[int]:
         """`feed_forward_length` of each layer that is stored."""
         return self.by_layer(_FEED_FORWARD, default)
 

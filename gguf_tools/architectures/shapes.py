@@ -120,6 +120,10 @@ def _queries(model: Hyperparameters, layer: int) -> int | None:
     return _product(model.head_count(layer), model.full_key_size)
 
 
+def _kv_heads(model: Hyperparameters, layer: int) -> int | None:
+    return model.kv_head_count(layer) or model.head_count(layer)
+
+
 def _product(heads: int | None, size: int | None) -> int | None:
     return None if heads is None or size is None else heads * size
 
@@ -133,8 +137,8 @@ _MEANINGS: Final[dict[str, Callable[[Hyperparameters, int], int | None]]] = {
     "width": lambda model, layer: model.embedding_length,
     "queries": _queries,
     "queries or twice": _queries,
-    "keys": lambda model, layer: _product(model.kv_head_count(layer), model.full_key_size),
-    "values": lambda model, layer: _product(model.kv_head_count(layer), model.full_value_size),
+    "keys": lambda model, layer: _product(_kv_heads(model, layer), model.full_key_size),
+    "values": lambda model, layer: _product(_kv_heads(model, layer), model.full_value_size),
     "outputs": lambda model, layer: _product(model.head_count(layer), model.full_value_size),
     "inner": _inner,
     "inner or twice": _inner,

@@ -205,8 +205,8 @@ class _Layers:
         """The layers that compute the next token."""
         hparams, count = self._hparams, self.count
         no_heads = 0 if self._graph.memory is Memory.STATE else None
-        heads, kv_heads = hparams.head_counts(no_heads), hparams.kv_head_counts(no_heads)
-        inner = hparams.feed_forward_length_of_each(0)
+        heads, kv_heads = hparams.head_count_by_layer(no_heads), hparams.kv_head_count_by_layer(no_heads)
+        inner = hparams.feed_forward_length_by_layer(0)
         key_size, value_size = hparams.key_size or 0, hparams.value_size or 0
         window_key_size, window_value_size = hparams.window_key_size or 0, hparams.window_value_size or 0
         remembers = self._graph.memory is not Memory.NOTHING
