@@ -169,6 +169,14 @@ class Hyperparameters:
         return self.divided_width if (said := self.value_length) is None else said
 
     @property
+    def exact_key_size(self) -> int | None:
+        """`key_size`; nothing where it is not said and the width is no multiple of the heads."""
+        if (said := self.key_length) is not None:
+            return said
+        width, heads = self.embedding_length or 0, self.head_count() or 0
+        return width // heads if width > 0 < heads and width % heads == 0 else None
+
+    @property
     def window_key_size(self) -> int | None:
         """`key_size` in layers with a sliding window."""
         return self.key_size if (said := self.integer("attention.key_length_swa")) is None else said
@@ -337,17 +345,19 @@ class CheckedHyperparameters(Hyperparameters):
         seeing = 0 if first else period - 1
         return [not period or layer % period != seeing for layer in range(count)]
 
-    def exact_head_size(self) -> int:
-        """`key_size` of a model whose width, where it counts, is a multiple of the heads.
+    @property
+    def exact_key_size(self) -> int:
+        """`key_size`, above zero.
 
         Raises:
-            FormatError: it is not, or there is no width or no head.
+            FormatError: it is not said and the width is no multiple of the heads.
         """
-        if (said := self.key_length) is not None:
-            return said
-        width, heads, share = self.embedding_length, self.head_count(), self.divided_width
-        if not width or not heads or not share or width % heads:
-            raise FormatError("the width is not a multiple of the heads", key=self.key(_HEADS), found=heads)
+        if self.key_length is not None:
+            return self.number("attention.key_length", least=1)
+        share = super().exact_key_size
+        if share is None:
+            found = self.find(_HEADS)
+            raise self._fault("the width is not a multiple of the heads", _HEADS, found, None)
         return share
 
     def one_for_each(self, name: str) -> list[int]:

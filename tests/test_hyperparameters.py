@@ -208,12 +208,15 @@ def test_errors_name_what_is_missing() -> None:
 
 
 def test_a_config_states_exact_sizes() -> None:
-    assert checked().exact_head_size() == 16
-    assert checked(attention__head_count=5, attention__key_length=13).exact_head_size() == 13
+    assert checked().exact_key_size == 16
+    assert checked(attention__head_count=5, attention__key_length=13).exact_key_size == 13
     for heads in (5, 0, None):
         with pytest.raises(FormatError, match="not a multiple of the heads") as caught:
-            checked(attention__head_count=heads).exact_head_size()
+            _ = checked(attention__head_count=heads).exact_key_size
         assert caught.value.key == "x.attention.head_count"
+        assert lenient(attention__head_count=heads).exact_key_size is None
+    with pytest.raises(FormatError, match="out of range"):
+        _ = checked(attention__key_length=0).exact_key_size
     assert checked(a=each(1, 0, 2)).one_for_each("a") == [1, 0, 2]
     assert checked(a=7).one_for_each("a") == [7, 7, 7]
     for wrong in (None, "b", True, -1, each(1, 2), each(1, 2, 3, 4), each(1, -1, 2)):

@@ -59,7 +59,7 @@ class ModelDescription:
         imatrix: what stands under ``quantize.imatrix.``.
         model_class: the transformers class, of a checkpoint.
         packing: what a checkpoint's ``quantization_config`` says, such as ``quant_method`` and ``bits``.
-        head_size: values in a head: what is said, else the width divided by the heads.
+        head_size: values in a head: what is said, else the width over the heads where it is a multiple.
     """
 
     architecture: str | None = None
@@ -146,7 +146,7 @@ def describe_model(metadata: Mapping[str, Any]) -> ModelDescription:
         chat_template_length=None if template is None else len(template),
         chat_templates=[key[len(_TEMPLATE) + 1 :] for key in metadata if key.startswith(f"{_TEMPLATE}.")],
         imatrix=known.under("quantize.imatrix."),
-        head_size=model.key_size,
+        head_size=model.exact_key_size,
     )
 
 

@@ -183,7 +183,7 @@ class PartialRotary:
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
         rotated = facts.integer("rope.dimension_count")
         if rotated is not None:
-            config[self.hf[0]] = rotated / facts.hyperparameters.exact_head_size()
+            config[self.hf[0]] = rotated / facts.hyperparameters.exact_key_size
 
 
 _LONGROPE: Final = ("longrope", "su")
