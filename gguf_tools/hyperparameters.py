@@ -191,15 +191,17 @@ class Hyperparameters:
         """Whether keys and values are cached in a compressed form, as DeepSeek's attention does."""
         return self.has("attention.key_length_mla") and self.has("attention.value_length_mla")
 
-    @property
-    def full_key_size(self) -> int | None:
-        """`key_size`, with latent attention once the keys are opened."""
-        return self.key_size if (said := self.integer("attention.key_length_mla")) is None else said
+    def full_key_size(self, layer: int = 0) -> int | None:
+        """`key_size`, with latent attention once the keys are opened; where there is an array, a layer's."""
+        return self._full_size("attention.key_length", layer)
 
-    @property
-    def full_value_size(self) -> int | None:
-        """`value_size`, with latent attention once the values are opened."""
-        return self.value_size if (said := self.integer("attention.value_length_mla")) is None else said
+    def full_value_size(self, layer: int = 0) -> int | None:
+        """`value_size`, likewise."""
+        return self._full_size("attention.value_length", layer)
+
+    def _full_size(self, name: str, layer: int) -> int | None:
+        said = (self.of_layer(key, layer) for key in (f"{name}_mla", name))
+        return next((size for size in said if size is not None), self.divided_width)
 
     @property
     def expert_count(self) -> int | None:

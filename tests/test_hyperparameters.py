@@ -59,15 +59,16 @@ class TestDefaults:
         model = lenient()
         assert model.key_length is None
         sizes = ("key_size", "value_size", "window_key_size", "window_value_size")
-        assert [getattr(model, name) for name in (*sizes, "full_key_size", "full_value_size")] == [16] * 6
+        assert [getattr(model, name) for name in sizes] == [16] * 4
+        assert model.full_key_size(1) == model.full_value_size(1) == 16
         assert lenient(attention__head_count=each(8, 4, 4)).key_size == 8
         assert lenient(attention__head_count=0).key_size is None
         assert lenient(embedding_length=None).key_size is None
 
     def test_what_is_said_of_heads_counts(self) -> None:
         model = lenient(attention__key_length=24, attention__value_length=20)
-        assert (model.key_size, model.window_key_size, model.full_key_size) == (24, 24, 24)
-        assert (model.value_size, model.window_value_size, model.full_value_size) == (20, 20, 20)
+        assert (model.key_size, model.window_key_size, model.full_key_size()) == (24, 24, 24)
+        assert (model.value_size, model.window_value_size, model.full_value_size()) == (20, 20, 20)
         assert not model.latent
         swa = lenient(attention__key_length=24, attention__key_length_swa=8, attention__value_length_swa=9)
         assert (swa.key_size, swa.window_key_size, swa.value_size, swa.window_value_size) == (24, 8, 16, 9)
@@ -75,7 +76,7 @@ class TestDefaults:
             attention__key_length_mla=48, attention__value_length_mla=32, attention__key_length=9
         )
         assert latent.latent
-        assert (latent.key_size, latent.full_key_size, latent.full_value_size) == (9, 48, 32)
+        assert (latent.key_size, latent.full_key_size(), latent.full_value_size()) == (9, 48, 32)
 
     def test_experts_are_as_wide_as_other_networks(self) -> None:
         assert lenient().expert_feed_forward_length(1) == 128
@@ -142,6 +143,8 @@ OF_A_LAYER = [
     "kv_head_count",
     "feed_forward_length",
     "expert_feed_forward_length",
+    "full_key_size",
+    "full_value_size",
 ]
 
 

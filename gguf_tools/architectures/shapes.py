@@ -117,7 +117,7 @@ def _padded(shape: tuple[int, ...], count: int) -> tuple[int, ...] | None:
 
 
 def _queries(model: Hyperparameters, layer: int) -> int | None:
-    return _product(model.head_count(layer), model.full_key_size)
+    return _product(model.head_count(layer), model.full_key_size(layer))
 
 
 def _kv_heads(model: Hyperparameters, layer: int) -> int | None:
@@ -137,9 +137,9 @@ _MEANINGS: Final[dict[str, Callable[[Hyperparameters, int], int | None]]] = {
     "width": lambda model, layer: model.embedding_length,
     "queries": _queries,
     "queries or twice": _queries,
-    "keys": lambda model, layer: _product(_kv_heads(model, layer), model.full_key_size),
-    "values": lambda model, layer: _product(_kv_heads(model, layer), model.full_value_size),
-    "outputs": lambda model, layer: _product(model.head_count(layer), model.full_value_size),
+    "keys": lambda model, layer: _product(_kv_heads(model, layer), model.full_key_size(layer)),
+    "values": lambda model, layer: _product(_kv_heads(model, layer), model.full_value_size(layer)),
+    "outputs": lambda model, layer: _product(model.head_count(layer), model.full_value_size(layer)),
     "inner": _inner,
     "inner or twice": _inner,
     "experts": lambda model, layer: model.expert_count,
