@@ -30,6 +30,9 @@ MAX_KEY_BYTES: Final = 65_535
 MAX_NAME_BYTES: Final = 63
 """llama.cpp keeps tensor names in a 64-byte buffer with its terminating NUL, and refuses longer ones."""
 
+MAX_LAYERS: Final = 512
+"""llama.cpp's ``LLAMA_MAX_LAYERS``; also what keeps a hostile number of layers from being counted through."""
+
 MAX_DIMS: Final = 4
 """``GGML_MAX_DIMS``."""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gguf_tools.recipes import ModelFacts, find_recipe
+from gguf_tools.recipes import ModelSizes, find_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ __all__ = ["model_keys", "oracle_quantize", "random_weights", "write_model"]
 _EPSILON = {"bert": "layer_norm_epsilon", "falcon": "layer_norm_epsilon"}
 
 
-def model_keys(model: ModelFacts, row: int = 256) -> dict[str, tuple[str, Any]]:
+def model_keys(model: ModelSizes, row: int = 256) -> dict[str, tuple[str, Any]]:
     """The metadata llama.cpp insists on for quantizing: key → (GGUFWriter's kind, value)."""
     keys: dict[str, tuple[str, Any]] = {
         "context_length": ("uint32", 128),

@@ -27,7 +27,7 @@ LAYERS = (
     {"registers"},
     {"quants"},
     {"container", "checkpoint"},
-    {"recipes"},
+    {"recipes", "hyperparameters"},
     {"architectures", "importance"},
     {"tokenizers"},
     {"conversion"},

@@ -14,7 +14,7 @@ from gguf_tools.errors import QuantizationError
 from gguf_tools.recipes import (
     RECIPES,
     Choice,
-    ModelFacts,
+    ModelSizes,
     Overrides,
     TensorFacts,
     choose,
@@ -137,7 +137,7 @@ ODD: Shapes = {
     "blk.0.time_mix_lerp_fused.weight": (5, 1, 1, 256),
 }
 
-MODELS: dict[str, tuple[ModelFacts, Shapes]] = {
+MODELS: dict[str, tuple[ModelSizes, Shapes]] = {
     "two layers, tied": (model_of("llama", 2, 4, 4), dense(2, tied=True)),
     **{f"llama of {n}": (model_of("llama", n, 8, 2), dense(n)) for n in (1, 7, 16, 22, 40)},
     "llama 70B": (model_of("llama", 80, 64, 8), dense(80)),

@@ -25,7 +25,7 @@ from ..errors import CheckpointError, GGUFToolsError
 from ..remote import PathOrLocation, exists
 from .config_facts import brief, config_facts, tokenizer_facts
 from .inspection import Inspected, Inspection, TensorDescription
-from .model_facts import ModelFacts
+from .model_description import ModelDescription
 from .places import place_of
 from .summary import Kind, Summary
 
@@ -74,7 +74,7 @@ def _single(path: PathOrLocation) -> Inspected:
     try:
         config, notes = _config_beside(path)
         plain, about = _unpacked(config, file.tensors, None)
-        facts = ModelFacts()
+        facts = ModelDescription()
         if config:
             facts, more = config_facts(config, plain.tensors, lambda name: None)
             notes += ["facts about the model are from config.json beside the file", *more]
@@ -99,7 +99,7 @@ def _inspection(
     files: dict[str, int],
     tensors: tuple[TensorDescription, ...],
     metadata: Mapping[str, Any],
-    facts: ModelFacts,
+    facts: ModelDescription,
     notes: tuple[str, ...],
 ) -> Inspection:
     shares = type_shares((tensor.type, tensor.shape, tensor.nbytes) for tensor in tensors)

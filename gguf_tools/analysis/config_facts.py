@@ -14,7 +14,7 @@ from .. import architectures
 from ..architectures.config import HFConfig
 from ..errors import GGUFToolsError
 from ..remote import exists, size_of
-from .model_facts import ModelFacts, model_facts
+from .model_description import ModelDescription, describe_model
 
 if TYPE_CHECKING:
     from ..checkpoint import Checkpoint
@@ -54,7 +54,7 @@ _LONGEST_SETTINGS: Final = 1 << 25
 
 def config_facts(
     config: Mapping[str, Any], tensors: Mapping[str, Source], read_json: Callable[[str], Any]
-) -> tuple[ModelFacts, list[str]]:
+) -> tuple[ModelDescription, list[str]]:
     """Facts, and notes for the reader.
 
     Args:
@@ -74,7 +74,7 @@ def config_facts(
         notes.append(f"cannot be converted as it is: {brief(error)}")
         name = str(merged.get("model_type", ""))
         metadata = {key: _first(merged, names) for key, names in _USUAL.items()}
-    facts = model_facts(
+    facts = describe_model(
         {"general.architecture": name, **{f"{name}.{key}": metadata[key] for key in metadata}}
     )
     packing = merged.get("quantization_config")
@@ -92,7 +92,7 @@ def config_facts(
 
 
 def tokenizer_facts(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Fields of `ModelFacts` about the tokenizer: by which file there is, without reading a vocabulary."""
+    """The description's fields about the tokenizer: by which file there is, without reading a vocabulary."""
     file = next((name for name in _TOKENIZERS if exists(checkpoint.path / name)), None)
     template = _template(checkpoint)
     return {

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..conversion.shares import TypeShare, type_shares
-from .model_facts import ModelFacts, model_facts
+from .model_description import ModelDescription, describe_model
 
 if TYPE_CHECKING:
     from ..container.reader import GGUFFile
@@ -44,7 +44,7 @@ class Summary:
     parameters: int
     tensor_bytes: int
     types: list[TypeShare]
-    model: ModelFacts
+    model: ModelDescription
 
     @property
     def file_bytes(self) -> int:
@@ -64,7 +64,7 @@ class Summary:
         result["bits_per_weight"] = self.bits_per_weight
         result["types"] = [share.to_dict() for share in self.types]
         result |= {item.name: getattr(self.model, item.name) for item in fields(self.model)}
-        result |= {"head_size": self.model.head_size, "query_groups": self.model.query_groups}
+        result["query_groups"] = self.model.query_groups
         return result
 
 
@@ -83,5 +83,5 @@ def summarize(file: GGUFFile) -> Summary:
         parameters=sum(share.parameters for share in shares),
         tensor_bytes=sum(share.bytes or 0 for share in shares),
         types=shares,
-        model=model_facts(file.metadata),
+        model=describe_model(file.metadata),
     )

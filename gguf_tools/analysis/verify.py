@@ -41,6 +41,7 @@ from ..container.metadata import Array, Metadata
 from ..container.reader import GGUFFile, Tensor, is_split, open_one
 from ..container.shards import check_member, open_shard, shard_paths
 from ..errors import GGUFToolsError, RemoteError, UnsupportedError
+from ..hyperparameters import Hyperparameters
 from ..quants.layouts import Role, fields
 from ..remote import Location, is_url
 from ..source import Source, row_length
@@ -275,12 +276,11 @@ def _arrays(metadata: Metadata) -> Iterator[tuple[str, ValueType, Array]]:
 
 
 def _layers(metadata: Metadata, tensors: dict[str, Tensor]) -> Iterator[Finding]:
-    architecture = metadata.get("general.architecture")
-    key = f"{architecture}.block_count"
+    model = Hyperparameters(metadata)
+    key, count = model.key("block_count"), model.block_count
     if key not in metadata:
         return
-    count = metadata[key]
-    if not isinstance(count, int) or isinstance(count, bool):
+    if count is None:
         yield error("layers", place(key=key), f"not an integer but {metadata.type_of(key).name}")
         return
     present = {int(match[1]) for match in map(_LAYER.match, tensors) if match}
@@ -290,10 +290,9 @@ def _layers(metadata: Metadata, tensors: dict[str, Tensor]) -> Iterator[Finding]
         message = f"{count}, but the last layer with tensors is {max(present)}"
         yield warning("missing-layers", place(key=key), message)
     for name in ("attention.head_count", "attention.head_count_kv", "feed_forward_length"):
-        key = f"{architecture}.{name}"
-        value = metadata.get(key)
+        value = model.find(name)
         if isinstance(value, Array) and len(value) < count:
-            yield error("layers", place(key=key), f"{len(value)} items for {count} layers")
+            yield error("layers", place(key=model.key(name)), f"{len(value)} items for {count} layers")
 
 
 class _Finite:

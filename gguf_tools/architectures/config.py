@@ -8,14 +8,12 @@ from typing import Any, Final
 import numpy as np
 
 from ..errors import ArchitectureError, FormatError
+from ..hyperparameters import CheckedHyperparameters
 from ..source import Source
 
-__all__ = ["MAX_LAYERS", "MAX_UINT32", "GGUFFacts", "HFConfig", "rounded", "shortest", "simplest"]
+__all__ = ["MAX_UINT32", "GGUFFacts", "HFConfig", "rounded", "shortest", "simplest"]
 
 MAX_UINT32: Final = 0xFFFF_FFFF
-
-MAX_LAYERS: Final = 512
-"""llama.cpp's ``LLAMA_MAX_LAYERS``; also what keeps a hostile number of layers from being counted through."""
 
 _CONFIG: Final = "config.json"
 _LARGEST: Final = float(np.finfo(np.float32).max)
@@ -146,10 +144,14 @@ class GGUFFacts:
     """A GGUF file's metadata and tensors, seen from one architecture's table.
 
     Keys are given without the architecture's name: ``block_count`` is ``llama.block_count``.
+
+    Attributes:
+        hyperparameters: the same keys by what they mean.
     """
 
     def __init__(self, name: str, metadata: Mapping[str, Any], tensors: Mapping[str, Source]) -> None:
         self.name, self.metadata, self.tensors = name, metadata, tensors
+        self.hyperparameters = CheckedHyperparameters(metadata, name, use="config.json")
 
     def key(self, suffix: str) -> str:
         """The full key."""

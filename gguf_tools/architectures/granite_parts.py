@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ..errors import ArchitectureError
-from ..spec import ValueType
-from .config import MAX_LAYERS, HFConfig
+from ..spec import MAX_LAYERS, ValueType
+from .config import HFConfig
 from .decoder import BLOCK, head_count, norms
 from .keys import VOCABULARY_SIZE, DerivedKey, Key, KeyRule
 from .per_layer_keys import Heads, LayerArray, SSMInner

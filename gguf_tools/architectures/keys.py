@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..errors import ArchitectureError, FormatError
-from ..spec import ValueType
-from .config import MAX_LAYERS, MAX_UINT32, GGUFFacts, HFConfig
+from ..spec import MAX_LAYERS, ValueType
+from .config import MAX_UINT32, GGUFFacts, HFConfig
 
 __all__ = [
     "CAUSAL",

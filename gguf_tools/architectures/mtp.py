@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..spec import ValueType
-from .config import MAX_LAYERS, GGUFFacts, HFConfig
+from ..spec import MAX_LAYERS, ValueType
+from .config import GGUFFacts, HFConfig
 from .decoder import BLOCK, optional
 from .keys import LAYERS, Entry
 from .tensors import Condition, Rule

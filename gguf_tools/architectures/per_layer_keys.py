@@ -8,8 +8,8 @@ from typing import Any
 
 from ..container.metadata import Array
 from ..errors import ArchitectureError, FormatError
-from ..spec import ValueType
-from .config import MAX_LAYERS, GGUFFacts, HFConfig
+from ..spec import MAX_LAYERS, ValueType
+from .config import GGUFFacts, HFConfig
 from .keys import Entry
 from .tensors import Condition
 
@@ -18,7 +18,6 @@ __all__ = [
     "Heads",
     "LayerArray",
     "SSMInner",
-    "layer_values",
     "listed",
     "per_layer",
     "periodic",
@@ -30,25 +29,6 @@ def per_layer(config: HFConfig, value: Callable[[int], int]) -> Array:
     """An array of a whole number for each layer."""
     layers = config.integer("num_hidden_layers", most=MAX_LAYERS)
     return Array(ValueType.INT32, [value(layer) for layer in range(layers)])
-
-
-def layer_values(facts: GGUFFacts, key: str) -> list[int]:
-    """A key's value for each layer; one number holds for all.
-
-    Raises:
-        FormatError: the key is missing, or its value is not as many numbers as there are layers.
-    """
-    layers = facts.integer("block_count", most=MAX_LAYERS) or 0
-    found = facts.find(key)
-    values = [found] * layers if isinstance(found, int) else list(found) if isinstance(found, Array) else []
-    if len(values) != layers or not all(type(value) is int and value >= 0 for value in values):
-        raise FormatError(
-            "not a number for every layer",
-            key=facts.key(key),
-            found=found,
-            expected=f"{layers} whole numbers",
-        )
-    return values
 
 
 def listed(config: HFConfig, key: str) -> list[Any]:
@@ -93,7 +73,7 @@ class LayerArray:
         yield self.gguf, ValueType.ARRAY, sizes
 
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
-        values = layer_values(facts, self.gguf)
+        values = facts.hyperparameters.one_for_each(self.gguf)
         sizes = {value for value in values if value}
         if len(sizes) > 1:
             raise FormatError(

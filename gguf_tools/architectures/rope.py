@@ -183,20 +183,7 @@ class PartialRotary:
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
         rotated = facts.integer("rope.dimension_count")
         if rotated is not None:
-            config[self.hf[0]] = rotated / (facts_head_size(facts))
-
-
-def facts_head_size(facts: GGUFFacts) -> int:
-    """Values of a head by a file's keys: the key length, or the width over the heads."""
-    length = facts.integer("attention.key_length")
-    if length is not None:
-        return length
-    width, heads = facts.integer("embedding_length"), facts.integer("attention.head_count")
-    if not width or not heads or width % heads:
-        raise FormatError(
-            "the width is not a multiple of the heads", key=facts.key("attention.head_count"), found=heads
-        )
-    return width // heads
+            config[self.hf[0]] = rotated / facts.hyperparameters.exact_key_size
 
 
 _LONGROPE: Final = ("longrope", "su")

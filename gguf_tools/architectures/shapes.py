@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from ..container.metadata import Array, Metadata
 from ..errors import ArchitectureError
+from ..hyperparameters import Hyperparameters
 from ..source import Source, row_count
 
 __all__ = ["WrongShape", "embeddings_and_tokens", "require_shapes", "wrong_shapes"]
@@ -44,7 +45,7 @@ _ROLES: Final[dict[str, tuple[str, ...]]] = {
     "ffn_up_exps.weight": ("experts", "expert inner", "width"),
     "ffn_down_exps.weight": ("experts", "width", "expert inner"),
 }
-"""Dimensions, slowest first, by a tensor's name without ``blk.N.``; see `_Sizes`."""
+"""Dimensions, slowest first, by a tensor's name without ``blk.N.``; see `_MEANINGS`."""
 
 _LAYER: Final = re.compile(r"blk\.(\d{1,9})\.(.+)")
 
@@ -62,11 +63,11 @@ def wrong_shapes(metadata: Metadata, tensors: Mapping[str, Source]) -> Iterator[
 
     What the metadata does not say is not checked.
     """
-    sizes = _Sizes(metadata)
+    model = Hyperparameters(metadata)
     for name, tensor in tensors.items():
         match = _LAYER.fullmatch(name)
         layer, role = (int(match[1]), match[2]) if match else (0, name)
-        wanted = [sizes.of(size, layer) for size in _ROLES.get(role, ())]
+        wanted = [_allowed(size, model, layer) for size in _ROLES.get(role, ())]
         shape = _padded(tuple(tensor.shape), len(wanted))
         for found, allowed in zip(shape, wanted, strict=True) if wanted and shape else ():
             if allowed and found not in allowed:
@@ -115,67 +116,43 @@ def _padded(shape: tuple[int, ...], count: int) -> tuple[int, ...] | None:
     return None if len(shape) > count else (1,) * (count - len(shape)) + shape
 
 
-class _Sizes:
-    """Sizes by name, from a model's metadata: the values allowed, or none where it does not say."""
-
-    def __init__(self, metadata: Metadata) -> None:
-        self._metadata = metadata
-        self._architecture = metadata.get("general.architecture")
-
-    def of(self, name: str, layer: int) -> tuple[int, ...]:
-        """What a dimension may be in a layer."""
-        value = _MEANINGS[name](self, layer)
-        return () if value is None else value if isinstance(value, tuple) else (value,)
-
-    def number(self, key: str, layer: int) -> int | None:
-        """A number of the architecture, or that of a layer where there is a list."""
-        value = self._metadata.get(f"{self._architecture}.{key}")
-        if isinstance(value, Array):
-            value = value[layer] if layer < len(value) else None
-        return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
-
-    def head(self, key: str, layer: int) -> int | None:
-        """Values in a head: what the key says, or the width divided by the heads.
-
-        With latent attention the key says how many the cache has, and a second one how many a head has.
-        """
-        stated = self.number(f"{key}_mla", layer) or self.number(key, layer)
-        if stated is not None:
-            return stated
-        width, heads = self.number("embedding_length", layer), self.number("attention.head_count", layer)
-        return width // heads if width and heads else None
-
-    def times(self, heads: str, size: str, layer: int) -> int | None:
-        """Heads times their size; without a count of key-value heads, there are as many as of queries."""
-        count = self.number(heads, layer) or self.number("attention.head_count", layer)
-        each = self.head(size, layer)
-        return count * each if count and each else None
-
-    def vocabulary(self) -> int | None:
-        tokens = self._metadata.get("tokenizer.ggml.tokens")
-        return len(tokens) if isinstance(tokens, Array) else None
+def _queries(model: Hyperparameters, layer: int) -> int | None:
+    return _product(model.head_count(layer), model.full_key_size(layer))
 
 
-def _twice(value: int | None) -> tuple[int, ...] | None:
-    return None if value is None else (value, 2 * value)
+def _kv_heads(model: Hyperparameters, layer: int) -> int | None:
+    return model.kv_head_count(layer) or model.head_count(layer)
 
 
-_MEANINGS: Final[dict[str, Callable[[_Sizes, int], int | tuple[int, ...] | None]]] = {
-    "vocabulary": lambda sizes, layer: sizes.vocabulary(),
-    "width": lambda sizes, layer: sizes.number("embedding_length", layer),
-    "queries": lambda sizes, layer: sizes.times("attention.head_count", "attention.key_length", layer),
-    # with a gate for each
-    "queries or twice": lambda sizes, layer: _twice(
-        sizes.times("attention.head_count", "attention.key_length", layer)
-    ),
-    "keys": lambda sizes, layer: sizes.times("attention.head_count_kv", "attention.key_length", layer),
-    "values": lambda sizes, layer: sizes.times("attention.head_count_kv", "attention.value_length", layer),
-    "outputs": lambda sizes, layer: sizes.times("attention.head_count", "attention.value_length", layer),
-    "inner": lambda sizes, layer: sizes.number("feed_forward_length", layer),
-    # gate and up fused
-    "inner or twice": lambda sizes, layer: _twice(sizes.number("feed_forward_length", layer)),
-    "experts": lambda sizes, layer: sizes.number("expert_count", layer),
-    "expert inner": lambda sizes, layer: (
-        sizes.number("expert_feed_forward_length", layer) or sizes.number("feed_forward_length", layer)
-    ),
+def _product(heads: int | None, size: int | None) -> int | None:
+    return None if heads is None or size is None else heads * size
+
+
+def _inner(model: Hyperparameters, layer: int) -> int | None:
+    return model.feed_forward_length(layer)
+
+
+_MEANINGS: Final[dict[str, Callable[[Hyperparameters, int], int | None]]] = {
+    "vocabulary": lambda model, layer: model.token_count,
+    "width": lambda model, layer: model.embedding_length,
+    "queries": _queries,
+    "queries or twice": _queries,
+    "keys": lambda model, layer: _product(_kv_heads(model, layer), model.full_key_size(layer)),
+    "values": lambda model, layer: _product(_kv_heads(model, layer), model.full_value_size(layer)),
+    "outputs": lambda model, layer: _product(model.head_count(layer), model.full_value_size(layer)),
+    "inner": _inner,
+    "inner or twice": _inner,
+    "experts": lambda model, layer: model.expert_count,
+    "expert inner": lambda model, layer: model.expert_feed_forward_length(layer),
 }
+
+_TWICE: Final = frozenset({"queries or twice", "inner or twice"})
+"""What there may also be two of: a gate for each query; gate and up fused."""
+
+
+def _allowed(name: str, model: Hyperparameters, layer: int) -> tuple[int, ...]:
+    """What a dimension may be in a layer; nothing where the metadata does not say."""
+    size = _MEANINGS[name](model, layer)
+    if size is None or size <= 0:
+        return ()
+    return (size, 2 * size) if name in _TWICE else (size,)

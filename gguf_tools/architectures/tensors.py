@@ -9,8 +9,8 @@ from typing import Final
 
 from ..errors import ArchitectureError
 from ..source import Source
-from ..spec import GGMLType
-from .config import MAX_LAYERS, HFConfig
+from ..spec import MAX_LAYERS, GGMLType
+from .config import HFConfig
 from .transforms import IDENTITY, Transform
 
 __all__ = [

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from ..container.metadata import Array
 from ..errors import ArchitectureError
-from ..spec import ValueType
-from .config import MAX_LAYERS, GGUFFacts, HFConfig
+from ..spec import MAX_LAYERS, ValueType
+from .config import GGUFFacts, HFConfig
 from .keys import Entry, brief
 from .per_layer_keys import listed
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .. import architectures, recipes
-from ..container.metadata import Array, Metadata
+from ..container.metadata import Metadata
 from ..container.writer import TensorInfo, header_bytes
 from ..errors import UnsupportedError
+from ..hyperparameters import Hyperparameters
 from ..importance import ImportanceMatrix
 from ..reading import InputFile
 from ..source import Source
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["assemble_gguf", "ggml_shape", "laid_out", "model_facts"]
+__all__ = ["assemble_gguf", "ggml_shape", "laid_out", "model_sizes"]
 
 
 def assemble_gguf(
@@ -141,22 +142,15 @@ def _check_encodable(tensors: Sequence[tuple[str, Source]], choices: Sequence[re
             raise UnsupportedError(f"{choice.type.name} cannot be encoded", tensor=name)
 
 
-def model_facts(metadata: Metadata) -> recipes.ModelFacts:
+def model_sizes(metadata: Metadata) -> recipes.ModelSizes:
     """What recipes ask about a model, read from its metadata; what is missing counts as 0."""
-    architecture = str(metadata.get("general.architecture", ""))
-
-    def number(key: str, default: int = 0) -> int:
-        value = metadata.get(f"{architecture}.{key}")
-        if isinstance(value, Array):
-            value = value[0] if len(value) else None
-        return value if isinstance(value, int) else default
-
-    heads = number("attention.head_count")
-    return recipes.ModelFacts(
-        architecture=architecture,
-        layers=number("block_count"),
-        heads=heads,
-        kv_heads=number("attention.head_count_kv", heads),
-        experts=number("expert_count"),
-        traits=architectures.recipe_traits(architecture),
+    model = Hyperparameters(metadata)
+    name = model.architecture or ""
+    return recipes.ModelSizes(
+        architecture=name,
+        layers=model.block_count or 0,
+        heads=model.head_count() or 0,
+        kv_heads=model.kv_head_count() or 0,
+        experts=model.expert_count or 0,
+        traits=architectures.recipe_traits(name),
     )

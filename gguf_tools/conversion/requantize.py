@@ -19,7 +19,7 @@ from ..errors import UnsupportedError
 from ..importance import load_importance
 from ..recipes import Overrides, TensorFacts, choose, find_recipe, visiting_order
 from ..spec import BLOCK_SIZES, GGMLType
-from .assemble import assemble_gguf, ggml_shape, model_facts
+from .assemble import assemble_gguf, ggml_shape, model_sizes
 from .engine import Progress, execute
 from .plan import Plan
 from .sharding import split_plan
@@ -132,7 +132,7 @@ class GGUFDraft(Closing):
             _require_model(file.metadata)
         tensors = [file.tensors[name] for name in visiting_order(file.tensors)]
         facts = [TensorFacts(t.name, ggml_shape(t.shape), _known_type(t, file)) for t in tensors]
-        model = model_facts(file.metadata)
+        model = model_sizes(file.metadata)
         choices = choose(recipe.name, facts, model, weighted=weighted, overrides=overrides)
         return [(tensor.name, tensor) for tensor in tensors], choices
 

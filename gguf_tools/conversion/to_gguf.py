@@ -15,7 +15,7 @@ from ..container.metadata import Array, Metadata
 from ..errors import ArchitectureError
 from ..importance import load_importance
 from ..spec import QUANTIZATION_VERSION, ValueType
-from .assemble import assemble_gguf, ggml_shape, model_facts
+from .assemble import assemble_gguf, ggml_shape, model_sizes
 from .engine import Progress, execute
 from .merging import MergeLora, Merger
 from .packed import kept, packed_file_type, packed_notes, packed_type, weight_only_keys
@@ -159,7 +159,7 @@ class CheckpointDraft(Closing):
         facts = [
             recipes.TensorFacts(name, counted(rows.shape), packed=packed_type(rows)) for name, rows in tensors
         ]
-        model = model_facts(Metadata([*self.general[:1], *self.side.metadata]))
+        model = model_sizes(Metadata([*self.general[:1], *self.side.metadata]))
         choices = recipes.choose(recipe.name, facts, model, weighted=weighted, overrides=overrides)
         return kept(tensors, choices, self.side.factors)
 

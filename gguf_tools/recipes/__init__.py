@@ -8,7 +8,7 @@ types a file of theirs has. Every choice says in words which rule made it.
 
 from .asking import combine, parse_tensor_type, read_recipe_file
 from .choosing import choose, choose_factor, is_embedding, needs_weights
-from .facts import Choice, ModelFacts, Overrides, TensorFacts
+from .facts import Choice, ModelSizes, Overrides, TensorFacts
 from .rules import Recipe
 from .table import ALIASES, RECIPES, find_recipe
 from .tensors import visiting_order
@@ -17,7 +17,7 @@ __all__ = [
     "ALIASES",
     "RECIPES",
     "Choice",
-    "ModelFacts",
+    "ModelSizes",
     "Overrides",
     "Recipe",
     "TensorFacts",

@@ -14,7 +14,7 @@ from typing import Final
 from ..errors import QuantizationError
 from ..source import row_length
 from ..spec import BLOCK_SIZES, GGMLType
-from .facts import Choice, ModelFacts, Overrides, TensorFacts
+from .facts import Choice, ModelSizes, Overrides, TensorFacts
 from .rules import VALUES, Place, Recipe
 from .table import find_recipe
 from .tensors import (
@@ -54,7 +54,7 @@ _FEED_FORWARD: Final = frozenset({Category.FFN_UP, Category.FFN_GATE, Category.F
 def choose(
     recipe: str,
     tensors: Sequence[TensorFacts],
-    model: ModelFacts,
+    model: ModelSizes,
     *,
     intermediate: GGMLType = GGMLType.BF16,
     weighted: bool = False,
@@ -106,7 +106,7 @@ class _Chooser:
     """Visits tensors in order, counting the kinds whose place matters."""
 
     def __init__(
-        self, recipe: Recipe, model: ModelFacts, names: Sequence[str], weighted: bool, overrides: Overrides
+        self, recipe: Recipe, model: ModelSizes, names: Sequence[str], weighted: bool, overrides: Overrides
     ) -> None:
         kinds = [category(name) for name in names]
         self._recipe = recipe

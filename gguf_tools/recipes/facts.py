@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from ..spec import GGMLType
 from .traits import PLAIN_RECIPE, RecipeTraits
 
-__all__ = ["Choice", "ModelFacts", "Overrides", "TensorFacts"]
+__all__ = ["Choice", "ModelSizes", "Overrides", "TensorFacts"]
 
 
 @dataclass(frozen=True, slots=True)
-class ModelFacts:
+class ModelSizes:
     """What rules ask about a model; the names are those of GGUF metadata.
 
     Attributes:

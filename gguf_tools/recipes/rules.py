@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..spec import FileType, GGMLType
-from .facts import ModelFacts
+from .facts import ModelSizes
 from .tensors import Category
 
 __all__ = [
@@ -59,7 +59,7 @@ class Place:
     count: int
     stacked: bool
     weighted: bool
-    model: ModelFacts
+    model: ModelSizes
 
 
 Condition = Callable[[Place], bool]

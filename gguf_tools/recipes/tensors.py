@@ -18,7 +18,7 @@ from .facts import Choice
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .facts import ModelFacts, TensorFacts
+    from .facts import ModelSizes, TensorFacts
 
 __all__ = [
     "Category",
@@ -138,7 +138,7 @@ _KEPT_NAMES: Final = {
 _INTEGERS: Final = frozenset({GGMLType.I8, GGMLType.I16, GGMLType.I32, GGMLType.I64})
 
 
-def reason_to_keep(tensor: TensorFacts, model: ModelFacts) -> str | None:
+def reason_to_keep(tensor: TensorFacts, model: ModelSizes) -> str | None:
     """Why a tensor stays in the type it has, or None if it may be quantized."""
     name = tensor.name
     if tensor.type in _INTEGERS:

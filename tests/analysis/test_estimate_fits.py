@@ -192,6 +192,7 @@ def test_a_key_that_is_missing(key: str, files: dict[str, Path], tmp_path: Path)
     ("key", "value"),
     [
         ("block_count", (0, ValueType.UINT32)),
+        ("block_count", (513, ValueType.UINT32)),  # llama.cpp has room for 512
         ("block_count", (2**32 - 1, ValueType.UINT32)),
         ("block_count", ("three", ValueType.STRING)),
         ("embedding_length", (-1, ValueType.INT32)),

@@ -13,7 +13,7 @@ import pytest
 from safetensors import safe_open
 
 import gguf_tools
-from gguf_tools.analysis.model_facts import model_facts
+from gguf_tools.analysis.model_description import describe_model
 from gguf_tools.analysis.opening import open_inspected
 from gguf_tools.analysis.places import place_of
 from gguf_tools.conversion.to_gguf import plan_conversion
@@ -31,10 +31,10 @@ SAID_BY_FILES_ONLY = {
 def test_floats_have_the_digits_they_need() -> None:
     bits = np.random.default_rng(0).integers(0, 0x7F80_0000, 5000, np.uint32)  # all that are finite
     for value in [*bits.view(np.float32), np.float32(1e-5), np.float32(500_000), np.float32(0)]:
-        found = model_facts({"general.architecture": "x", "x.rope.freq_base": float(value)})
+        found = describe_model({"general.architecture": "x", "x.rope.freq_base": float(value)})
         assert found.rope["freq_base"] == float(str(value))
     for wide in (1 / 3, 1e300, -1e300, math.inf):
-        found = model_facts({"general.architecture": "x", "x.rope.freq_base": wide})
+        found = describe_model({"general.architecture": "x", "x.rope.freq_base": wide})
         assert found.rope["freq_base"] == wide
 
 
@@ -43,7 +43,7 @@ def test_a_checkpoint_has_the_facts_of_its_gguf_file(name: str, tiny_checkpoints
     found = gguf_tools.inspect(tiny_checkpoints[name])
     plan = plan_conversion(tiny_checkpoints[name], type="F32")
     assert plan.metadata is not None
-    ours, theirs = asdict(found.summary.model), asdict(model_facts(plan.metadata))
+    ours, theirs = asdict(found.summary.model), asdict(describe_model(plan.metadata))
     for key in ours.keys() - SAID_BY_FILES_ONLY:
         assert ours[key] == theirs[key], key
     assert found.summary.model.chat_template == ("tokenizer.chat_template" in plan.metadata)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 import gguf_tools
 from gguf_tools.container.metadata import Metadata
 from gguf_tools.conversion import engine
-from gguf_tools.conversion.assemble import assemble_gguf, model_facts
+from gguf_tools.conversion.assemble import assemble_gguf, model_sizes
 from gguf_tools.conversion.plan import Plan, PlannedFile, PlannedTensor
 from gguf_tools.errors import GGUFToolsError, NonFiniteError, OutputError
 from gguf_tools.recipes import TensorFacts, choose, find_recipe
@@ -44,7 +44,7 @@ def plan_of(tensors: dict[str, Source], recipe: str = "Q4_K_M") -> Plan:
         ]
     )
     facts = [TensorFacts(name, source.shape) for name, source in tensors.items()]
-    choices = choose(recipe, facts, model_facts(metadata))
+    choices = choose(recipe, facts, model_sizes(metadata))
     return assemble_gguf(metadata, list(tensors.items()), choices, find_recipe(recipe), source="test")
 
 

@@ -174,8 +174,8 @@ def _latent(
     build: Builder, index: int, layer: Layer, value: Value, inputs: Inputs
 ) -> tuple[Value, Value, Value]:
     """Queries, keys and values where keys and values are compressed to a few values per token."""
-    keys, tokens, heads = build.model.keys, build.tokens, layer.heads
-    rank, turned = keys.number("attention.kv_lora_rank"), keys.number("rope.dimension_count")
+    hparams, tokens, heads = build.model.hparams, build.tokens, layer.heads
+    rank, turned = hparams.number("attention.kv_lora_rank"), hparams.number("rope.dimension_count")
     if build.has("attn_q_a", index):
         short = build.norm("attn_q_a_norm", index, build.matmul("attn_q_a", index, value))
         flat = build.matmul("attn_q_b", index, short)
@@ -243,7 +243,7 @@ def attended(
     """
     sizes, tokens, heads = build.sizes, build.tokens, layer.heads
     latent = build.model.latent
-    width = build.model.keys.number("attention.kv_lora_rank") if latent else layer.value_size
+    width = build.model.hparams.number("attention.kv_lora_rank") if latent else layer.value_size
     asked = build.turned(query, layer.key_size, tokens, heads)
     if sizes.flash_attention and bias is None:
         if not key.stored:
@@ -252,7 +252,7 @@ def attended(
             )
         made = build.fresh("attend", (width, heads, tokens), asked, key, values, given.mask)
         if latent:
-            size = build.model.keys.number("attention.value_length_mla")
+            size = build.model.hparams.number("attention.value_length_mla")
             made = build.multiplied(size, index, build.turned(made, width, tokens, heads))
             made = build.packed(build.turned(made, size, heads, tokens))
         made = build.reshaped(made, made.shape[0] * heads, tokens)
@@ -287,7 +287,7 @@ def _by_scores(
         values = build.packed(across, width=_element_bytes(kind) if values.stored else 4)
     made = build.fresh("matmul", (width, tokens, heads), values, scores)
     if build.model.latent:
-        made = build.multiplied(build.model.keys.number("attention.value_length_mla"), index, made)
+        made = build.multiplied(build.model.hparams.number("attention.value_length_mla"), index, made)
     size = made.shape[0]
     return build.packed(build.turned(made, size, heads, tokens), size * heads, tokens)
 

@@ -30,8 +30,7 @@ class Builder:
         self.graph = Graph()
         self.tokens = sizes.ubatch
         self.embedded: Value | None = None
-        keys = model.keys
-        self._overwrites = keys.has("attention.layer_norm_rms_epsilon")
+        self._overwrites = model.hparams.has("attention.layer_norm_rms_epsilon")
 
     def place(self, layer: int | None) -> int:
         """The device of a layer's weights and cache; None is the output's, `BEFORE` the embeddings'."""

@@ -54,7 +54,7 @@ def _embedded(build: Builder, inputs: Inputs | None) -> Value:
     """Embeddings of the tokens, or of pictures in their place, or of both mixed: there is room for all."""
     model, tokens = build.model, build.tokens
     weight = build.weight(BEFORE)
-    width = model.width * (1 + model.keys.number("n_deepstack_layers", 0))
+    width = model.width * (1 + model.hparams.number("n_deepstack_layers", 0))
     hidden = _looked_up(build, weight, width)
     build.graph.expand(hidden)
     build.graph.expand(build.input(width, tokens))
@@ -77,7 +77,7 @@ def _embedded(build: Builder, inputs: Inputs | None) -> Value:
         hidden = build.elementwise("add", first, second)
     if model.has("token_embd_norm"):
         hidden = build.norm("token_embd_norm", 0 if _is_rwkv(model) else BEFORE, hidden)
-    if model.keys.real("embedding_scale") not in (0.0, 1.0):
+    if model.hparams.real("embedding_scale") not in (0.0, 1.0):
         hidden = build.elementwise("scale", hidden)
     return hidden
 
@@ -117,7 +117,7 @@ def _layer(build: Builder, index: int, hidden: Value, inputs: Inputs | None, cho
     before = _normed_before(build, index, hidden)
     made = _normed_after(build, index, "post_ffw_norm", _network(build, index, before))
     hidden = build.elementwise("add", _scaled(build, made), hidden)
-    if build.embedded is not None and index < model.keys.number("n_deepstack_layers", 0):
+    if build.embedded is not None and index < model.hparams.number("n_deepstack_layers", 0):
         hidden = build.elementwise("add", hidden, build.part(build.embedded, *hidden.shape))
     return _normed_after(build, index, "layer_output_norm", hidden)
 
@@ -160,7 +160,7 @@ def _normed_after(build: Builder, index: int, name: str, value: Value) -> Value:
 
 
 def _scaled(build: Builder, value: Value) -> Value:
-    scale = build.model.keys.real("residual_scale")
+    scale = build.model.hparams.real("residual_scale")
     return build.elementwise("scale", value) if scale not in (0.0, 1.0) else value
 
 
@@ -187,7 +187,7 @@ def _finished(build: Builder, hidden: Value) -> None:
     if model.remembers and model.graph.stack is not Stack.ENCODER:
         logits = build.multiplied(model.vocabulary, None, hidden)
         logits = build.biased("output", None, logits)
-        if model.keys.real("final_logit_softcapping"):
+        if model.hparams.real("final_logit_softcapping"):
             for operation in ("scale", "unary", "scale"):
                 logits = build.elementwise(operation, logits)
         logits.is_output = True

@@ -35,8 +35,8 @@ def _inner(build: Builder, down: str, layer: int) -> int:
 def experts(build: Builder, layer: int, value: Value) -> Value:
     """A network of experts, of which each token uses a few, and the shared ones that all use."""
     model, tokens = build.model, value.shape[-1]
-    count = model.keys.number("expert_count", least=1, most=MAX_EXPERTS)
-    used = min(model.keys.number("expert_used_count", least=1, most=MAX_EXPERTS), count)
+    count = model.hparams.number("expert_count", least=1, most=MAX_EXPERTS)
+    used = min(model.hparams.number("expert_used_count", least=1, most=MAX_EXPERTS), count)
     weights, chosen = _routed(build, layer, value, count, used)
     build.graph.expand(weights)
     weighted_inputs = model.graph.routing is Routing.WEIGHTED_INPUTS
@@ -62,7 +62,7 @@ def _routed(build: Builder, layer: int, value: Value, count: int, used: int) -> 
     logits = build.biased("ffn_gate_inp", layer, build.multiplied(count, layer, value))
     routing = build.model.graph.routing
     weighted_inputs, late = routing is Routing.WEIGHTED_INPUTS, routing is Routing.LATE_SOFTMAX
-    sigmoid = weighted_inputs or build.model.keys.number("expert_gating_func", 1) == 2
+    sigmoid = weighted_inputs or build.model.hparams.number("expert_gating_func", 1) == 2
     odds = logits if late else build.elementwise("unary" if sigmoid else "soft_max", logits)
     ranked = odds
     if build.has("exp_probs_b.bias", layer):
@@ -73,11 +73,11 @@ def _routed(build: Builder, layer: int, value: Value, count: int, used: int) -> 
     if late:
         flat = build.elementwise("soft_max", build.reshaped(weights, used, tokens))
         return build.reshaped(flat, 1, used, tokens), chosen
-    if build.model.keys.flag("expert_weights_norm", build.model.graph.normed_weights):
+    if build.model.hparams.flag("expert_weights_norm", build.model.graph.normed_weights):
         flat = build.reshaped(weights, used, tokens)
         total = build.elementwise("unary", build.fresh("sum_rows", (1, tokens), flat))
         weights = build.reshaped(build.elementwise("div", flat, total), 1, used, tokens)
-    if build.model.keys.real("expert_weights_scale") not in (0.0, 1.0):
+    if build.model.hparams.real("expert_weights_scale") not in (0.0, 1.0):
         weights = build.elementwise("scale", weights)
     return weights, chosen
 

@@ -17,7 +17,7 @@ _FIRST: Final = 0
 def gemma3n(build: Builder, hidden: Value, inputs: Inputs, chosen: Value) -> Value:
     """All layers, from the embeddings to the one hidden state that is left."""
     model, tokens, width = build.model, build.tokens, build.model.width
-    count = model.keys.number("altup.num_inputs", least=2, most=64)
+    count = model.hparams.number("altup.num_inputs", least=2, most=64)
     extra = _per_layer(build, hidden)
     repeated = build.fresh("repeat", (width, tokens, count - 1), hidden)
     others = _as_long_as(build, build.multiplied(width, _FIRST, repeated), _length(build, hidden))
@@ -46,7 +46,7 @@ def _as_long_as(build: Builder, value: Value, length: Value) -> Value:
 def _per_layer(build: Builder, hidden: Value) -> Value:
     """What each layer is given of each token besides, all layers' at once."""
     model, tokens = build.model, build.tokens
-    each, layers = model.keys.number("embedding_length_per_layer_input"), len(model.layers)
+    each, layers = model.hparams.number("embedding_length_per_layer_input"), len(model.layers)
     weight = build.weight(BEFORE)
     found = Value((each * layers, tokens), "get_rows", (weight, build.input(tokens)), place=HOST)
     looked_up = build.elementwise("scale", build.reshaped(found, each, layers, tokens))

@@ -10,7 +10,7 @@ from typing import Protocol
 from ... import architectures
 from ...architectures.traits import GraphTraits, Memory, Mixer, Stack
 from ...errors import ArchitectureError, FormatError
-from .keys import MAX_LAYERS, Keys
+from ...hyperparameters import CheckedHyperparameters
 
 __all__ = ["Layer", "Model", "Stored", "read_model"]
 
@@ -73,7 +73,7 @@ class Model:
         path: where it is from, for errors.
         architecture: ``general.architecture``.
         graph: what the runtime's graph does without the file saying so.
-        keys: its metadata.
+        hparams: what its metadata says.
         layers: from the first; those that predict further tokens are not among them.
         stored_layers: with those.
         tensors: shapes, slowest dimension first, by name.
@@ -88,7 +88,7 @@ class Model:
     path: str
     architecture: str
     graph: GraphTraits
-    keys: Keys
+    hparams: CheckedHyperparameters
     layers: tuple[Layer, ...]
     stored_layers: int
     tensors: Mapping[str, tuple[int, ...]]
@@ -164,25 +164,24 @@ def read_model(
         raise ArchitectureError(
             "no estimate for this architecture", path=path, key="general.architecture", found=name
         )
-    keys = Keys(metadata, name, path)
+    hparams = CheckedHyperparameters(metadata, path=path, use="the estimate")
     stored = list(tensors)
     sizes = {tensor.name: _size(tensor, path) for tensor in stored}
-    layers = _Layers(family.graph, keys, path, f"{name}.block_count")
-    tokens = keys.array_length("tokenizer.ggml.tokens")
+    layers = _Layers(family.graph, hparams)
     return Model(
         path=os.fspath(path),
         architecture=name,
         graph=family.graph,
-        keys=keys,
+        hparams=hparams,
         layers=layers.all(),
         stored_layers=layers.stored,
         tensors={tensor.name: tensor.shape for tensor in stored},
         sizes=sizes,
         width=layers.width,
-        vocabulary=keys.number("vocab_size") if tokens is None else tokens,
-        trained_context=keys.number("context_length"),
+        vocabulary=hparams.vocabulary_size,
+        trained_context=hparams.number("context_length"),
         window=layers.window,
-        latent=layers.latent,
+        latent=hparams.latent,
     )
 
 
@@ -195,35 +194,21 @@ def _size(tensor: Stored, path: str | os.PathLike[str]) -> int:
 class _Layers:
     """The layers of a model, from its keys."""
 
-    def __init__(self, graph: GraphTraits, keys: Keys, path: str | os.PathLike[str], count: str) -> None:
+    def __init__(self, graph: GraphTraits, hparams: CheckedHyperparameters) -> None:
         self._graph = graph
-        self._keys = keys
-        self.stored = keys.number("block_count")
-        if not 0 < self.stored <= MAX_LAYERS:
-            raise FormatError(
-                "no such count of layers",
-                path=path,
-                key=count,
-                found=self.stored,
-                expected=f"1 to {MAX_LAYERS}",
-            )
-        self.count = max(self.stored - keys.number("nextn_predict_layers", 0), 1)
-        self.width = keys.number("embedding_length")
-        self.latent = keys.has("attention.key_length_mla") and keys.has("attention.value_length_mla")
+        self._hparams = hparams
+        self.stored, self.count = hparams.block_count, hparams.hidden_layers
+        self.width = hparams.number("embedding_length")
         self.window, self._windowed = self._windows()
 
     def all(self) -> tuple[Layer, ...]:
         """The layers that compute the next token."""
-        keys, count = self._keys, self.count
-        recurrent = self._graph.memory is Memory.STATE
-        heads = keys.by_layer("attention.head_count", self.stored, 0 if recurrent else None)
-        kv_heads = keys.by_layer("attention.head_count_kv", self.stored, heads)
-        inner = keys.by_layer("feed_forward_length", self.stored, 0)
-        size = self.width // heads[0] if heads[0] else 0
-        key_size = keys.number("attention.key_length", size)
-        value_size = keys.number("attention.value_length", size)
-        window_key_size = keys.number("attention.key_length_swa", key_size)
-        window_value_size = keys.number("attention.value_length_swa", value_size)
+        hparams, count = self._hparams, self.count
+        no_heads = 0 if self._graph.memory is Memory.STATE else None
+        heads, kv_heads = hparams.head_count_by_layer(no_heads), hparams.kv_head_count_by_layer(no_heads)
+        inner = hparams.feed_forward_length_by_layer(0)
+        key_size, value_size = hparams.key_size or 0, hparams.value_size or 0
+        window_key_size, window_value_size = hparams.window_key_size or 0, hparams.window_value_size or 0
         remembers = self._graph.memory is not Memory.NOTHING
         cached = count if self._graph.cached_layers is None else self._graph.cached_layers
         shift, state = self._state()
@@ -253,7 +238,7 @@ class _Layers:
         if memory is Memory.BOTH:
             return True, True
         if memory is Memory.PERIODIC:
-            attends = (index + 1) % self._keys.number("full_attention_interval", 4) == 0
+            attends = (index + 1) % self._hparams.number("full_attention_interval", 4) == 0
             return attends, not attends
         if memory is Memory.EITHER:
             return bool(kv_heads), not kv_heads
@@ -263,33 +248,29 @@ class _Layers:
 
     def _state(self) -> tuple[int, int]:
         """Float32 values a layer keeps of a sequence: shift or convolution, and state."""
-        keys = self._keys
+        hparams = self._hparams
         if self._graph.memory in (Memory.CACHE, Memory.NOTHING):
             return 0, 0
         if self._graph.stack is Stack.RWKV:
-            return keys.number("token_shift_count", 2) * self.width, self.width * keys.number(
+            return hparams.number("token_shift_count", 2) * self.width, self.width * hparams.number(
                 "wkv.head_size", least=1
             )
         if self._graph.mixer is Mixer.SHORT_CONVOLUTION:
-            return self.width * (keys.number("shortconv.l_cache", least=1) - 1), 0
-        inner, state = keys.number("ssm.inner_size"), keys.number("ssm.state_size")
-        channels = inner + 2 * keys.number("ssm.group_count", 0) * state
-        return (keys.number("ssm.conv_kernel", least=1) - 1) * channels, inner * state
+            return self.width * (hparams.number("shortconv.l_cache", least=1) - 1), 0
+        inner, state = hparams.number("ssm.inner_size"), hparams.number("ssm.state_size")
+        channels = inner + 2 * hparams.number("ssm.group_count", 0) * state
+        return (hparams.number("ssm.conv_kernel", least=1) - 1) * channels, inner * state
 
     def _windows(self) -> tuple[int, list[bool]]:
         """The window's length, and which layers look through it."""
-        nowhere = [False] * self.stored
         family = self._graph.window
+        nowhere = [False] * self.stored
         if family is None or family.layers not in (None, self.count):
             return 0, nowhere
-        size = self._keys.number("attention.sliding_window", None if family.required else family.size or 0)
+        default = None if family.required else family.size or 0
+        size = self._hparams.number("attention.sliding_window", default)
         if not size:
             return 0, nowhere
         if family.fixed and family.size:
             size = family.size
-        pattern = "attention.sliding_window_pattern"
-        if self._keys.is_array(pattern):
-            return size, self._keys.flags(pattern, self.stored)
-        period = self._keys.number(pattern, family.period)
-        seeing = 0 if family.first else period - 1
-        return size, [not period or index % period != seeing for index in range(self.stored)]
+        return size, self._hparams.windowed(family.period, first=family.first)

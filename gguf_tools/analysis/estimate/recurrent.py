@@ -29,16 +29,16 @@ def _convolved(build: Builder, index: int, value: Value, channels: int, kernel: 
 
 def mamba(build: Builder, index: int, value: Value) -> Value:
     """The first Mamba's selective state space."""
-    keys, tokens = build.model.keys, build.tokens
-    inner, state = keys.number("ssm.inner_size", least=1), keys.number("ssm.state_size", least=1)
-    rank, kernel = keys.number("ssm.time_step_rank", least=1), keys.number("ssm.conv_kernel", least=1)
+    hparams, tokens = build.model.hparams, build.tokens
+    inner, state = hparams.number("ssm.inner_size", least=1), hparams.number("ssm.state_size", least=1)
+    rank, kernel = hparams.number("ssm.time_step_rank", least=1), hparams.number("ssm.conv_kernel", least=1)
     both = build.matmul("ssm_in", index, value)
     given, gate = (build.part(both, inner, tokens) for _ in range(2))
     given = _convolved(build, index, given, inner, kernel)
     given = build.elementwise("unary", build.weighed("add", index, given))
     small = build.matmul("ssm_x", index, given)
     step, b, c = (build.part(small, size, tokens) for size in (rank, state, state))
-    if build.has("ssm_dt_norm", index) or keys.flag("ssm.dt_b_c_rms", False):
+    if build.has("ssm_dt_norm", index) or hparams.flag("ssm.dt_b_c_rms"):
         step, b, c = (
             build.norm(n, index, v) for n, v in (("ssm_dt_norm", step), ("ssm_b_norm", b), ("ssm_c_norm", c))
         )
@@ -65,10 +65,10 @@ def _scanned(build: Builder, index: int, inner: int, state: int, *values: Value)
 
 def mamba2(build: Builder, index: int, value: Value) -> Value:
     """The second Mamba's, with heads and groups."""
-    keys, tokens = build.model.keys, build.tokens
-    inner, state = keys.number("ssm.inner_size", least=1), keys.number("ssm.state_size", least=1)
-    groups, heads = keys.number("ssm.group_count", least=1), keys.number("ssm.time_step_rank", least=1)
-    kernel = keys.number("ssm.conv_kernel", least=1)
+    hparams, tokens = build.model.hparams, build.tokens
+    inner, state = hparams.number("ssm.inner_size", least=1), hparams.number("ssm.state_size", least=1)
+    groups, heads = hparams.number("ssm.group_count", least=1), hparams.number("ssm.time_step_rank", least=1)
+    kernel = hparams.number("ssm.conv_kernel", least=1)
     channels = inner + 2 * groups * state
     whole = build.matmul("ssm_in", index, value)
     gate, given, step = (build.part(whole, size, tokens) for size in (inner, channels, heads))
@@ -86,7 +86,7 @@ def mamba2(build: Builder, index: int, value: Value) -> Value:
 
 def short_convolution(build: Builder, index: int, value: Value) -> Value:
     """LFM2's gated convolution."""
-    width, kernel = build.model.width, build.model.keys.number("shortconv.l_cache", least=1)
+    width, kernel = build.model.width, build.model.hparams.number("shortconv.l_cache", least=1)
     tokens = build.tokens
     three = build.matmul("shortconv.in_proj.weight", index, value)
     b, c, x = (build.part(three, width, tokens) for _ in range(3))
@@ -96,10 +96,10 @@ def short_convolution(build: Builder, index: int, value: Value) -> Value:
 
 def delta_net(build: Builder, index: int, value: Value) -> Value:
     """Qwen3-Next's gated delta net."""
-    keys, tokens = build.model.keys, build.tokens
-    inner, size = keys.number("ssm.inner_size", least=1), keys.number("ssm.state_size", least=1)
-    groups, heads = keys.number("ssm.group_count", least=1), keys.number("ssm.time_step_rank", least=1)
-    kernel = keys.number("ssm.conv_kernel", least=1)
+    hparams, tokens = build.model.hparams, build.tokens
+    inner, size = hparams.number("ssm.inner_size", least=1), hparams.number("ssm.state_size", least=1)
+    groups, heads = hparams.number("ssm.group_count", least=1), hparams.number("ssm.time_step_rank", least=1)
+    kernel = hparams.number("ssm.conv_kernel", least=1)
     channels = inner + 2 * groups * size
     if build.has("attn_qkv", index):
         mixed = build.matmul("attn_qkv", index, value)

@@ -13,7 +13,7 @@ __all__ = ["rwkv"]
 def rwkv(build: Builder, hidden: Value, chosen: Value) -> Value:
     """All layers: each token is mixed with the one before it."""
     model, sequences = build.model, build.sizes.sequences
-    rescaled = model.keys.number("rescale_every_n_layers", 0)
+    rescaled = model.hparams.number("rescale_every_n_layers", 0)
     first: Value | None = None
     for index in range(len(model.layers)):
         state = gathered(build, index, model.layers[index].shift)
@@ -73,7 +73,7 @@ def _low_rank(build: Builder, index: int, name: str, value: Value, *, between: b
 def _weighted(build: Builder, index: int, *values: Value) -> Value:
     """The state's update over time, and what it gives; ``values`` are the receptance, keys and others."""
     width, tokens, sequences = build.model.width, build.tokens, build.sizes.sequences
-    size = build.model.keys.number("wkv.head_size", least=1)
+    size = build.model.hparams.number("wkv.head_size", least=1)
     state = gathered(build, index, width * size)
     whole = build.fresh("wkv", (width * tokens + width * size * sequences,), *values, state)
     build.stored_in(build.cache(index), build.part(whole, width * size * sequences))

@@ -28,7 +28,7 @@ def t5(build: Builder, hidden: Value, chosen: Value) -> Value:
         else replace(plain, cells=encoded.shape[1], mask=_mask(build, encoded.shape[1]))
     )
     count = (
-        model.keys.number("decoder_block_count", len(model.layers), most=len(model.layers))
+        model.hparams.number("decoder_block_count", len(model.layers), most=len(model.layers))
         if decodes
         else len(model.layers)
     )

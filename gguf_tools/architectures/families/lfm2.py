@@ -3,8 +3,8 @@
 from typing import Any
 
 from ...errors import ArchitectureError
-from ...spec import ValueType
-from ..config import MAX_LAYERS, HFConfig
+from ...spec import MAX_LAYERS, ValueType
+from ..config import HFConfig
 from ..decoder import BLOCK, HEAD, decoder, head_count, norms, renamed
 from ..keys import RMS_EPS, VOCABULARY_SIZE, DerivedKey, Key
 from ..per_layer_keys import LayerArray

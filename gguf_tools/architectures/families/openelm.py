@@ -13,7 +13,6 @@ from ...spec import ValueType
 from ..config import GGUFFacts, HFConfig, real, rounded, whole
 from ..decoder import VOCABULARY_ROWS, norms, renamed
 from ..keys import CONTEXT, HEAD_DIM, LAYERS, WIDTH, AssumedByRuntime, DerivedKey, Entry, Key
-from ..per_layer_keys import layer_values
 from ..table import Architecture, HFClass
 from ..tensors import Rule
 from ..traits import GraphTraits
@@ -48,7 +47,7 @@ class _PerLayer:
         yield self.gguf, ValueType.ARRAY, Array(ValueType.INT32, counts)
 
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
-        config[self.hf] = layer_values(facts, self.gguf)
+        config[self.hf] = facts.hyperparameters.one_for_each(self.gguf)
 
 
 def _widths(config: HFConfig) -> Array:
@@ -63,7 +62,7 @@ def _widths(config: HFConfig) -> Array:
 
 
 def _multipliers(facts: GGUFFacts, config: dict[str, Any]) -> dict[str, Any]:
-    widths = layer_values(facts, "feed_forward_length")
+    widths = facts.hyperparameters.one_for_each("feed_forward_length")
     multipliers = [width / config["model_dim"] for width in widths]
     return {"ffn_multipliers": multipliers, "ffn_dim_divisor": math.gcd(*widths)}
 

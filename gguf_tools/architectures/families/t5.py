@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from ...spec import ValueType
-from ..config import MAX_LAYERS, GGUFFacts, HFConfig
+from ...spec import MAX_LAYERS, ValueType
+from ..config import GGUFFacts, HFConfig
 from ..decoder import HEAD, TIED, VOCABULARY_ROWS, optional
 from ..keys import (
     CONTEXT,

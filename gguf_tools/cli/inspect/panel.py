@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ...analysis.inspection import Inspection
-    from ...analysis.model_facts import ModelFacts
+    from ...analysis.model_description import ModelDescription
     from ...analysis.summary import Summary
 
 __all__ = ["show", "to_json"]
@@ -71,7 +71,7 @@ def _format(summary: Summary) -> str:
     )
 
 
-def _network(model: ModelFacts) -> dict[str, str]:
+def _network(model: ModelDescription) -> dict[str, str]:
     """What is said of the network."""
     groups = model.query_groups
     return {
@@ -115,7 +115,7 @@ def _rope(rope: Mapping[str, Any]) -> str:
     )
 
 
-def _text(model: ModelFacts, metadata: Mapping[str, Any]) -> dict[str, str]:
+def _text(model: ModelDescription, metadata: Mapping[str, Any]) -> dict[str, str]:
     """What is said of the vocabulary and the template."""
     found = metadata.get("tokenizer.ggml.tokens")
     tokens = found if isinstance(found, Sequence) else ()
@@ -138,7 +138,7 @@ def _text(model: ModelFacts, metadata: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _origin(model: ModelFacts) -> dict[str, str]:
+def _origin(model: ModelDescription) -> dict[str, str]:
     """Where the model is from, and how it was quantized."""
     general = model.general
     names = [general.get(key) for key in ("author", "organization", "quantized_by")]

@@ -9,12 +9,10 @@ from math import copysign, inf
 from typing import Any, Final
 
 from ..container.metadata import Array
+from ..hyperparameters import Hyperparameters, LayerSizes, whole_number
 from ..spec import FileType
 
-__all__ = ["ModelFacts", "model_facts"]
-
-Number = int | list[int] | None
-"""One for all layers, one for each, or none that is said."""
+__all__ = ["ModelDescription", "describe_model"]
 
 _TEMPLATE: Final = "tokenizer.chat_template"
 
@@ -33,7 +31,7 @@ _SPECIAL: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class ModelFacts:
+class ModelDescription:
     """Facts about a model; None (or an empty mapping) is what its metadata does not say.
 
     Attributes:
@@ -61,6 +59,7 @@ class ModelFacts:
         imatrix: what stands under ``quantize.imatrix.``.
         model_class: the transformers class, of a checkpoint.
         packing: what a checkpoint's ``quantization_config`` says, such as ``quant_method`` and ``bits``.
+        head_size: values in a head: what is said, else the width over the heads where it is a multiple.
     """
 
     architecture: str | None = None
@@ -69,15 +68,15 @@ class ModelFacts:
     layers: int | None = None
     context_length: int | None = None
     embedding_length: int | None = None
-    feed_forward_length: Number = None
-    heads: Number = None
-    kv_heads: Number = None
+    feed_forward_length: LayerSizes = None
+    heads: LayerSizes = None
+    kv_heads: LayerSizes = None
     key_length: int | None = None
     value_length: int | None = None
     experts: int | None = None
     experts_used: int | None = None
     experts_shared: int | None = None
-    expert_feed_forward_length: Number = None
+    expert_feed_forward_length: LayerSizes = None
     sliding_window: int | None = None
     rope: Mapping[str, Any] = field(default_factory=dict)
     ssm: Mapping[str, Any] = field(default_factory=dict)
@@ -95,16 +94,7 @@ class ModelFacts:
     imatrix: Mapping[str, Any] = field(default_factory=dict)
     model_class: str | None = None
     packing: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def head_size(self) -> int | None:
-        """Values in a head: what is said, else the width divided by the heads."""
-        if self.key_length is not None:
-            return self.key_length
-        width, heads = self.embedding_length, self.heads
-        if width is None or not isinstance(heads, int) or heads <= 0 or width % heads:
-            return None
-        return width // heads
+    head_size: int | None = None
 
     @property
     def query_groups(self) -> int | None:
@@ -115,41 +105,38 @@ class ModelFacts:
         return heads // kv_heads
 
 
-def model_facts(metadata: Mapping[str, Any]) -> ModelFacts:
+def describe_model(metadata: Mapping[str, Any]) -> ModelDescription:
     """Gather what GGUF metadata says. Values of unexpected types count as not said."""
-    known = _Reader(metadata)
-    architecture = known.text("general.architecture")
-    own = f"{architecture}."
-    tokens = metadata.get("tokenizer.ggml.tokens")
+    known, model = _Reader(metadata), Hyperparameters(metadata)
     template = known.text(_TEMPLATE)
-    return ModelFacts(
-        architecture=architecture,
+    return ModelDescription(
+        architecture=model.architecture,
         name=known.text("general.name"),
         file_type=_named(known.integer("general.file_type"), lambda number: FileType(number).name),
-        layers=known.integer(own + "block_count"),
-        context_length=known.integer(own + "context_length"),
-        embedding_length=known.integer(own + "embedding_length"),
-        feed_forward_length=known.integers(own + "feed_forward_length"),
-        heads=known.integers(own + "attention.head_count"),
-        kv_heads=known.integers(own + "attention.head_count_kv"),
-        key_length=known.integer(own + "attention.key_length"),
-        value_length=known.integer(own + "attention.value_length"),
-        experts=known.integer(own + "expert_count"),
-        experts_used=known.integer(own + "expert_used_count"),
-        experts_shared=known.integer(own + "expert_shared_count"),
-        expert_feed_forward_length=known.integers(own + "expert_feed_forward_length"),
-        sliding_window=known.integer(own + "attention.sliding_window"),
-        rope=known.under(own + "rope."),
-        ssm=known.under(own + "ssm."),
-        pooling=_named(known.integer(own + "pooling_type"), lambda number: _POOLING[number]),
-        causal=known.flag(own + "attention.causal"),
+        layers=model.block_count,
+        context_length=model.context_length,
+        embedding_length=model.embedding_length,
+        feed_forward_length=model.feed_forward_lengths,
+        heads=model.heads,
+        kv_heads=model.kv_heads,
+        key_length=model.key_length,
+        value_length=model.value_length,
+        experts=model.expert_count,
+        experts_used=model.expert_used_count,
+        experts_shared=model.expert_shared_count,
+        expert_feed_forward_length=model.expert_feed_forward_lengths,
+        sliding_window=model.sliding_window,
+        rope=_all_plain(model.under("rope.")),
+        ssm=_all_plain(model.under("ssm.")),
+        pooling=_named(model.integer("pooling_type"), lambda number: _POOLING[number]),
+        causal=model.flag("attention.causal"),
         general={
             key: value for key in _GENERAL if (value := known.plain(f"general.{key}")) not in (None, [])
         },
         base_models=known.base_models(),
         tokenizer=known.text("tokenizer.ggml.model"),
         pre_tokenizer=known.text("tokenizer.ggml.pre"),
-        vocabulary=len(tokens) if isinstance(tokens, Array) else None,
+        vocabulary=model.token_count,
         special_tokens={
             kind: number
             for kind, spelled in _SPECIAL.items()
@@ -159,6 +146,7 @@ def model_facts(metadata: Mapping[str, Any]) -> ModelFacts:
         chat_template_length=None if template is None else len(template),
         chat_templates=[key[len(_TEMPLATE) + 1 :] for key in metadata if key.startswith(f"{_TEMPLATE}.")],
         imatrix=known.under("quantize.imatrix."),
+        head_size=model.exact_key_size,
     )
 
 
@@ -176,20 +164,8 @@ class _Reader:
         value = self._metadata.get(key)
         return value if isinstance(value, str) else None
 
-    def flag(self, key: str) -> bool | None:
-        value = self._metadata.get(key)
-        return value if isinstance(value, bool) else None
-
     def integer(self, key: str) -> int | None:
-        value = self._metadata.get(key)
-        return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-    def integers(self, key: str) -> Number:
-        value = self._metadata.get(key)
-        if isinstance(value, Array):
-            items = list(value)
-            return items if all(isinstance(item, int) for item in items) else None
-        return self.integer(key)
+        return whole_number(self._metadata.get(key))
 
     def plain(self, key: str) -> Any:
         """A value of any kind as JSON has it; floats with the digits they need in float32."""
@@ -197,7 +173,7 @@ class _Reader:
 
     def under(self, prefix: str) -> dict[str, Any]:
         """All values whose keys begin so, by the rest of the key."""
-        return {key[len(prefix) :]: self.plain(key) for key in self._metadata if key.startswith(prefix)}
+        return _all_plain({k[len(prefix) :]: v for k, v in self._metadata.items() if k.startswith(prefix)})
 
     def base_models(self) -> list[str]:
         """``general.base_model.N.repo_url``, or the name where there is no URL."""
@@ -209,6 +185,10 @@ class _Reader:
 
 _MOST_BASES: Final = 100
 """Base models that are read; a hostile count could be any number."""
+
+
+def _all_plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _plain(value) for key, value in values.items()}
 
 
 def _plain(value: Any) -> Any:
