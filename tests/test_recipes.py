@@ -30,7 +30,7 @@ from gguf_tools.spec import BLOCK_SIZES, FileType, GGMLType
 from tests.recipe_models import model_of
 
 from .goldens.record_recipes import GOLDEN, OPTIONS, REFUSED, WHOLE, summary
-from .quantizer import model_keys, oracle_quantize, random_weights, write_model
+from .references.quantizer import model_keys, oracle_quantize, random_weights, write_model
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -23,10 +23,10 @@ from gguf_tools.errors import ArchitectureError
 from gguf_tools.source import ArraySource, Source, row_count
 from gguf_tools.spec import GGMLType, ValueType
 from tests import tiny
+from tests.architectures.parts.encoders import MODULES
 from tests.architectures.sources import checkpoint, stored, values
 from tests.goldens.describe import ggml_shape
 from tests.goldens.record import load
-from tests.tiny import first
 
 RESCALED = ("blocks.1.attention.output.weight", "blocks.1.feed_forward.value.weight")
 """Of RWKV 6: computed, and so without a stored form."""
@@ -356,7 +356,7 @@ def test_pooling_comes_from_sentence_transformers_and_goes_back(
 ) -> None:
     config, tensors = checkpoint(name)
     family = architectures.find(config)
-    files = {"modules.json": first.MODULES, "1_Pooling/config.json": settings}
+    files = {"modules.json": MODULES, "1_Pooling/config.json": settings}
     side = family.to_gguf(config, tensors, read_json=reader(files))
     assert keys(side)["pooling_type"] == value
     back = family.to_hf(metadata(family, side), dict(side.tensors))

@@ -13,9 +13,10 @@ import pytest
 
 import gguf_tools
 from gguf_tools.errors import ArchitectureError, CheckpointError, UnsupportedError
-from tests import newer_llama, tiny
+from tests import tiny
+from tests.architectures.parts.base import Tensors
 from tests.goldens.describe import describe
-from tests.tiny.base import Tensors
+from tests.references import newer_llama
 
 PARAMS = {
     "hidden_size": "dim",

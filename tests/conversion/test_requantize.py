@@ -16,7 +16,7 @@ from gguf_tools.errors import FormatError, NonFiniteError, OutputError, Quantiza
 from gguf_tools.spec import FileType, GGMLType, ValueType
 from tests.recipe_models import model_of
 
-from ..quantizer import model_keys, oracle_quantize, random_weights, write_model
+from ..references.quantizer import model_keys, oracle_quantize, random_weights, write_model
 from ..test_recipes import IN_PROCESS
 
 MODEL = model_of("llama", 3, 8, 2)

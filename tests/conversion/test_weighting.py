@@ -18,7 +18,7 @@ from gguf_tools.recipes import Overrides, combine
 from gguf_tools.spec import GGMLType
 
 from ..goldens.record_recipes import GOLDEN, OPTIONS, REFUSED, WHOLE, write_imatrix
-from ..quantizer import model_keys, random_weights, write_model
+from ..references.quantizer import model_keys, random_weights, write_model
 from ..test_recipes import MODELS, asked
 
 

@@ -25,7 +25,7 @@ import numpy as np
 
 import gguf_tools
 from gguf_tools.recipes import RECIPES
-from tests.quantizer import model_keys, random_weights, write_model
+from tests.references.quantizer import model_keys, random_weights, write_model
 
 GOLDEN = Path(__file__).resolve().parent.parent.parent / "fixtures" / "recipes.json"
 REFUSED = "refused"
@@ -95,7 +95,7 @@ def quantized(
 
 def real_folder(folder: Path) -> None:
     """``in.gguf``, SmolLM2-135M of the published Q4_1 file in F16, and ``imatrix.dat``."""
-    from tests.oracles import smollm2
+    from tests.references.oracles import smollm2
 
     gguf_tools.requantize(smollm2(), folder / "in.gguf", type="F16")
     with gguf_tools.open(folder / "in.gguf") as file:

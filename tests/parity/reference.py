@@ -44,8 +44,8 @@ def load_tokenizer(directory: Path) -> Any:
 def logits(model: Any, tokens: Sequence[int]) -> NDArray[np.float32]:
     """Logits after each token: (tokens, vocabulary).
 
-    A model with encoder and decoder gets the tokens twice, see ``tests.llama``. That of T5 is without the
-    factor width^-0.5 before a tied head, which llama.cpp does not know of.
+    A model with encoder and decoder gets the tokens twice, see `tests.references.llama`. That of T5 is without
+    the factor width^-0.5 before a tied head, which llama.cpp does not know of.
     """
     import torch
 

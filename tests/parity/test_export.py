@@ -9,8 +9,9 @@ import pytest
 
 import gguf_tools
 from gguf_tools.architectures.multimodal_prefix import unwrapped
-from tests import oracles, tiny
+from tests import tiny
 from tests.parity.reference import hidden_states, load_model, load_tokenizer, logits
+from tests.references import oracles
 
 pytestmark = pytest.mark.parity
 

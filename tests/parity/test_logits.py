@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import gguf_tools
-from tests import newer_llama, tiny
-from tests.llama import Llama
+from tests import tiny
 from tests.parity import foreign
 from tests.parity.reference import (
     divergence,
@@ -20,6 +19,8 @@ from tests.parity.reference import (
     log_softmax,
     logits,
 )
+from tests.references import newer_llama
+from tests.references.llama import Llama
 
 pytestmark = pytest.mark.parity
 

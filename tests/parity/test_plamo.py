@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 import gguf_tools
 from tests import tiny
+from tests.architectures.families.plamo import plamo
 from tests.goldens.converter import Job, convert
 from tests.goldens.describe import describe
-from tests.llama import Llama
 from tests.parity.test_export import _state
 from tests.parity.test_logits import LARGEST_DIFFERENCE, TEXT
-from tests.tiny.dense import plamo
+from tests.references.llama import Llama
 
 pytestmark = pytest.mark.parity
 

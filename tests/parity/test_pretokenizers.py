@@ -26,8 +26,8 @@ from gguf_tools.spec import ValueType
 from gguf_tools.tokenizers import export
 from gguf_tools.tokenizers.pretokenizer_table import PRETOKENIZERS, SAME
 from gguf_tools.tokenizers.pretokenizers import PreTokenizer, recognise
-from tests import oracles
 from tests.parity.test_tokenizers import TEXTS
+from tests.references import oracles
 from tests.tokenizers.variants import stored
 from tests.tokenizing import RuntimeVocabulary
 

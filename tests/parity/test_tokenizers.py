@@ -15,10 +15,11 @@ import pytest
 from gguf_tools.architectures import find
 from gguf_tools.container.metadata import Metadata
 from gguf_tools.tokenizers import load
-from tests import oracles, tiny
+from tests import tiny
 from tests.goldens.converter import Job, convert
 from tests.parity import family_variants, tokenizer_variants
 from tests.parity.reference import load_sentencepiece, load_tokenizer
+from tests.references import oracles
 from tests.tokenizers.variants import PUBLISHED, Draft, differing, exported, loaded, published, stored
 
 pytestmark = pytest.mark.parity

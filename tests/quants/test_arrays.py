@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from gguf_tools import quants
 from gguf_tools.errors import NonFiniteError, QuantizationError, UnsupportedError
 from gguf_tools.spec import BLOCK_SIZES, GGMLType
-from tests import ggml
 from tests.floats import assert_same_floats
 from tests.quants.common import (
     ENCODABLE,
@@ -30,6 +29,7 @@ from tests.quants.common import (
     sample,
 )
 from tests.quants.inputs import LENGTH, ROWS, make, make_weights
+from tests.references import ggml
 
 # Layout, rows, threads
 

@@ -12,7 +12,6 @@ from hypothesis.extra import numpy as arrays
 
 from gguf_tools import quants
 from gguf_tools.spec import BLOCK_SIZES, GGMLType
-from tests import ggml
 from tests.floats import assert_same_floats
 from tests.quants.common import (
     ENCODABLE,
@@ -27,6 +26,7 @@ from tests.quants.common import (
     some_blocks,
 )
 from tests.quants.inputs import INPUTS, LENGTH, ROWS, WEIGHTS, make, make_weights
+from tests.references import ggml
 
 HALF_ROUNDING: Final = 2.0**-11
 

@@ -229,7 +229,7 @@ def test_kernels_are_correct_without_a_compiler(weighted: bool) -> None:
     code = f"""
 import json, numba, numpy as np
 from gguf_tools import quants
-from tests import ggml
+from tests.references import ggml
 from tests.floats import same_floats
 from tests.quants.common import ENCODABLE, WEIGHTED, even_weights
 from tests.quants.inputs import make, make_weights

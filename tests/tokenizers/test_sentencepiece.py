@@ -19,7 +19,8 @@ from gguf_tools.tokenizers.sentencepiece import (
     read_pieces,
     write_model,
 )
-from tests import oracles, tiny
+from tests import tiny
+from tests.references import oracles
 
 IDS = {"unk": 0, "bos": 1, "eos": 2, "pad": -1}
 
