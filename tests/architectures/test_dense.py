@@ -14,8 +14,7 @@ from gguf_tools.errors import ArchitectureError, FormatError
 from gguf_tools.source import ArraySource
 from gguf_tools.spec import ValueType
 from tests import tiny
-from tests.architectures.sources import checkpoint
-from tests.architectures.test_tables import converted, keys, metadata
+from tests.architectures.sources import checkpoint, converted, keys, metadata
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gguf_tools
 from gguf_tools.analysis.type_map import grouped, layer_ranges, type_maps
-from tests.cli.test_commands import said
+from tests.cli.invoking import said
 from tests.references.oracles import gemma3, minilm, smollm2
 
 

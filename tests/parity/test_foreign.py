@@ -17,9 +17,7 @@ from gguf_tools import architectures
 from gguf_tools.architectures.traits import Memory
 from tests import tiny
 from tests.goldens.describe import describe
-from tests.parity.reference import divergence, logits
-from tests.parity.test_export import _state
-from tests.parity.test_logits import LARGEST_DIFFERENCE, MEDIAN_DIVERGENCE, TEXT
+from tests.parity.reference import LARGEST_DIFFERENCE, MEDIAN_DIVERGENCE, TEXT, divergence, load_state, logits
 from tests.references.llama import Llama
 
 pytestmark = pytest.mark.parity
@@ -228,7 +226,7 @@ def test_logits_agree(name: str, tmp_path: Path, measured: Callable[[str], None]
     with Llama(path) as model:
         tokens = model.tokenize(TEXT)
         ours = model.logits(tokens)
-    theirs = logits(EQUIVALENTS[name](tiny.MODELS[name].config, _state(checkpoint)), tokens)
+    theirs = logits(EQUIVALENTS[name](tiny.MODELS[name].config, load_state(checkpoint)), tokens)
     largest = float(np.abs(ours - theirs).max())
     median = float(np.median(divergence(ours, theirs)))
     measured(f"logits {name}: largest difference {largest:.1e}, median divergence {median:.1e}")
@@ -247,7 +245,7 @@ def test_baichuan_goes_there_and_back(tmp_path: Path) -> None:
     gguf_tools.export(first, exported, dtype="bf16")
     gguf_tools.convert(exported, second, type="BF16")
     assert describe(second).metadata == describe(first).metadata
-    theirs, ours = _state(checkpoint), _state(exported)
+    theirs, ours = load_state(checkpoint), load_state(exported)
     assert set(ours) == set(theirs)
     for name, values in theirs.items():
         np.testing.assert_array_equal(ours[name], values, err_msg=name)
