@@ -16,7 +16,7 @@ from .sentencepiece import PieceType, adds_dummy_prefix, read_pieces
 from .special import ID_KEYS
 from .vocabulary import ADDED_SCORE, Entry, Vocabulary, vocabulary_size
 
-__all__ = ["adds_space", "load_internlm2", "turn_end"]
+__all__ = ["adds_space", "load_replaced_pieces", "turn_end"]
 
 _FILE: Final = "tokenizer.model"
 _TURN_END: Final = "<|im_end|>"
@@ -24,7 +24,7 @@ _STAND_IN: Final = "🐉"
 """For a piece that is a zero byte, which a C string cannot hold."""
 
 
-def load_internlm2(files: TokenizerFiles, config: Mapping[str, Any]) -> Vocabulary | None:
+def load_replaced_pieces(files: TokenizerFiles, config: Mapping[str, Any]) -> Vocabulary | None:
     """The vocabulary of tokenizer.model and the tokens added to it; None when there is no such file.
 
     Raises:
