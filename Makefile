@@ -77,6 +77,7 @@ bench: $(VENV)/.installed $(PARITY)/.installed  ## Side-by-side ratios against g
 
 goldens: $(PARITY)/.installed  ## Record again what llama.cpp makes of the tiny checkpoints, and the bytes of our own outputs
 	$(PARITY)/bin/python -m tests.goldens.record_defaults
+	$(PARITY)/bin/python -m tests.goldens.record_tokenizer_classes
 	$(PARITY)/bin/python -m tests.goldens.record
 	$(PARITY)/bin/python -m tests.goldens.record_outputs
 	$(PARITY)/bin/python -m tests.quants.digests

@@ -183,7 +183,7 @@ def find_converter(python: str | None, script: Path | None) -> tuple[str, Path] 
         else:
             return None
     if script is None:
-        from tests.oracles import llama_cpp
+        from tests.references.oracles import llama_cpp
 
         script = llama_cpp() / "convert_hf_to_gguf.py"
     return chosen, script

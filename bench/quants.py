@@ -81,7 +81,7 @@ def _encoding(type_: GGMLType, x: Any, weights: Any, runs: int) -> dict[str, Any
     import numpy as np
 
     from gguf_tools.quants import encode_rows
-    from tests import ggml
+    from tests.references import ggml
 
     data = ggml.encode(x, type_, weights)
     same = bool((encode_rows(x, type_, weights=weights) == data).all())
@@ -98,8 +98,8 @@ def _decoding(type_: GGMLType, x: Any, weights: Any, runs: int) -> dict[str, Any
     import numpy as np
 
     from gguf_tools.quants import decode_rows
-    from tests import ggml
     from tests.floats import same_floats
+    from tests.references import ggml
 
     data = ggml.encode(x, type_, weights)
     decoded = ggml.decode(data, type_, x.shape)

@@ -112,7 +112,7 @@ def main() -> None:
     options = parser.parse_args()
     file = options.file
     if file is None:
-        from tests.oracles import gemma3
+        from tests.references.oracles import gemma3
 
         file = gemma3()
     found = run(file, options.runs, options.key, options.on_disk)

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.tiny.base import Tensors, normal, write_safetensors
+from tests.architectures.parts.base import Tensors, normal, write_safetensors
 
 CONFIG: dict[str, Any] = {
     "peft_type": "LORA",

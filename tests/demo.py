@@ -50,7 +50,7 @@ def own_prompt(model: Path) -> str:
 
 def run(path: Path, prompt: str) -> int:
     """Greedy continuation by llama.cpp, or for an encoder the length of its embedding."""
-    from tests.llama import Llama
+    from tests.references.llama import Llama
 
     with Llama(path) as model:
         if model.is_encoder:

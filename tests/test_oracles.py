@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import oracles
-from tests.oracles import OracleUnavailableError, Package
+from tests.references import oracles
+from tests.references.oracles import OracleUnavailableError, Package
 
 
 @pytest.fixture

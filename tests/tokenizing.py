@@ -1,7 +1,7 @@
 """llama.cpp's tokenizer for a file with a vocabulary and nothing else, in this process.
 
-`tests.llama` runs models through ``cyllama``, whose llama.cpp is older than some pre-tokenizers. The
-extension module of ``xllamacpp`` exports llama.cpp's C interface, too, of a build that knows all of them.
+`tests.references.llama` runs models through ``cyllama``, whose llama.cpp is older than some pre-tokenizers.
+The extension module of ``xllamacpp`` exports llama.cpp's C interface, too, of a build that knows all of them.
 """
 
 from __future__ import annotations

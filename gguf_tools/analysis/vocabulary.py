@@ -12,6 +12,7 @@ from ..architectures.shapes import embeddings_and_tokens
 from ..container.metadata import Array, Metadata
 from ..source import Source
 from ..spec import TokenType, ValueType
+from ..tokenizers.vocabulary import BYTE_LEVEL_BPE
 from .findings import Finding, error, place, warning
 
 __all__ = ["tokenizer_findings", "vocabulary_findings"]
@@ -31,7 +32,7 @@ def tokenizer_findings(metadata: Metadata) -> Iterator[Finding]:
         key = "tokenizer.ggml.model"
         yield error("vocabulary", place(key=key), "the key is missing" if kind is None else "not a text")
     elif kind not in _NO_TOKENIZERS:
-        needed = ["tokens", "merges"] if kind == "gpt2" else ["tokens"]
+        needed = ["tokens", "merges"] if kind == BYTE_LEVEL_BPE else ["tokens"]
         for key in (f"tokenizer.ggml.{name}" for name in needed):
             if key not in metadata:
                 yield error("vocabulary", place(key=key), f"missing, and a {kind} tokenizer needs it")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _TOKENIZERS: Final = {
     "spm": "SentencePiece",
     "llama-hf": "SentencePiece",
-    "internlm2": "SentencePiece",
+    "spm-replaced": "SentencePiece",
     "unscored": "SentencePiece",
     "bpe": "BPE",
     "rwkv": "RWKV World",

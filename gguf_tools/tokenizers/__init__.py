@@ -19,8 +19,8 @@ from ..spec import ValueType
 from .export import export
 from .fast import load_bpe, load_llama_hf, load_unscored, load_wordpiece
 from .files import TokenizerFiles
-from .internlm2 import adds_space, load_internlm2, turn_end
 from .pretokenizers import check_name
+from .replaced_pieces import adds_space, load_replaced_pieces, turn_end
 from .rwkv import FILE as RWKV_FILE
 from .rwkv import load_rwkv, rwkv_special
 from .special import ADD_KEYS, ID_KEYS, special_entries
@@ -54,7 +54,8 @@ def load(
             ``"unigram"`` (a SentencePiece model of that kind, or tokenizer.json), ``"rwkv"``
             (rwkv_vocab_v20230424.txt);
             ``"tekken"`` (tekken.json, where there is no tokenizer.json) comes before all others;
-            ``"internlm2"`` and ``"unscored"`` (XVERSE) are spm and bpe by rules of a single family.
+            ``"spm-replaced"`` (InternLM 2) and ``"unscored"`` (XVERSE) are spm and bpe by rules of a single
+            family.
         traits: what is said of the family's vocabularies beyond their files.
         pre: pre-tokenizer name to write instead of recognising it.
 
@@ -138,8 +139,8 @@ def _find(
             found = load_spm(files, config)
         elif kind == "llama-hf":
             found = load_llama_hf(files, config)
-        elif kind == "internlm2":
-            found = load_internlm2(files, config)
+        elif kind == "spm-replaced":
+            found = load_replaced_pieces(files, config)
         elif kind == "rwkv":
             found = load_rwkv(files, config)
         elif kind == "unigram":
@@ -152,12 +153,12 @@ def _find(
             return found if pre is None else replace(found, pre=pre)
     models = {
         "spm": "tokenizer.model",
-        "internlm2": "tokenizer.model",
+        "spm-replaced": "tokenizer.model",
         "unigram": "spiece.model",
         "rwkv": RWKV_FILE,
     }
     wanted = [models[kind] for kind in kinds if kind in models]
-    if set(kinds) - {"rwkv", "internlm2"}:
+    if set(kinds) - {"rwkv", "spm-replaced"}:
         wanted.append("tokenizer.json")
     hint = ""
     if files.exists("tekken.json"):

@@ -7,7 +7,10 @@ of a class can bring tokens no file names.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import resources
 from typing import Any, Final
 
 from .files import TokenizerFiles, items, mapping, text_of
@@ -44,6 +47,7 @@ _CLASS_DEFAULTS: Final[Mapping[str, Mapping[str, str | None]]] = {
     "RobertaTokenizer": _ROBERTA,
     "XLMRobertaTokenizer": _ROBERTA,
     "T5Tokenizer": _T5,
+    "MT5Tokenizer": _T5,
     "Qwen2Tokenizer": _QWEN2,
     "GemmaTokenizer": _GEMMA,
     "GPT2Tokenizer": _GPT2,
@@ -56,23 +60,6 @@ None means that the class has none even if tokenizer.json pads with one."""
 
 _CODE_LLAMA: Final = {"prefix": "▁<PRE>", "middle": "▁<MID>", "suffix": "▁<SUF>", "eot": "▁<EOT>"}
 """What CodeLlamaTokenizer always has among its additional special tokens."""
-
-_CLASS_OF_MODEL: Final = {
-    "llama": "LlamaTokenizer",
-    "mistral": "LlamaTokenizer",
-    "bert": "BertTokenizer",
-    "distilbert": "DistilBertTokenizer",
-    "roberta": "RobertaTokenizer",
-    "xlm-roberta": "XLMRobertaTokenizer",
-    "t5": "T5Tokenizer",
-    "mt5": "T5Tokenizer",
-    "umt5": "T5Tokenizer",
-    "qwen2": "Qwen2Tokenizer",
-    "qwen3": "Qwen2Tokenizer",
-    "gemma3": "GemmaTokenizer",
-    "gemma3_text": "GemmaTokenizer",
-}
-"""The class transformers takes for a ``model_type`` when tokenizer_config.json names none."""
 
 
 def tokens_with_roles(files: TokenizerFiles, config: Mapping[str, Any]) -> dict[str, bool]:
@@ -130,5 +117,16 @@ def _class(settings: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     """Name of the tokenizer's class, without the ending of the fast ones."""
     kind = settings.get("tokenizer_class") or config.get("tokenizer_class")
     if not kind:
-        kind = _CLASS_OF_MODEL.get(str(config.get("model_type")))
+        kind = _class_of_model().get(str(config.get("model_type")))
     return str(kind or "").removesuffix("Fast")
+
+
+@cache
+def _class_of_model() -> dict[str, str]:
+    """The class transformers takes for a ``model_type`` when tokenizer_config.json names none.
+
+    Recorded from transformers 4.57.6 (``make goldens``); a test compares it with the installed one.
+    """
+    text = resources.files(__package__).joinpath("data", "tokenizer_classes.json").read_text(encoding="utf-8")
+    table: dict[str, str] = json.loads(text)
+    return table

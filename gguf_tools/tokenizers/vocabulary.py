@@ -14,6 +14,7 @@ from ..spec import TokenType, ValueType
 
 __all__ = [
     "ADDED_SCORE",
+    "BYTE_LEVEL_BPE",
     "MAX_TOKENS",
     "PADDING_SCORE",
     "Entry",
@@ -26,6 +27,9 @@ __all__ = [
 
 Entry: TypeAlias = tuple[str, ValueType, Any]
 """A metadata key, its type and its value."""
+
+BYTE_LEVEL_BPE: Final = "gpt2"
+"""``tokenizer.ggml.model`` of vocabularies with merges over bytes, whatever the model."""
 
 MAX_TOKENS: Final = 1 << 20
 """Vocabularies of language models stay below 300,000 tokens, XLM-V's has 901,629; a config asking for much
@@ -102,7 +106,7 @@ class Vocabulary:
 
     def last_entries(self) -> Iterator[Entry]:
         """What follows the special tokens."""
-        if self.model == "gpt2":
+        if self.model == BYTE_LEVEL_BPE:
             yield from self._kinds()
 
     def _kinds(self) -> Iterator[Entry]:

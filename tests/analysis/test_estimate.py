@@ -9,8 +9,8 @@ import pytest
 
 import gguf_tools
 from gguf_tools.analysis.estimate import Estimate, Settings, estimate, load_model
-from tests import llama_memory, oracles
-from tests.llama_memory import Case, Logged
+from tests.references import llama_memory, oracles
+from tests.references.llama_memory import Case, Logged
 
 MEBIBYTE = 1 << 20
 PRINTED = 0.0051

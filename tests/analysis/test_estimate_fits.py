@@ -17,7 +17,7 @@ from gguf_tools import Array, Metadata, ValueType
 from gguf_tools.analysis.estimate import CACHE_TYPES, Settings, estimate, fit, load_model
 from gguf_tools.cli import main
 from gguf_tools.errors import ArchitectureError, FormatError, GGUFToolsError, UnsupportedError
-from tests import oracles
+from tests.references import oracles
 
 MEBIBYTE = 1 << 20
 COLUMNS = 80

@@ -11,7 +11,7 @@ import pytest
 from gguf_tools.analysis.verify import Finding, verify
 from gguf_tools.spec import BLOCK_SIZES, GGMLType
 from tests import builders as b
-from tests.container.test_shards import model, split_pairs, tensor
+from tests.container.split_models import model, split_pairs, tensor
 
 QUANTIZATION = ("general.quantization_version", b.U32, 2)
 VOCABULARY = {

@@ -26,8 +26,9 @@ from gguf_tools.editing.edit import edit
 from gguf_tools.editing.splitting import merge, split
 from gguf_tools.errors import FormatError, UnsupportedError
 from tests import builders as b
-from tests import oracles, tiny
-from tests.llama import Llama, LlamaError
+from tests import tiny
+from tests.references import oracles
+from tests.references.llama import Llama, LlamaError
 
 DEMO = Path(__file__).resolve().parents[2] / "fixtures" / "demo"
 

@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gguf_tools import architectures
+from gguf_tools.architectures.table import Architecture, GGUFParts
+from gguf_tools.container.metadata import Metadata
 from gguf_tools.source import ArraySource, SelfContained, Source, row_count
-from gguf_tools.spec import GGMLType
+from gguf_tools.spec import GGMLType, ValueType
 from tests import tiny
+
+
+def reader(files: dict[str, Any]) -> Any:
+    return files.get
+
+
+def files_of(name: str) -> dict[str, Any]:
+    return {path: json.loads(text) for path, text in tiny.MODELS[name].files.items() if path.endswith("json")}
+
+
+def converted(name: str, **changes: Any) -> tuple[Architecture, dict[str, Any], dict[str, Source], GGUFParts]:
+    config, tensors = checkpoint(name, **changes)
+    family = architectures.find(config)
+    return family, config, tensors, family.to_gguf(config, tensors, read_json=reader(files_of(name)))
+
+
+def metadata(family: Architecture, side: GGUFParts) -> Metadata:
+    return Metadata([("general.architecture", ValueType.STRING, family.name), *side.metadata])
+
+
+def keys(side: GGUFParts) -> dict[str, Any]:
+    """Values without the architecture's name."""
+    return {key.partition(".")[2]: value for key, _, value in side.metadata}
 
 
 class Stored(SelfContained):

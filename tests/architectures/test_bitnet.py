@@ -15,7 +15,6 @@ from gguf_tools.errors import ArchitectureError
 from gguf_tools.source import ArraySource, row_count
 from tests import tiny
 from tests.architectures.sources import stored, values
-from tests.tiny.dense import BITNET
 
 CONFIG = HFConfig({})
 WEIGHTS = arrays.arrays(
@@ -23,6 +22,7 @@ WEIGHTS = arrays.arrays(
     st.tuples(st.integers(1, 7), st.integers(1, 9)),
     elements=st.floats(-4, 4, width=32, allow_subnormal=False),
 )
+BITNET = tiny.MODELS["bitnet"]
 
 
 def rounded(array: np.ndarray, dtype: str = "F32") -> np.ndarray:

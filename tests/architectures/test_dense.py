@@ -13,9 +13,8 @@ from gguf_tools.container.metadata import Array
 from gguf_tools.errors import ArchitectureError, FormatError
 from gguf_tools.source import ArraySource
 from gguf_tools.spec import ValueType
-from tests.architectures.sources import checkpoint
-from tests.architectures.test_tables import converted, keys, metadata
-from tests.tiny.dense import BAICHUAN
+from tests import tiny
+from tests.architectures.sources import checkpoint, converted, keys, metadata
 
 
 @pytest.mark.parametrize(
@@ -59,10 +58,11 @@ def test_settings_llama_cpp_does_not_heed_are_noted(name: str, changes: dict[str
 
 
 def test_the_output_of_baichuan_2_is_noted() -> None:
-    sources = {name: ArraySource(array) for name, array in BAICHUAN.tensors(BAICHUAN.config).items()}
-    family = architectures.find(BAICHUAN.config)
-    assert family.to_gguf(BAICHUAN.config, sources).notes == []
-    (note,) = family.to_gguf(BAICHUAN.config | {"vocab_size": 125696}, sources).notes
+    model = tiny.MODELS["baichuan"]
+    sources = {name: ArraySource(array) for name, array in model.tensors(model.config).items()}
+    family = architectures.find(model.config)
+    assert family.to_gguf(model.config, sources).notes == []
+    (note,) = family.to_gguf(model.config | {"vocab_size": 125696}, sources).notes
     assert "Baichuan 2" in note
 
 

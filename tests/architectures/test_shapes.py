@@ -19,7 +19,7 @@ from gguf_tools.errors import ArchitectureError
 from gguf_tools.source import ArraySource
 from gguf_tools.spec import ValueType
 from tests import tiny
-from tests.tiny import base
+from tests.architectures.parts import base
 
 SIZES = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "head_dim")
 

@@ -15,44 +15,29 @@ import pytest
 from gguf_tools import architectures
 from gguf_tools.architectures.config import GGUFFacts
 from gguf_tools.architectures.multimodal_prefix import unwrapped
-from gguf_tools.architectures.table import Architecture, GGUFParts
 from gguf_tools.architectures.tensors import Rule
 from gguf_tools.architectures.transforms import SplitRows, StackExperts
-from gguf_tools.container.metadata import Array, Metadata
+from gguf_tools.container.metadata import Array
 from gguf_tools.errors import ArchitectureError
 from gguf_tools.source import ArraySource, Source, row_count
 from gguf_tools.spec import GGMLType, ValueType
 from tests import tiny
-from tests.architectures.sources import checkpoint, stored, values
+from tests.architectures.parts.encoders import MODULES
+from tests.architectures.sources import (
+    checkpoint,
+    converted,
+    files_of,
+    keys,
+    metadata,
+    reader,
+    stored,
+    values,
+)
 from tests.goldens.describe import ggml_shape
 from tests.goldens.record import load
-from tests.tiny import first
 
 RESCALED = ("blocks.1.attention.output.weight", "blocks.1.feed_forward.value.weight")
 """Of RWKV 6: computed, and so without a stored form."""
-
-
-def reader(files: dict[str, Any]) -> Any:
-    return files.get
-
-
-def files_of(name: str) -> dict[str, Any]:
-    return {path: json.loads(text) for path, text in tiny.MODELS[name].files.items() if path.endswith("json")}
-
-
-def converted(name: str, **changes: Any) -> tuple[Architecture, dict[str, Any], dict[str, Source], GGUFParts]:
-    config, tensors = checkpoint(name, **changes)
-    family = architectures.find(config)
-    return family, config, tensors, family.to_gguf(config, tensors, read_json=reader(files_of(name)))
-
-
-def metadata(family: Architecture, side: GGUFParts) -> Metadata:
-    return Metadata([("general.architecture", ValueType.STRING, family.name), *side.metadata])
-
-
-def keys(side: GGUFParts) -> dict[str, Any]:
-    """Values without the architecture's name."""
-    return {key.partition(".")[2]: value for key, _, value in side.metadata}
 
 
 def described(kind: ValueType, value: Any) -> list[Any]:
@@ -356,7 +341,7 @@ def test_pooling_comes_from_sentence_transformers_and_goes_back(
 ) -> None:
     config, tensors = checkpoint(name)
     family = architectures.find(config)
-    files = {"modules.json": first.MODULES, "1_Pooling/config.json": settings}
+    files = {"modules.json": MODULES, "1_Pooling/config.json": settings}
     side = family.to_gguf(config, tensors, read_json=reader(files))
     assert keys(side)["pooling_type"] == value
     back = family.to_hf(metadata(family, side), dict(side.tensors))

@@ -42,7 +42,7 @@ from gguf_tools.architectures.transforms import (
 from gguf_tools.errors import ArchitectureError
 from gguf_tools.source import ArraySource, Source, row_count
 from gguf_tools.spec import GGMLType
-from tests.architectures.sources import DerivedKey, stored, values
+from tests.architectures.sources import Computed, stored, values
 
 SIZES = (3, 1, 4)
 SPLIT = SplitRows(lambda config: SIZES)
@@ -202,7 +202,7 @@ def test_latent_heads_are_split_and_keys_transposed() -> None:
 
 def test_tokens_without_embeddings_get_zeros() -> None:
     array = numbers((6, 4))
-    for source in (ArraySource(array), stored(array, "BF16"), DerivedKey(array)):
+    for source in (ArraySource(array), stored(array, "BF16"), Computed(array)):
         (made,) = PadTokens().forward([source], CONFIG)
         assert made.storage is source.storage
         np.testing.assert_array_equal(values(made), np.concatenate([values(source), np.zeros((3, 4))]))
@@ -289,7 +289,7 @@ def test_sources_of_different_storage_join_as_values() -> None:
 def test_computed_values_can_be_permuted_but_have_no_bytes() -> None:
     array = numbers((6, 2))
     for shape in ((6, 2), (12,)):
-        source = DerivedKey(array.reshape(shape))
+        source = Computed(array.reshape(shape))
         (made,) = PermuteHeads("heads").forward([source], CONFIG)
         assert made.storage is None
         assert sorted(values(made).ravel()) == sorted(array.ravel())

@@ -16,8 +16,8 @@ import gguf_tools
 from gguf_tools.analysis.inspection import Inspection, TensorDescription
 from gguf_tools.analysis.statistics import Measurement, measure
 from gguf_tools.spec import ValueType
-from tests import oracles
 from tests.browser.chromium import Chromium
+from tests.references import oracles
 
 pytestmark = pytest.mark.browser
 

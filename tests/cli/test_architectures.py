@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from gguf_tools.architectures import ARCHITECTURES
-from tests.cli.test_commands import said
+from tests.cli.invoking import said
 
 NAMES = sorted({family.name for family in ARCHITECTURES})
 CLASSES = {name for family in ARCHITECTURES for name in family.hf_classes}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -13,50 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
 import gguf_tools
-from gguf_tools.cli import COMMANDS, main
+from gguf_tools.cli import COMMANDS
 from gguf_tools.container.metadata import Metadata
 from gguf_tools.spec import ValueType
 from tests import tiny
-
-TOOL = Path(sys.executable).with_name("gguf-tools")
-ESCAPE = "\x1b"
-
-
-def invoke(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def said(*arguments: object) -> str:
-    """Standard output of a command that succeeds."""
-    result = invoke(*arguments)
-    assert result.exit_code == 0, result.stderr
-    return result.stdout
-
-
-def printed_json(*arguments: object) -> Any:
-    return json.loads(said(*arguments, "--json"))
-
-
-def refused(*arguments: object) -> str:
-    """The one line a command fails with."""
-    result = invoke(*arguments)
-    assert result.exit_code == 1
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("error: ")
-    return line.removeprefix("error: ")
-
-
-@pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoints: dict[str, Path]) -> Path:
-    """A Q4_K_M file of the tiny Qwen3."""
-    path = tmp_path_factory.mktemp("cli") / "small.gguf"
-    gguf_tools.convert(tiny_checkpoints["qwen3"], path)
-    return path
+from tests.cli.invoking import ESCAPE, TOOL, Terminal, invoke, printed_json, refused, said
 
 
 class TestHelp:
@@ -179,37 +141,6 @@ class TestInspect:
         assert ESCAPE not in text
         assert "\r" not in text
         assert r"a\x1b[31mb\rc" in text
-
-
-class Terminal:
-    """A terminal of 80 columns."""
-
-    def run(self, *arguments: object, **environment: str) -> str:
-        """What a terminal of 80 columns shows: the command runs in a pseudo-terminal."""
-        import pty
-
-        primary, secondary = pty.openpty()
-        environ = {**os.environ, "COLUMNS": "80", "TERM": "xterm", **environment}
-        child = subprocess.Popen(
-            [TOOL, *map(str, arguments)], stdout=secondary, stderr=secondary, env=environ
-        )
-        os.close(secondary)
-        shown = b""
-        while True:
-            try:
-                part = os.read(primary, 65536)
-            except OSError:  # how Linux tells the end
-                break
-            if not part:
-                break
-            shown += part
-        os.close(primary)
-        assert child.wait() == 0, shown.decode()
-        return shown.decode().replace("\r\n", "\n")
-
-    @staticmethod
-    def plain(text: str) -> list[str]:
-        return re.sub(rf"{ESCAPE}\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "\n").splitlines()
 
 
 class TestLooks(Terminal):

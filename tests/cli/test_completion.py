@@ -20,9 +20,7 @@ from click.testing import CliRunner
 from gguf_tools.cli import COMMANDS, main
 from gguf_tools.container import open_gguf
 from tests import builders as b
-from tests.cli.test_commands import TOOL, invoke, said, small
-
-__all__ = ["small"]
+from tests.cli.invoking import TOOL, invoke, said
 
 MOST_SECONDS = 60
 

@@ -12,7 +12,7 @@ import pytest
 
 from gguf_tools.cli import COMMANDS, main
 from gguf_tools.recipes import RECIPES
-from tests.cli.test_commands import said
+from tests.cli.invoking import said
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 

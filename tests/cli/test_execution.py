@@ -14,8 +14,8 @@ import pytest
 import gguf_tools
 from gguf_tools.editing.splitting import merge, split
 from tests import tiny
-from tests.cli.test_commands import invoke, said
-from tests.llama import Llama
+from tests.cli.invoking import invoke, said
+from tests.references.llama import Llama
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

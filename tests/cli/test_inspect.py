@@ -16,8 +16,7 @@ import gguf_tools
 from gguf_tools.container.metadata import Array, Metadata
 from gguf_tools.conversion.predict import predict_sizes
 from gguf_tools.spec import ValueType
-
-from .test_commands import ESCAPE, TOOL, Terminal, invoke, printed_json, refused, said
+from tests.cli.invoking import ESCAPE, TOOL, Terminal, invoke, printed_json, refused, said
 
 FAMILIES = ("qwen3-moe", "jamba", "bert", "t5", "deepseek-v3", "rwkv7", "gemma3n", "gpt-oss-mxfp4")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import gguf_tools
-from tests.cli.test_commands import invoke, printed_json, refused, said
+from tests.cli.invoking import invoke, printed_json, refused, said
 from tests.goldens.record_recipes import write_imatrix
 
 

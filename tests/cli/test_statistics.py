@@ -9,7 +9,7 @@ import pytest
 
 import gguf_tools
 from gguf_tools.analysis.statistics import measure
-from tests.cli.test_commands import Terminal, invoke, printed_json, refused, said
+from tests.cli.invoking import Terminal, invoke, printed_json, refused, said
 
 DEMO = Path(__file__).resolve().parents[2] / "fixtures" / "demo"
 

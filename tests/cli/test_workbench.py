@@ -15,7 +15,7 @@ import pytest
 import gguf_tools
 from gguf_tools.container import open_gguf
 from gguf_tools.container.journal import journal_path
-from tests.cli.test_commands import ESCAPE, TOOL, Terminal, invoke, printed_json, refused, said
+from tests.cli.invoking import ESCAPE, TOOL, Terminal, invoke, printed_json, refused, said
 
 DEMO = Path(__file__).resolve().parents[2] / "fixtures" / "demo"
 

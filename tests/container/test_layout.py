@@ -11,7 +11,7 @@ import pytest
 from gguf_tools.container import open_gguf
 from gguf_tools.errors import FormatError
 from tests import builders as b
-from tests import ggml
+from tests.references import ggml
 
 DATA = bytes(512)
 """More than any of the tensors below reaches to, so that nothing is wrong but the places."""

@@ -13,7 +13,7 @@ import pytest
 
 from gguf_tools.analysis.verify import verify
 from gguf_tools.container import Array, open_gguf, write_gguf
-from tests import oracles
+from tests.references import oracles
 
 VOCABULARIES = ["gemma-4", "llama-bpe", "llama-spm", "bert-bge", "qwen2", "gpt-2", "nomic-bert-moe"]
 

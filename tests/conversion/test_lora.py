@@ -12,8 +12,8 @@ import pytest
 import gguf_tools
 from gguf_tools.errors import ArchitectureError, CheckpointError, GGUFToolsError, UnsupportedError
 from tests.adapters import CASES, PREFIX, adapt, factors, write_adapter
+from tests.architectures.parts.base import normal
 from tests.goldens.record_lora import GOLDEN, described
-from tests.tiny.base import normal
 
 KNOWN: dict[str, Any] = json.loads(GOLDEN.read_text(encoding="utf-8"))
 

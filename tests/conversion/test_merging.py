@@ -21,8 +21,8 @@ from gguf_tools.errors import CheckpointError, GGUFToolsError, UnsupportedError
 from gguf_tools.source import row_count
 from tests import tiny
 from tests.adapters import PREFIX, adapt, factors, shapes_of, write_adapter
+from tests.architectures.parts.base import F32, Tensors, normal, write_safetensors
 from tests.packing import PACKINGS, part, write_parts
-from tests.tiny.base import F32, Tensors, normal, write_safetensors
 
 TOLERANCE = 4
 """Units in the last place of the larger of W and what is added: both sum in float32, in another order."""

@@ -16,10 +16,11 @@ from gguf_tools.errors import CheckpointError, UnsupportedError
 from gguf_tools.recipes import Overrides
 from gguf_tools.source import row_count
 from gguf_tools.spec import FileType, GGMLType
-from tests import llama, tiny
+from tests import tiny
 from tests.floats import assert_same_floats
 from tests.goldens.describe import describe
 from tests.packing import E2M1, Part, write_parts
+from tests.references import llama
 
 NAME = "gpt-oss-mxfp4"
 UNPACKED = Overrides(tensor_types=((re.compile("_exps.weight"), GGMLType.F32),))

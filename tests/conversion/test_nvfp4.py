@@ -16,11 +16,11 @@ from gguf_tools.errors import CheckpointError
 from gguf_tools.recipes import Overrides
 from gguf_tools.source import row_count
 from gguf_tools.spec import FileType, GGMLType
-from tests import newer_llama
 from tests.floats import assert_same_floats
 from tests.goldens.describe import describe
 from tests.packed_models import build_nvfp4
 from tests.packing import PACKINGS, Part, part, write_parts
+from tests.references import newer_llama
 
 UNPACKED = Overrides(pure=True)
 KINDS = ("modelopt nvfp4", "nvfp4")

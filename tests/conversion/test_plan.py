@@ -16,7 +16,7 @@ from gguf_tools.errors import UnsupportedError
 from gguf_tools.source import ArraySource
 from gguf_tools.spec import GGMLType, row_bytes
 from tests import tiny
-from tests.conversion.test_engine import plan_of, random
+from tests.conversion.plans import plan_of, random
 
 
 def planned(

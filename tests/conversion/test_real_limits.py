@@ -75,7 +75,7 @@ def test_no_memory(checkpoint: Path, tmp_path: Path, left: int) -> None:
     import resource, sys
     import gguf_tools
     from gguf_tools.cli import main
-    from tests.conversion.test_engine import plan_of
+    from tests.conversion.plans import plan_of
     gguf_tools.convert(sys.argv[1], sys.argv[2] + "/first.gguf", type="Q8_0")
     pages = int(open("/proc/self/statm").read().split()[0])
     limit = pages * resource.getpagesize() + (int(sys.argv[3]) << 20)

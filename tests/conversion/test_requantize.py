@@ -14,10 +14,9 @@ from gguf_tools.container.metadata import Array
 from gguf_tools.conversion.requantize import plan_requantization, requantize
 from gguf_tools.errors import FormatError, NonFiniteError, OutputError, QuantizationError, UnsupportedError
 from gguf_tools.spec import FileType, GGMLType, ValueType
-from tests.recipe_models import model_of
+from tests.recipe_models import IN_PROCESS, model_of
 
-from ..quantizer import model_keys, oracle_quantize, random_weights, write_model
-from ..test_recipes import IN_PROCESS
+from ..references.quantizer import model_keys, oracle_quantize, random_weights, write_model
 
 MODEL = model_of("llama", 3, 8, 2)
 

@@ -16,10 +16,10 @@ from gguf_tools.conversion.requantize import plan_requantization, requantize
 from gguf_tools.errors import QuantizationError, UnsupportedError
 from gguf_tools.recipes import Overrides, combine
 from gguf_tools.spec import GGMLType
+from tests.recipe_models import MODELS, asked
 
 from ..goldens.record_recipes import GOLDEN, OPTIONS, REFUSED, WHOLE, write_imatrix
-from ..quantizer import model_keys, random_weights, write_model
-from ..test_recipes import MODELS, asked
+from ..references.quantizer import model_keys, random_weights, write_model
 
 
 @cache

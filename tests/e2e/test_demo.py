@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import gguf_tools
-from tests.llama import Llama
+from tests.references.llama import Llama
 
 DEMO = Path(__file__).resolve().parent.parent.parent / "fixtures" / "demo"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gguf_tools
 from gguf_tools.analysis.type_map import grouped, layer_ranges, type_maps
-from tests.cli.test_commands import said
-from tests.oracles import gemma3, minilm, smollm2
+from tests.cli.invoking import said
+from tests.references.oracles import gemma3, minilm, smollm2
 
 
 def rows(text: str) -> list[str]:

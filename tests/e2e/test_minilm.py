@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 import gguf_tools
-from tests import oracles
-from tests.llama import Llama
+from tests.references import oracles
+from tests.references.llama import Llama
 
 SENTENCES = (
     "A cat sits on the mat.",

@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 import gguf_tools
-from tests import oracles
 from tests.goldens.describe import Description, describe
-from tests.llama import Llama
+from tests.references import oracles
+from tests.references.llama import Llama
 
 PROMPT = "The capital of France is"
 

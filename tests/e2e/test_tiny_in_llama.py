@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 import gguf_tools
-from tests import newer_llama, tiny
-from tests.llama import Llama
+from tests import tiny
+from tests.references import newer_llama
+from tests.references.llama import Llama
 
 TEXT = "The capital of France is Paris. One, two, three, 4567; été!\n"
 

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 import gguf_tools
 from gguf_tools.container import open_gguf
-from tests import oracles
-from tests.cli.test_commands import invoke, printed_json, said
+from tests.cli.invoking import invoke, printed_json, said
 from tests.floats import assert_same_floats
 from tests.goldens import record_splits as golden
-from tests.llama import Llama
+from tests.references import oracles
+from tests.references.llama import Llama
 
 PROMPT = "The capital of France is"
 MODELS: dict[str, Callable[[], Path]] = {"gemma3": oracles.gemma3, "smollm2": oracles.smollm2}

@@ -24,7 +24,7 @@ from gguf_tools.editing.splitting import merge, split
 from gguf_tools.errors import FormatError, GGUFToolsError, OutputError, UnsupportedError
 from gguf_tools.spec import ValueType
 from tests import builders as b
-from tests.llama import Llama
+from tests.references.llama import Llama
 
 DEMO = Path(__file__).resolve().parents[2] / "fixtures" / "demo"
 LONG = "x" * 3000

@@ -17,7 +17,7 @@ from gguf_tools.errors import FormatError, GGUFToolsError, OutputError, Unsuppor
 from gguf_tools.spec import ValueType
 from tests import builders as b
 from tests.goldens import record_splits as golden
-from tests.llama import Llama
+from tests.references.llama import Llama
 
 RECORDED = golden.load()
 

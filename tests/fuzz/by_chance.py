@@ -25,7 +25,7 @@ from pathlib import Path
 from tests.fuzz.checkpoints import NAMES, Checkpoints
 from tests.fuzz.differential import compare
 from tests.fuzz.gguf_structure import files
-from tests.ggml_gguf import CReader
+from tests.references.ggml_gguf import CReader
 
 FINDINGS = Path("fuzz-findings")
 LONGEST = 20

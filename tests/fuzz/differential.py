@@ -18,7 +18,7 @@ from gguf_tools.container.wire import SCALAR_FORMATS
 from gguf_tools.errors import GGUFToolsError
 from gguf_tools.spec import ValueType
 from tests.fuzz.policies import Case, Ours, policy_of
-from tests.ggml_gguf import Crashed, CReader, KeyValue, Read, Refused, TensorInfo
+from tests.references.ggml_gguf import Crashed, CReader, KeyValue, Read, Refused, TensorInfo
 
 __all__ = ["DisagreementError", "compare", "ours"]
 

@@ -17,7 +17,7 @@ from gguf_tools.spec import (
     align,
 )
 from tests.fuzz.gguf_structure import layout
-from tests.ggml_gguf import ARRAY, Crashed, Read, Refused, TensorInfo
+from tests.references.ggml_gguf import ARRAY, Crashed, Read, Refused, TensorInfo
 
 __all__ = ["POLICIES", "Case", "Ours", "Policy", "policy_of"]
 

@@ -33,7 +33,7 @@ from tests.architectures.sources import checkpoint
 from tests.checkpoint import build as safetensors
 from tests.fuzz.checkpoints import NAMES, Case, Checkpoints
 from tests.fuzz.differential import compare
-from tests.ggml_gguf import CReader
+from tests.references.ggml_gguf import CReader
 from tests.tokenizers.tekken import Tekken
 from tests.tokenizers.variants import ARCHITECTURE, Draft, loaded
 

@@ -16,7 +16,7 @@ from tests.builders import ARRAY, I32, STRING, U8, U32, Tensor, build, floats
 from tests.fuzz.differential import DisagreementError, compare
 from tests.fuzz.gguf_structure import files, layout
 from tests.fuzz.policies import POLICIES, Policy
-from tests.ggml_gguf import Crashed, CReader, Read, Refused
+from tests.references.ggml_gguf import Crashed, CReader, Read, Refused
 
 FILES = 2000
 

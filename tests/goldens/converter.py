@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests import oracles
+from tests.references import oracles
 
 
 class Job(NamedTuple):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests import oracles
+from tests.references import oracles
 
 
 class LoraJob(NamedTuple):

@@ -21,9 +21,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests import llama, tiny
+from tests import tiny
 from tests.goldens.converter import Job, convert
 from tests.goldens.describe import describe
+from tests.references import llama
 
 GOLDENS = Path(__file__).resolve().parent.parent.parent / "fixtures" / "goldens"
 

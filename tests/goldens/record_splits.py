@@ -2,7 +2,7 @@
 
     python -m tests.goldens.record_splits path/to/llama-gguf-split
 
-The tool is built from the sources `tests.oracles.llama_cpp` gives (``cmake --build … --target
+The tool is built from the sources `tests.references.oracles.llama_cpp` gives (``cmake --build … --target
 llama-gguf-split``). Recorded are, for a few ways to split, the SHA-256 of every file, and of what the tool
 merges them to, which is what it merges our own files to. Tests only read the result.
 """
@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import gguf_tools
 from gguf_tools.editing.splitting import split
-from tests import oracles
+from tests.references import oracles
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 GOLDEN: Final = ROOT / "fixtures" / "splits.json"

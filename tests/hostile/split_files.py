@@ -9,7 +9,7 @@ from typing import Any
 
 from gguf_tools.errors import FormatError
 from tests import builders as b
-from tests.container.test_shards import model, split_pairs, tensor
+from tests.container.split_models import model, split_pairs, tensor
 from tests.hostile.case import Case, Refused, Taken
 from tests.hostile.gguf_files import read_gguf
 

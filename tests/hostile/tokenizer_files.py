@@ -14,8 +14,8 @@ from gguf_tools.errors import GGUFToolsError
 from gguf_tools.tokenizers import export
 from gguf_tools.tokenizers.vocabulary import MAX_TOKENS
 from tests.hostile.case import Case, Refused
+from tests.tokenizers.sentencepiece_files import field, piece, text
 from tests.tokenizers.tekken import Tekken, token
-from tests.tokenizers.test_sentencepiece import field, piece, text
 from tests.tokenizers.variants import ARCHITECTURE, Draft, added, loaded, write
 
 __all__ = ["CASES"]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests import oracles
+from tests.references import oracles
 
 
 def reference(directory: Path, texts: Sequence[str]) -> dict[str, Any]:

@@ -14,10 +14,16 @@ import gguf_tools
 from tests import tiny
 from tests.goldens.converter import Job, convert
 from tests.goldens.describe import describe
-from tests.llama import Llama
-from tests.parity.reference import divergence, load_model, load_tokenizer, logits
-from tests.parity.test_logits import LARGEST_DIFFERENCE, MEDIAN_DIVERGENCE, TEXT
-from tests.tiny.dense import BITNET
+from tests.parity.reference import (
+    LARGEST_DIFFERENCE,
+    MEDIAN_DIVERGENCE,
+    TEXT,
+    divergence,
+    load_model,
+    load_tokenizer,
+    logits,
+)
+from tests.references.llama import Llama
 
 pytestmark = pytest.mark.parity
 
@@ -32,7 +38,7 @@ def tensors(path: Path) -> dict[str, NDArray[Any]]:
 
 def test_a_file_is_the_converters_but_for_the_last_bits_of_scales(tmp_path: Path) -> None:
     """torch adds up the absolute values in float32, in an order that depends on its threads."""
-    checkpoint = tiny.write(BITNET, tmp_path / "tiny-bitnet")
+    checkpoint = tiny.write(tiny.MODELS["bitnet"], tmp_path / "tiny-bitnet")
     theirs, ours = tmp_path / "theirs.gguf", tmp_path / "ours.gguf"
     convert([Job(checkpoint, theirs, "f32")])
     gguf_tools.convert(checkpoint, ours, type="F32")
@@ -51,7 +57,7 @@ def test_a_file_is_the_converters_but_for_the_last_bits_of_scales(tmp_path: Path
 def test_an_export_computes_the_same_in_transformers_and_becomes_the_same_file(
     tmp_path: Path, measured: Callable[[str], None]
 ) -> None:
-    checkpoint = tiny.write(BITNET, tmp_path / "tiny-bitnet")
+    checkpoint = tiny.write(tiny.MODELS["bitnet"], tmp_path / "tiny-bitnet")
     (tmp_path / "exported").mkdir()
     first, second = tmp_path / "first.gguf", tmp_path / "second.gguf"
     exported = tmp_path / "exported" / "tiny-bitnet"

@@ -10,9 +10,8 @@ import pytest
 
 import gguf_tools
 from tests import tiny
-from tests.llama import Llama
-from tests.parity.reference import load_model, logits
-from tests.parity.test_logits import LARGEST_DIFFERENCE, TEXT
+from tests.parity.reference import LARGEST_DIFFERENCE, TEXT, load_model, logits
+from tests.references.llama import Llama
 
 pytestmark = pytest.mark.parity
 

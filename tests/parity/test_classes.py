@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from gguf_tools.architectures import ARCHITECTURES
-from tests import oracles
+from tests.references import oracles
 
 pytestmark = pytest.mark.parity
 

@@ -9,8 +9,9 @@ import pytest
 
 import gguf_tools
 from gguf_tools.architectures.multimodal_prefix import unwrapped
-from tests import oracles, tiny
-from tests.parity.reference import hidden_states, load_model, load_tokenizer, logits
+from tests import tiny
+from tests.parity.reference import hidden_states, load_model, load_state, load_tokenizer, logits
+from tests.references import oracles
 
 pytestmark = pytest.mark.parity
 
@@ -75,10 +76,10 @@ def test_an_export_in_the_original_type_has_the_original_tensors(
     path, directory = tmp_path / "model.gguf", tmp_path / f"tiny-{name}"
     plan = gguf_tools.convert(tiny_checkpoints[name], path, type=stored)
     gguf_tools.export(path, directory, dtype=stored.lower())
-    original = _state(tiny_checkpoints[name])
+    original = load_state(tiny_checkpoints[name])
     if "text_config" in tiny.MODELS[name].config:  # comes back as the text model alone
         original = {unwrapped(tensor, "model."): values for tensor, values in original.items()}
-    exported = _state(directory)
+    exported = load_state(directory)
     dropped = {tensor for tensor, _ in plan.dropped}
     unused = tiny.MODELS[name].config["pad_token_id"] + 1 if "roberta" in name else 0
     if tiny.MODELS[name].config.get("tie_word_embeddings"):
@@ -104,13 +105,3 @@ def test_smollm2_exported_in_bf16_speaks_in_transformers(tmp_path: Path) -> None
     with torch.inference_mode():
         made = model.generate(ids, max_new_tokens=3, do_sample=False)
     assert "Paris" in tokenizer.decode(made[0])
-
-
-def _state(directory: Path) -> dict[str, np.ndarray]:
-    """All tensors of a checkpoint as float32."""
-    from safetensors.torch import load_file
-
-    made = {}
-    for path in sorted(directory.glob("*.safetensors")):
-        made.update({name: tensor.float().numpy() for name, tensor in load_file(path).items()})
-    return made

@@ -1,4 +1,4 @@
-"""What we assume where config.json leaves a key out is what the installed transformers assumes."""
+"""What we assume where a checkpoint leaves something out is what the installed transformers assumes."""
 
 from __future__ import annotations
 
@@ -19,3 +19,11 @@ def test_the_table_is_what_transformers_states() -> None:
     assert made == json.loads(FILE.read_text(encoding="utf-8"))
     assert hf_defaults("Qwen3ForCausalLM") == made["Qwen3ForCausalLM"]
     assert hf_defaults("NobodyForCausalLM") == {}
+
+
+def test_the_tokenizer_classes_are_those_transformers_takes() -> None:
+    from tests.goldens.record_tokenizer_classes import FILE, record
+
+    made = record()
+    assert len(made) > 200
+    assert made == json.loads(FILE.read_text(encoding="utf-8"))

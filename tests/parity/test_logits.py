@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 import gguf_tools
-from tests import newer_llama, tiny
-from tests.llama import Llama
+from tests import tiny
 from tests.parity import foreign
 from tests.parity.reference import (
+    LARGEST_DIFFERENCE,
+    MEDIAN_DIVERGENCE,
+    TEXT,
     divergence,
     hidden_states,
     load_model,
@@ -20,20 +22,11 @@ from tests.parity.reference import (
     log_softmax,
     logits,
 )
+from tests.references import newer_llama
+from tests.references.llama import Llama
 
 pytestmark = pytest.mark.parity
 
-TEXT = (
-    "Once upon a time there was a little owl called Mia. The capital of France is Paris; "
-    "one, two, three, 4567."
-)
-"""Longer than the sliding window of the tiny Gemma."""
-
-MEDIAN_DIVERGENCE = 1e-5
-"""Nats. Measured: about 1e-12, for Gemma 6e-8."""
-
-LARGEST_DIFFERENCE = 1e-4
-"""Of a logit; measured 1e-5 or less."""
 
 TABLE_DIFFERENCE = 1e-2
 """Where GELU is involved: ggml looks it up in a table of float16 values. Measured 3e-3 or less."""

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import gguf_tools
-from tests import newer_llama
 from tests.adapters import adapt
 from tests.goldens import record_lora
+from tests.references import newer_llama
 
 pytestmark = pytest.mark.parity
 

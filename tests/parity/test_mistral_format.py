@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import gguf_tools
-from tests.conversion.test_mistral_format import as_mistral, scaling, write
+from tests.conversion.mistral_layout import as_mistral, scaling, write
 from tests.goldens.converter import Job, convert
 from tests.goldens.describe import describe
 from tests.packing import fp8_tensor, part, write_parts

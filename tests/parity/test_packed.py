@@ -22,11 +22,12 @@ import gguf_tools
 from gguf_tools.checkpoint import SafetensorsFile, unpack
 from gguf_tools.checkpoint.dtypes import dtype_named
 from gguf_tools.source import row_count
-from tests import oracles, tiny
+from tests import tiny
 from tests.floats import assert_same_floats
 from tests.goldens.converter import Job, convert
 from tests.goldens.describe import describe
 from tests.packing import PACKINGS, part, write_parts
+from tests.references import oracles
 
 pytestmark = pytest.mark.parity
 

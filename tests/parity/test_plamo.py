@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 import gguf_tools
 from tests import tiny
+from tests.architectures.families.plamo import plamo
 from tests.goldens.converter import Job, convert
 from tests.goldens.describe import describe
-from tests.llama import Llama
-from tests.parity.test_export import _state
-from tests.parity.test_logits import LARGEST_DIFFERENCE, TEXT
-from tests.tiny.dense import plamo
+from tests.parity.reference import LARGEST_DIFFERENCE, TEXT, load_state
+from tests.references.llama import Llama
 
 pytestmark = pytest.mark.parity
 
@@ -46,7 +45,7 @@ def test_it_goes_there_and_back(checkpoint: Path, tmp_path: Path) -> None:
     path, exported = tmp_path / "model.gguf", tmp_path / "tiny-plamo"
     gguf_tools.convert(checkpoint, path, type="BF16")
     gguf_tools.export(path, exported, dtype="bf16")
-    theirs, ours = _state(checkpoint), _state(exported)
+    theirs, ours = load_state(checkpoint), load_state(exported)
     assert set(ours) == set(theirs)
     for name, values in theirs.items():
         np.testing.assert_array_equal(ours[name], values, err_msg=name)
@@ -58,7 +57,7 @@ def test_logits_agree(checkpoint: Path, tmp_path: Path, measured: Callable[[str]
     with Llama(path) as model:
         tokens = model.tokenize(TEXT)
         ours = model.logits(tokens)
-    theirs = computed(_state(checkpoint), tokens)
+    theirs = computed(load_state(checkpoint), tokens)
     largest = float(np.abs(ours - theirs).max())
     measured(f"logits plamo: largest difference {largest:.1e}")
     assert theirs.std() > 0.5

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import gguf_tools
-from tests import llama, oracles
 from tests.goldens.converter import Job, convert
 from tests.goldens.describe import describe
+from tests.references import llama, oracles
 
 pytestmark = pytest.mark.parity
 

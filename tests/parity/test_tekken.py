@@ -15,11 +15,11 @@ from gguf_tools.spec import ValueType
 from gguf_tools.tokenizers import load
 from gguf_tools.tokenizers.special import ID_KEYS
 from gguf_tools.tokenizers.tekken import UNWRITTEN
-from tests import oracles
 from tests.goldens.converter import Job, convert
+from tests.parity.exceptions import EXCEPTIONS
 from tests.parity.mistral import reference
-from tests.parity.test_pretokenizers import EXCEPTIONS, MORE_TEXTS
-from tests.parity.test_tokenizers import TEXTS
+from tests.parity.texts import MORE_TEXTS, TEXTS
+from tests.references import oracles
 from tests.tokenizers.tekken import Tekken
 from tests.tokenizers.variants import differing, stored, tokenizer
 from tests.tokenizing import RuntimeVocabulary

@@ -15,34 +15,18 @@ import pytest
 from gguf_tools.architectures import find
 from gguf_tools.container.metadata import Metadata
 from gguf_tools.tokenizers import load
-from tests import oracles, tiny
+from tests import tiny
 from tests.goldens.converter import Job, convert
 from tests.parity import family_variants, tokenizer_variants
 from tests.parity.reference import load_sentencepiece, load_tokenizer
+from tests.parity.texts import TEXTS
+from tests.references import oracles
 from tests.tokenizers.variants import PUBLISHED, Draft, differing, exported, loaded, published, stored
 
 pytestmark = pytest.mark.parity
 
 VARIANTS = tokenizer_variants.VARIANTS | family_variants.VARIANTS
 
-TEXTS = (
-    "Once upon a time there was a little owl called Mia.",
-    "Les œuvres complètes: naïve café, Ærøskøbing, İstanbul, ﬁne",
-    "e\u0301te\u0301 decomposed, ño, A\u030angstro\u0308m",
-    "我想在apple工作1314151天～ 東京タワー 한국어 텍스트",
-    "Привет, мир! नमस्ते दुनिया សួស្តី ไทย שלום مرحبا",
-    "emoji 🚀 😶\u200d🌫️ 👩\u200d👩\u200d👧\u200d👦 🦙🦙 ✅",
-    "def f(x):\n\tif x > 3.14e-10:\n\t\treturn {'a': [x**2, \"b\"]}  # no\n\n\n",
-    "runs   of    spaces\t\ttabs \n \n\n lines  \r\n end ",
-    " leading and trailing ",
-    "I've DON'T we'll 'RE you're it'S",
-    "1 22 333 4444 55555 3.3 3..3 3...3 1,000,000",
-    "\u00a0no-break\u3000wide\u2028line\ufeffmark\x00nul\x7f",
-    "https://example.org/a?b=c&d=%20#e_f-g __init__ CamelCaseAndSNAKE_CASE",
-    "",
-    "\n",
-    "a" * 300,
-)
 
 SPECIAL_TEXT = {
     "llama2": "<s>[INST] hi [/INST] ok</s><unk>",

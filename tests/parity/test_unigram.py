@@ -8,9 +8,9 @@ import pytest
 
 import gguf_tools
 from tests import tiny
-from tests.llama import Llama
 from tests.parity.reference import load_sentencepiece, load_tokenizer
-from tests.parity.test_tokenizers import TEXTS
+from tests.parity.texts import TEXTS
+from tests.references.llama import Llama
 
 pytestmark = pytest.mark.parity
 

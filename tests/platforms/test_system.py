@@ -12,7 +12,7 @@ from gguf_tools import system, transfer
 from gguf_tools.errors import FormatError, OutputError
 from gguf_tools.files import AtomicFile
 from gguf_tools.reading import LocalFile
-from tests.platforms.test_platforms import run, started
+from tests.platforms.running import run, started
 
 DATA = os.urandom(1 << 20)
 

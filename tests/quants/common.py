@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from gguf_tools import quants
 from gguf_tools.quants.table import MODULES
 from gguf_tools.spec import BLOCK_SIZES, GGMLType
-from tests import ggml
+from tests.references import ggml
 
 __all__ = [
     "ENCODABLE",

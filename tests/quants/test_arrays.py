@@ -16,7 +16,6 @@ from gguf_tools.quants.layouts import LAYOUTS
 from gguf_tools.quants.numbers import NUMBERS
 from gguf_tools.quants.table import DECODED_ONLY
 from gguf_tools.spec import BLOCK_SIZES, GGMLType
-from tests import ggml
 from tests.floats import assert_same_floats
 from tests.quants.common import (
     ENCODABLE,
@@ -33,6 +32,7 @@ from tests.quants.common import (
     sample,
 )
 from tests.quants.inputs import LENGTH, ROWS, make, make_weights
+from tests.references import ggml
 
 # Layout, rows, threads
 

@@ -13,7 +13,6 @@ from hypothesis.extra import numpy as arrays
 from gguf_tools import quants
 from gguf_tools.quants.half import scale_to_half, single_to_half
 from gguf_tools.spec import BLOCK_SIZES, GGMLType
-from tests import ggml
 from tests.floats import assert_same_floats
 from tests.quants.common import (
     ENCODABLE,
@@ -28,6 +27,7 @@ from tests.quants.common import (
     some_blocks,
 )
 from tests.quants.inputs import INPUTS, LENGTH, ROWS, WEIGHTS, make, make_weights
+from tests.references import ggml
 
 HALF_ROUNDING: Final = 2.0**-11
 

@@ -2,54 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numba
-import numpy as np
 import pytest
 
 import gguf_tools
-from gguf_tools import jit, quants
+from gguf_tools import jit
+from tests.quants.interpreters import ENCODE, EXPECTED, python
 
 PACKAGE = Path(gguf_tools.__file__).parent
-ROOT = Path(__file__).parents[2]
-
-
-def python(code: str, environment: Mapping[str, str] | None = None, *, path: Path = ROOT) -> Any:
-    """Run code in a fresh interpreter whose ``gguf_tools`` is the one in ``path``; its JSON output."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        env=clean | {"PYTHONPATH": str(path)} | (environment or {}),
-        cwd=path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
 
 
 def copy_of_the_package(folder: Path) -> Path:
     shutil.copytree(PACKAGE, folder / "gguf_tools", ignore=shutil.ignore_patterns("__pycache__"))
     return folder
-
-
-ENCODE = """
-import json, numpy as np, gguf_tools.quants as q
-from gguf_tools.jit import cache_directory
-data = q.quantize(np.linspace(-1, 1, 32, dtype=np.float32), "Q4_0")
-print(json.dumps([data.tolist(), str(cache_directory()), len(list(cache_directory().rglob("*.kernel")))]))
-"""
-
-EXPECTED = quants.quantize(np.linspace(-1, 1, 32, dtype=np.float32), "Q4_0").tolist()
 
 
 # The directory
@@ -229,7 +197,7 @@ def test_kernels_are_correct_without_a_compiler(weighted: bool) -> None:
     code = f"""
 import json, numba, numpy as np
 from gguf_tools import quants
-from tests import ggml
+from tests.references import ggml
 from tests.floats import same_floats
 from tests.quants.common import ENCODABLE, WEIGHTED, even_weights
 from tests.quants.inputs import make, make_weights

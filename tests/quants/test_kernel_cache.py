@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from gguf_tools import kernel_cache
-from tests.quants.test_jit import ENCODE, EXPECTED, ROOT, python
+from tests.quants.interpreters import ENCODE, EXPECTED, ROOT, python
 
 SOMEBODY = 12345
 """A user who is neither root nor us."""

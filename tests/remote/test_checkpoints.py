@@ -17,7 +17,7 @@ from gguf_tools.errors import CheckpointError, RemoteError
 from gguf_tools.remote import locate, size_of
 from gguf_tools.remote.session import Session, session
 from gguf_tools.source import row_count
-from tests.cli.test_commands import printed_json, said
+from tests.cli.invoking import printed_json, said
 from tests.remote.files import DEMO
 from tests.remote.server import Reply, Server
 

@@ -13,7 +13,7 @@ import pytest
 import gguf_tools
 from gguf_tools.errors import FormatError, RemoteError
 from gguf_tools.remote.session import Session, session
-from tests.cli.test_commands import invoke, printed_json, refused, said
+from tests.cli.invoking import invoke, printed_json, refused, said
 from tests.remote.files import DEMO, model, shards
 from tests.remote.server import Reply, Request, Server
 

@@ -11,7 +11,7 @@ from gguf_tools.analysis.summary import summarize
 from gguf_tools.container import open_gguf
 from gguf_tools.container.array import Array
 from gguf_tools.remote.session import session
-from tests import oracles
+from tests.references import oracles
 from tests.remote.server import Server
 
 NUMBERS = ("tokenizer.ggml.scores", "tokenizer.ggml.token_type")

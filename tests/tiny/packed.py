@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import Tensors, Tiny
-from .second import layers
-from .third import OSS, OSS_CONFIG
+from tests.architectures.families.gpt_oss import OSS, OSS_CONFIG
+from tests.architectures.parts.base import Tensors, Tiny
+from tests.architectures.parts.decoders import layers
 
 
 def codes(name: str, shape: tuple[int, ...], low: int = 0, high: int = 256) -> NDArray[np.uint8]:

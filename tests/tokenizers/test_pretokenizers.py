@@ -21,7 +21,7 @@ from gguf_tools.tokenizers.pretokenizers import (
     recognise,
     steps,
 )
-from tests import oracles
+from tests.references import oracles
 from tests.tokenizers.variants import PUBLISHED, Draft, Json, loaded, published, stored, template
 
 NAMES = {

@@ -11,7 +11,7 @@ import pytest
 from gguf_tools.container.metadata import Array, Metadata
 from gguf_tools.spec import ValueType
 from gguf_tools.tokenizers import export
-from tests import oracles
+from tests.references import oracles
 from tests.tiny import TOKENIZERS
 from tests.tokenizers.variants import (
     ARCHITECTURE,

@@ -19,41 +19,15 @@ from gguf_tools.tokenizers.sentencepiece import (
     read_pieces,
     write_model,
 )
-from tests import oracles, tiny
+from tests import tiny
+from tests.references import oracles
+from tests.tokenizers.sentencepiece_files import field, piece, text, varint
 
 IDS = {"unk": 0, "bos": 1, "eos": 2, "pad": -1}
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 scores = st.floats(width=32, allow_nan=False)
 pieces = st.builds(Piece, texts, scores, st.sampled_from(PieceType))
-
-
-def varint(value: int) -> bytes:
-    """A protobuf varint."""
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def field(number: int, kind: int, body: bytes = b"") -> bytes:
-    """A field with a ready body."""
-    return varint(number << 3 | kind) + body
-
-
-def text(number: int, body: bytes, length: int | None = None) -> bytes:
-    """A field of bytes; the length may lie."""
-    return field(number, 2, varint(len(body) if length is None else length) + body)
-
-
-def piece(body: bytes = b"a", score: float = 0.0, kind: int | None = None, more: bytes = b"") -> bytes:
-    """A piece as a field of a model."""
-    message = text(1, body) + field(2, 5, struct.pack("<f", score))
-    if kind is not None:
-        message += field(3, 0, varint(kind))
-    return text(1, message + more)
 
 
 def outcome(data: bytes) -> list[Piece] | TokenizerError:

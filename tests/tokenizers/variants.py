@@ -13,7 +13,8 @@ from gguf_tools.architectures.traits import VocabularyTraits
 from gguf_tools.container import open_gguf
 from gguf_tools.container.metadata import Metadata
 from gguf_tools.tokenizers import export, load
-from tests import oracles, tiny
+from tests import tiny
+from tests.references import oracles
 
 Json = dict[str, Any]
 Edit = Callable[[Any], None]

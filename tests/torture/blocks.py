@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from gguf_tools import quants
 from gguf_tools.quants.layouts import Role, fields
 from gguf_tools.spec import BLOCK_SIZES, GGMLType
-from tests import ggml
 from tests.floats import same_floats
 from tests.quants.common import TYPES
+from tests.references import ggml
 from tests.torture.report import Row
 
 __all__ = ["patterns", "rows"]

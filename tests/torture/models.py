@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from tests import deepseek, tiny
-from tests.tiny.first import llama_config
+from tests.architectures.families.llama import llama_config
 
 __all__ = ["Shape", "build"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gguf_tools.conversion import engine
-from tests.conversion.test_resume import Counted, killed_runs, single
+from tests.conversion.killing import Counted, killed_runs, single
 from tests.torture.report import Row
 
 __all__ = ["kills"]

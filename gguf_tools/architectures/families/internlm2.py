@@ -18,7 +18,7 @@ def _parts(config: HFConfig) -> tuple[int, int, int]:
 ARCHITECTURE = decoder(
     "internlm2",
     HFClass("InternLM2ForCausalLM", "internlm2"),
-    tokenizers=("internlm2",),
+    tokenizers=("spm-replaced",),
     keys=(*SIZES, KV_HEADS, CAUSAL, Rope(kinds=("linear", "yarn", "dynamic"), theta=None), RMS_EPS),
     bias=None,
     assumed={"bias": False},

@@ -1,0 +1,1 @@
+"""What tiny checkpoints of different families share."""
