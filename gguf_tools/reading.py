@@ -292,8 +292,10 @@ class LocalFile(InputFile, Suspendable):
         with self._lent() as fd:
             data = bytearray(count)
             self._fill(memoryview(data), offset, None)
-            with reported(self._error, "cannot look at the file", self.path):
+            try:
                 status = os.fstat(fd)
+            except OSError as cause:
+                raise self._error(f"cannot look at the file: {cause.strerror}", path=self.path) from cause
             self._require_same(status)
         return data
 

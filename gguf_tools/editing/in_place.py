@@ -178,12 +178,19 @@ def _read_journal(journal: Path, path: Path) -> tuple[int, bytes]:
     found = read_journal(path)
     if found is None:
         raise FormatError(
-            "what lies under the name of an edit's journal is damaged, or was not put there by this program; "
-            "remove it",
+            "what lies under the name of an edit's journal ends inside the data, is damaged, or was not put "
+            "there by this program; nothing is restored from it",
             path=journal,
         )
     head, old = found
-    if len(old) != head.bytes or hashlib.sha256(old).hexdigest() != head.sha256:
+    if len(old) < head.bytes:
+        raise FormatError(
+            "the journal of the interrupted edit is damaged: it ends inside the data",
+            path=journal,
+            found=f"{len(old)} old bytes",
+            expected=f"{head.bytes}",
+        )
+    if hashlib.sha256(old).hexdigest() != head.sha256:
         raise FormatError("the journal of the interrupted edit is damaged", path=journal)
     with reported(OutputError, "cannot look at the file", path):
         status = path.stat()

@@ -10,6 +10,7 @@ import pytest
 
 from gguf_tools.checkpoint import open_adapter, open_checkpoint, pickled
 from gguf_tools.errors import CheckpointError, UnsupportedError
+from gguf_tools.reading import LocalFile
 from tests.adapters import write_adapter
 
 
@@ -37,8 +38,17 @@ def test_adapters_take_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         open_adapter(adapter, allow_pickle=True)
 
 
-def test_runs_of_bytes_that_lie_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    stored = pickled._Stored(Path("a.bin"), None)
-    monkeypatch.setattr(stored, "_bytes", lambda: np.arange(60, dtype=np.uint8))
-    assert stored.read_strided(23, 2, 10, 3).tolist() == [[23, 24], [33, 34], [43, 44]]
-    assert stored.read_strided(23, 2, 10, 0).shape == (0, 2)
+def test_elements_that_are_stored_in_another_order(tmp_path: Path) -> None:
+    """A transposed matrix of 16-bit numbers, 7 bytes into the file, of which every other column is stored."""
+    stored = np.arange(60, dtype="<u2").reshape(6, 10)
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"x" * 7 + stored.tobytes())
+    turned = stored[:, ::2].T
+    file = LocalFile(path, CheckpointError)
+    tensor = pickled._Turned(file, 7, turned.shape, turned.strides, 2)
+    data = np.frombuffer(turned.tobytes(), np.uint8)
+    assert tensor.read(0, 60).tolist() == data.tolist()
+    assert tensor.read(11, 20).tolist() == data[11:31].tolist()
+    assert tensor.read_strided(23, 2, 10, 3).tolist() == [data[at : at + 2].tolist() for at in (23, 33, 43)]
+    assert tensor.read_strided(23, 2, 10, 0).shape == (0, 2)
+    assert pickled._Turned(file, 7, (0, 5), (2, 20), 2).read(0, 0).shape == (0,)

@@ -110,9 +110,7 @@ def _in_child(case: Case, path: Path) -> tuple[str | None, float, int, int]:
     """What was wrong, seconds, bytes of anonymous memory before, and by how much the peak grew."""
     anonymous = _anonymous(os.getpid())
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    # A file is mapped whole, which costs addresses and no memory.
-    size = path.stat().st_size if path.is_file() else 0
-    resource.setrlimit(resource.RLIMIT_AS, (mapped + size + ADDRESS_SPACE,) * 2)
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + ADDRESS_SPACE,) * 2)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
     problem = judge(case, path)
