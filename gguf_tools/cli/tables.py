@@ -19,7 +19,7 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
-from .console import printable
+from ..analysis.texts import printable
 
 __all__ = ["Listing"]
 
