@@ -17,7 +17,7 @@ from ..errors import UnsupportedError
 from ..importance import load_importance
 from ..recipes import Overrides, TensorFacts, choose, find_recipe, visiting_order
 from ..spec import BLOCK_SIZES, GGMLType
-from .assemble import assemble_gguf, ggml_shape, model_facts
+from .assemble import assemble_gguf, ggml_shape, model_facts, type_entries
 from .engine import Progress, execute
 from .opening import open_decoding
 from .plan import Plan
@@ -133,9 +133,10 @@ class GGUFDraft:
         file = self.file
         tensors, choices = self.choose(recipe, weighted=matrix is not None, overrides=overrides)
         metadata = file.metadata.copy()
-        for key in _RENEWED_KEYS:  # set again by `assemble_gguf`: at the end, as llama.cpp does
+        for key in _RENEWED_KEYS:
             if key in metadata:
                 del metadata[key]
+        metadata.extend(type_entries(recipe.file_type))  # at the end, as llama.cpp does
         return assemble_gguf(
             metadata,
             tensors,

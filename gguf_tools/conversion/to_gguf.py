@@ -13,8 +13,8 @@ from ..checkpoint import SafetensorsTensor, open_checkpoint, unpack
 from ..container.metadata import Array, Metadata
 from ..errors import ArchitectureError
 from ..importance import load_importance
-from ..spec import QUANTIZATION_VERSION, ValueType
-from .assemble import assemble_gguf, ggml_shape, model_facts
+from ..spec import ValueType
+from .assemble import assemble_gguf, ggml_shape, model_facts, type_entries
 from .engine import Progress, execute
 from .merging import MergeLora, Merger
 from .packed import kept, packed_file_type, packed_notes, packed_type, weight_only_keys
@@ -156,9 +156,9 @@ class CheckpointDraft:
     ) -> Plan:
         """The plan under a recipe."""
         tensors, choices = self.choose(recipe, weighted=matrix is not None, overrides=overrides)
-        file_type = packed_file_type(recipe, tensors, choices)
+        stated = packed_file_type(recipe, tensors, choices)
         return assemble_gguf(
-            self._metadata(recipe, file_type, weight_only_keys(tensors, choices, self.side.weight_only)),
+            self._metadata(recipe, stated, weight_only_keys(tensors, choices, self.side.weight_only)),
             tensors,
             choices,
             recipe,
@@ -166,7 +166,6 @@ class CheckpointDraft:
             importance=matrix,
             dropped=self.dropped,
             notes=[*self.notes, *packed_notes(tensors, choices), *self.side.notes],
-            file_type=file_type,
             inputs=self.inputs,
             reads=[*self.reads, *overrides.reads],
             settings=self.settings,
@@ -177,24 +176,16 @@ class CheckpointDraft:
     ) -> Metadata:
         """All keys, in llama.cpp's order, so that whole files are equal.
 
-        ``extra`` is said of single tensors.
-        Its converter writes F32, F16 and BF16 files, its quantizer all others, which puts the general keys
-        last and sorts the tensors.
+        Its converter writes F32, F16 and BF16 files, its quantizer all others, which puts what the file says
+        of its types last. ``extra`` is said of single tensors.
         """
-        side = self.side
-        metadata = Metadata(self.general[:1])  # general.architecture
-        metadata.extend(side.metadata[: side.first])
-        metadata.extend(self.general[1:])
-        shared = side.first + side.shared
-        metadata.extend(side.metadata[side.first : shared])
-        if not recipe.quantizes:
-            metadata.set("general.file_type", int(file_type), ValueType.UINT32)
-        metadata.extend(side.metadata[shared:])
-        if not recipe.quantizes:
-            metadata.set("general.quantization_version", QUANTIZATION_VERSION, ValueType.UINT32)
-        metadata.extend(extra)
-        metadata.extend(self.vocabulary.entries())
-        return metadata
+        side, vocabulary = self.side, self.vocabulary.entries()
+        architecture, *general = self.general
+        version, stated = type_entries(file_type)
+        first = (architecture, *side.leading, *general, *side.shared)
+        if recipe.quantizes:
+            return Metadata([*first, *side.family, *extra, *vocabulary, version, stated])
+        return Metadata([*first, stated, *side.family, version, *extra, *vocabulary])
 
 
 def draft_conversion(

@@ -27,6 +27,7 @@ from ..keys import (
     Entry,
     FromTensorRows,
     HeadDim,
+    Remark,
     head_size,
 )
 from ..rope import Rope
@@ -107,7 +108,7 @@ def _rounding(scale: _Scale) -> Rounding:
 class _Base:
     """The base of RoPE. Files say that it is scaled linearly, by one; configs, that it is not."""
 
-    def forward(self, config: HFConfig) -> Iterator[Entry]:
+    def forward(self, config: HFConfig) -> Iterator[Entry | Remark]:
         return Rope(kinds=()).forward(config)
 
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:

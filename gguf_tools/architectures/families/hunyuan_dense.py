@@ -7,7 +7,7 @@ from ...errors import ArchitectureError
 from ...spec import ValueType
 from ..config import GGUFFacts, HFConfig, real, simplest
 from ..decoder import decoder, norms
-from ..keys import CONTEXT, HEAD_DIM, Entry, head_size
+from ..keys import CONTEXT, HEAD_DIM, Entry, Remark, head_size
 from ..rope import Rope
 from ..rounding import power
 from ..table import HFClass
@@ -61,7 +61,7 @@ class _Context:
 class _Base:
     """The base RoPE ends up with."""
 
-    def forward(self, config: HFConfig) -> Iterator[Entry]:
+    def forward(self, config: HFConfig) -> Iterator[Entry | Remark]:
         alpha = _alpha(config)
         if alpha is None:
             yield from _PLAIN.forward(config)
