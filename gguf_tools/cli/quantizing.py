@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from ..recipes import RECIPES, Overrides, combine, read_recipe_file
+from ..recipes import RECIPES, Overrides, combine, read_overrides_file
 from .completing import recipes, tensor_types
-from .parameters import to_bytes
+from .parameters import renamed_option, to_bytes
 
 __all__ = ["Wanted", "epilog", "quantizing_options"]
 
@@ -49,7 +49,7 @@ def quantizing_options(default: str | None) -> Callable[[Callable[..., Any]], Ca
     """Options about types, given to the command as one argument ``wanted``.
 
     Args:
-        default: the recipe where neither ``--type`` nor the recipe file names one; None makes that an error.
+        default: the recipe where neither ``--type`` nor ``--overrides`` names one; None makes that an error.
     """
     shown = f"  [default: {default}]" if default else ""
     options = (
@@ -94,8 +94,13 @@ def quantizing_options(default: str | None) -> Callable[[Callable[..., Any]], Ca
             is_flag=True,
             help="Fail where rows do not divide into blocks, instead of taking another type.",
         ),
-        click.option(
-            "--recipe", "file", type=click.Path(), metavar="FILE", help="A TOML file that says all this."
+        renamed_option(
+            "--overrides",
+            "overrides_file",
+            was="--recipe",
+            type=click.Path(),
+            metavar="FILE",
+            help="A TOML file that says all this.",
         ),
         click.option(
             "--split-max-size",
@@ -121,13 +126,13 @@ def quantizing_options(default: str | None) -> Callable[[Callable[..., Any]], Ca
             embedding: str | None,
             pure: bool,
             no_fallback: bool,
-            file: str | None,
+            overrides_file: str | None,
             split_max_size: int | None,
             explain: bool,
             dry_run: bool,
             **others: Any,
         ) -> Any:
-            named, from_file = read_recipe_file(file) if file else (None, Overrides())
+            named, from_file = read_overrides_file(overrides_file) if overrides_file else (None, Overrides())
             overrides = combine(
                 from_file,
                 tensor_types=tensor_types,

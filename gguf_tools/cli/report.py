@@ -169,7 +169,7 @@ def _print_others(out: Console, plan: Plan, predictions: Sequence[Prediction]) -
     if plan.dropped or plan.notes or plan.fallbacks:  # said after the table before, without a line between
         out.print()
     print_recipes(out, predictions, usual=True, chosen=plan.recipe)
-    out.print("all recipes: gguf-tools inspect SRC --recipes", style="dim")
+    out.print("all recipes: gguf-tools inspect SRC --sizes", style="dim")
 
 
 def _print_rules(out: Console, plan: Plan) -> None:
