@@ -180,7 +180,7 @@ class _Side(Closing):
 def _opened(path: str | os.PathLike[str]) -> _Side:
     given = locate(path)
     if given.is_dir() or given.name.endswith(".safetensors"):
-        plan = plan_conversion(path, type="F32")
+        plan = plan_conversion(path, recipe="F32")
         (planned,) = plan.files
         header = parse_header(planned.header, str(given))
         return _Side(

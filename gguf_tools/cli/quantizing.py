@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from ..conversion.options import QuantizeOptions
 from ..recipes import RECIPES, Overrides, combine, read_overrides_file
 from .completing import recipes, tensor_types
 from .parameters import renamed_option, to_bytes
@@ -22,20 +23,14 @@ class Wanted:
     """What the user wants of the types.
 
     Attributes:
-        recipe: name of the recipe.
-        imatrix: file with an importance matrix.
-        overrides: what is wanted otherwise than the recipe says.
+        types: which they are.
         dry_run: only show the plan.
         explain: tell for every tensor why it gets its type.
-        split_max_size: most bytes of tensor data in a file of the output, or None for one file.
     """
 
-    recipe: str
-    imatrix: str | None
-    overrides: Overrides
+    types: QuantizeOptions
     dry_run: bool
     explain: bool
-    split_max_size: int | None
 
 
 def epilog(*examples: str) -> str:
@@ -144,7 +139,8 @@ def quantizing_options(default: str | None) -> Callable[[Callable[..., Any]], Ca
             name = recipe or named or default
             if name is None:
                 raise click.UsageError("Missing option '--type' / '-t'.")
-            wanted = Wanted(name, imatrix, overrides, dry_run, explain, split_max_size)
+            types = QuantizeOptions(name, imatrix, overrides, split_max_size)
+            wanted = Wanted(types, dry_run, explain)
             return command(*arguments, wanted=wanted, **others)
 
         for option in reversed(options):

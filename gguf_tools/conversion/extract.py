@@ -17,9 +17,10 @@ from ..container.reader import GGUFFile, Tensor
 from ..errors import GGUFToolsError, OutputError, UnsupportedError
 from ..source import Source, row_count, row_length
 from ..spec import GGMLType, row_bytes
-from .engine import Progress, execute
+from .engine import execute
 from .opening import open_decoding
 from .plan import Plan, PlannedFile, PlannedTensor
+from .run_options import Progress, RunOptions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,7 +86,7 @@ def extract(
         OutputError: the output exists or cannot be written.
     """
     plan = plan_extraction(src, dst, patterns, dtype=dtype, rows=rows)
-    execute(plan, dst, threads=threads, force=force, progress=progress)
+    execute(plan, dst, RunOptions(threads, force, progress=progress))
     return plan
 
 

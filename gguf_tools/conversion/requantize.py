@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ..errors import UnsupportedError
-from ..importance import load_importance
-from ..recipes import Overrides, TensorFacts, choose, find_recipe, visiting_order
+from ..recipes import Overrides, TensorFacts, choose, visiting_order
 from ..spec import BLOCK_SIZES, GGMLType
 from .assemble import assemble_gguf, ggml_shape, model_facts, type_entries
-from .engine import Progress, execute
+from .engine import execute
 from .opening import open_decoding
+from .options import QuantizeOptions
 from .plan import Plan
+from .run_options import Progress, RunOptions
 from .sharding import split_plan
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def requantize(
         overrides: what is wanted otherwise than the recipe says.
         threads: workers; default all available cores.
         force: replace an existing file.
-        resume: go on where an interrupted run stopped, see `engine.execute`.
+        resume: go on where an interrupted run stopped, see `RunOptions`.
         max_memory: bytes that work in flight may take.
         split_max_size: most bytes of tensor data in a file; then the output is shards of that, named after
             ``dst``, each there as soon as it is complete.
@@ -80,27 +81,29 @@ def requantize(
             matrix without one.
         OutputError: ``dst`` exists or cannot be written.
     """
-    plan = plan_requantization(src, type=type, imatrix=imatrix, overrides=overrides)
-    if split_max_size is not None:
-        plan = split_plan(plan, dst, split_max_size)
-    execute(plan, dst, threads=threads, force=force, resume=resume, max_memory=max_memory, progress=progress)
+    wanted = QuantizeOptions(type, imatrix, overrides or Overrides(), split_max_size)
+    plan = split_plan(_plan(src, wanted), dst, wanted.split_max_size)
+    execute(plan, dst, RunOptions(threads, force, resume, max_memory, progress))
     return plan
 
 
 def plan_requantization(
     src: str | os.PathLike[str],
     *,
-    type: str,  # noqa: A002
+    recipe: str,
     imatrix: str | os.PathLike[str] | None = None,
     overrides: Overrides | None = None,
 ) -> Plan:
-    """Plan the quantization without reading any weight; see ``requantize`` for arguments and errors.
+    """Plan it without reading any weight; see ``requantize``, whose ``type`` is ``recipe`` here.
 
     The plan's sources keep the file mapped.
     """
-    recipe = find_recipe(type)
-    matrix = None if imatrix is None else load_importance(imatrix)
-    return draft_requantization(src).plan(recipe, matrix, overrides or Overrides())
+    return _plan(src, QuantizeOptions(recipe, imatrix, overrides or Overrides()))
+
+
+def _plan(src: str | os.PathLike[str], wanted: QuantizeOptions) -> Plan:
+    recipe, matrix = wanted.load()  # before the file is read: it is quickly seen that these are wrong
+    return draft_requantization(src).plan(recipe, matrix, wanted.overrides)
 
 
 @dataclass(frozen=True)

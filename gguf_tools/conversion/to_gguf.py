@@ -12,13 +12,14 @@ from ..architectures.shapes import require_shapes
 from ..checkpoint import SafetensorsTensor, open_checkpoint, unpack
 from ..container.metadata import Array, Metadata
 from ..errors import ArchitectureError
-from ..importance import load_importance
 from ..spec import ValueType
 from .assemble import assemble_gguf, ggml_shape, model_facts, type_entries
-from .engine import Progress, execute
+from .engine import execute
 from .merging import MergeLora, Merger
+from .options import CheckpointOptions, QuantizeOptions
 from .packed import kept, packed_file_type, packed_notes, packed_type, weight_only_keys
 from .plan import Plan
+from .run_options import Progress, RunOptions
 from .sharding import split_plan
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def convert(
         overrides: what is wanted otherwise than the recipe says.
         threads: workers; default all available cores.
         force: replace an existing file.
-        resume: go on where an interrupted run stopped, see `engine.execute`.
+        resume: go on where an interrupted run stopped, see `RunOptions`.
         max_memory: bytes that work in flight may take.
         split_max_size: most bytes of tensor data in a file; then the output is shards of that, named after
             ``dst``, each there as soon as it is complete.
@@ -80,36 +81,31 @@ def convert(
         NonFiniteError: a weight is NaN or infinite and its type cannot hold that.
         OutputError: the output exists or cannot be written.
     """
-    plan = plan_conversion(
-        src,
-        type=type,
-        pre=pre,
-        allow_pickle=allow_pickle,
-        merge_lora=merge_lora,
-        imatrix=imatrix,
-        overrides=overrides,
-    )
-    if split_max_size is not None:
-        plan = split_plan(plan, dst, split_max_size)
-    execute(plan, dst, threads=threads, force=force, resume=resume, max_memory=max_memory, progress=progress)
+    checkpoint = CheckpointOptions(pre, allow_pickle, tuple(merge_lora))
+    wanted = QuantizeOptions(type, imatrix, overrides or recipes.Overrides(), split_max_size)
+    plan = split_plan(_plan(src, checkpoint, wanted), dst, wanted.split_max_size)
+    execute(plan, dst, RunOptions(threads, force, resume, max_memory, progress))
     return plan
 
 
 def plan_conversion(
     src: str | os.PathLike[str],
     *,
-    type: str = "Q4_K_M",  # noqa: A002
+    recipe: str = "Q4_K_M",
     pre: str | None = None,
     allow_pickle: bool = False,
     merge_lora: Sequence[MergeLora] = (),
     imatrix: str | os.PathLike[str] | None = None,
     overrides: recipes.Overrides | None = None,
 ) -> Plan:
-    """Plan the conversion without reading any weight; see ``convert`` for arguments and errors."""
-    recipe = recipes.find_recipe(type)
-    matrix = None if imatrix is None else load_importance(imatrix)
-    draft = draft_conversion(src, pre=pre, allow_pickle=allow_pickle, merge_lora=merge_lora)
-    return draft.plan(recipe, matrix, overrides or recipes.Overrides())
+    """Plan the conversion without reading any weight; see ``convert``, whose ``type`` is ``recipe`` here."""
+    checkpoint = CheckpointOptions(pre, allow_pickle, tuple(merge_lora))
+    return _plan(src, checkpoint, QuantizeOptions(recipe, imatrix, overrides or recipes.Overrides()))
+
+
+def _plan(src: str | os.PathLike[str], checkpoint: CheckpointOptions, wanted: QuantizeOptions) -> Plan:
+    recipe, matrix = wanted.load()  # before the checkpoint is read: it is quickly seen that these are wrong
+    return draft_conversion(src, checkpoint).plan(recipe, matrix, wanted.overrides)
 
 
 @dataclass(frozen=True)
@@ -189,14 +185,11 @@ class CheckpointDraft:
 
 
 def draft_conversion(
-    src: str | os.PathLike[str],
-    *,
-    pre: str | None = None,
-    allow_pickle: bool = False,
-    merge_lora: Sequence[MergeLora] = (),
+    src: str | os.PathLike[str], options: CheckpointOptions | None = None
 ) -> CheckpointDraft:
-    """Read everything about a checkpoint but its weights; see ``convert`` for arguments and errors."""
-    checkpoint = open_checkpoint(src, allow_pickle=allow_pickle)
+    """Read everything about a checkpoint but its weights; see ``convert`` for errors."""
+    options = options or CheckpointOptions()
+    checkpoint = open_checkpoint(src, allow_pickle=options.allow_pickle)
     config = checkpoint.config
     assumed = []
     kinds = None
@@ -210,13 +203,13 @@ def draft_conversion(
         config,
         kinds=kinds or architecture.tokenizer_kinds,
         traits=architecture.vocabulary_of(config),
-        pre=pre,
+        pre=options.pre,
     )
     tokens = vocabulary.get("tokenizer.ggml.tokens")
     plain = unpack(config, checkpoint.tensors, checkpoint.read_json("hf_quant_config.json"))
     rows = architectures.mistral_tensors(config, plain.tensors) if checkpoint.is_mistral else plain.tensors
-    merger = Merger(architecture, config, allow_pickle=allow_pickle)
-    for adapter in merge_lora:
+    merger = Merger(architecture, config, allow_pickle=options.allow_pickle)
+    for adapter in options.merge_lora:
         rows = merger.merge(rows, adapter)
     try:
         side = architecture.to_gguf(

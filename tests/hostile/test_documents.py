@@ -120,7 +120,7 @@ def job_of(folder: Path, name: str) -> tuple[Path, Callable[[], object]]:
         return lora / name, lambda: plan_lora(lora, base=checkpoint)
     return checkpoint / name, lambda: (
         gguf_tools.inspect(checkpoint),
-        plan_conversion(checkpoint, type="F16"),
+        plan_conversion(checkpoint, recipe="F16"),
     )
 
 
