@@ -21,7 +21,7 @@ from gguf_tools.recipes import (
     find_recipe,
     needs_weights,
     parse_tensor_type,
-    read_recipe_file,
+    read_overrides_file,
     visiting_order,
 )
 from gguf_tools.recipes.choosing import fallback
@@ -379,9 +379,9 @@ attn_v = "Q6_K"
 """
 
 
-def test_a_recipe_file(tmp_path: Path) -> None:
+def test_a_file_of_overrides(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(RECIPE)
-    name, overrides = read_recipe_file(tmp_path / "mine.toml")
+    name, overrides = read_overrides_file(tmp_path / "mine.toml")
     assert name == "Q4_K_M"
     types = tuple((expression.pattern, kind) for expression, kind in overrides.tensor_types)
     assert types == ((r"blk\.[01]\.", GGMLType.Q8_0), ("attn_v", GGMLType.Q6_K))
@@ -390,12 +390,12 @@ def test_a_recipe_file(tmp_path: Path) -> None:
     assert not overrides.pure
     assert not overrides.fallback
     (tmp_path / "empty.toml").write_text("")
-    assert read_recipe_file(tmp_path / "empty.toml") == (None, Overrides())
+    assert read_overrides_file(tmp_path / "empty.toml") == (None, Overrides())
 
 
-def test_the_command_line_comes_before_a_recipe_file(tmp_path: Path) -> None:
+def test_the_command_line_comes_before_a_file_of_overrides(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(RECIPE)
-    _, file = read_recipe_file(tmp_path / "mine.toml")
+    _, file = read_overrides_file(tmp_path / "mine.toml")
     both = combine(file, tensor_types=["attn_v=F16"], output="F32", pure=True)
     assert [expression.pattern for expression, _ in both.tensor_types] == ["attn_v", r"blk\.[01]\.", "attn_v"]
     assert (both.output, both.embedding, both.pure, both.fallback) == (
@@ -417,13 +417,13 @@ def test_the_command_line_comes_before_a_recipe_file(tmp_path: Path) -> None:
         ("x = '\udcff'", "is not TOML"),
     ],
 )
-def test_recipe_files_that_are_not_valid(text: str, message: str, tmp_path: Path) -> None:
+def test_files_of_overrides_that_are_not_valid(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(text, "utf-8", "surrogateescape")
     with pytest.raises(QuantizationError, match=message) as caught:
-        read_recipe_file(tmp_path / "mine.toml")
+        read_overrides_file(tmp_path / "mine.toml")
     assert caught.value.path == str(tmp_path / "mine.toml")
 
 
-def test_a_recipe_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_file_of_overrides_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(QuantizationError, match="cannot open the file"):
-        read_recipe_file(tmp_path / "none.toml")
+        read_overrides_file(tmp_path / "none.toml")

@@ -181,7 +181,7 @@ class _Side(Closing):
 def _opened(path: str | os.PathLike[str]) -> _Side:
     given = locate(path)
     if given.is_dir() or given.name.endswith(".safetensors"):
-        with closed_on_error(plan_conversion(path, type="F32")) as plan:
+        with closed_on_error(plan_conversion(path, recipe="F32")) as plan:
             (planned,) = plan.files
             header = parse_header(MemoryPages(planned.header), str(given))
             sources = {tensor.name: tensor.source for tensor in planned.tensors}

@@ -23,7 +23,6 @@ class HFConfig(Mapping[str, Any]):
     """A model's config.json with the family's defaults filled in.
 
     Attributes:
-        notes: what the GGUF side cannot express, in sentences for the user; rules append to it.
         token_count: length of the tokenizer's vocabulary, when known.
         read_json: reads another JSON file of the checkpoint by relative name, None when it is missing.
         tensor_names: names of the checkpoint's tensors, when known.
@@ -41,7 +40,6 @@ class HFConfig(Mapping[str, Any]):
         self.tensor_names = tuple(tensor_names)
         self.token_count = token_count
         self.read_json: Callable[[str], Any] = read_json or (lambda name: None)
-        self.notes: list[str] = []
 
     def __getitem__(self, key: str) -> Any:
         return self._values[key]

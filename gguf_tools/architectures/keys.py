@@ -1,13 +1,14 @@
 """Rules between config.json and GGUF keys, each readable in both directions.
 
-A key rule yields GGUF entries from a config (`forward`) and puts HF keys into a config from GGUF facts
-(`inverse`). Keys are written without the architecture's name. `inverse` need not check that what it found
-can be expressed: an export recomputes the GGUF keys from the new config and compares (see `table`).
+A key rule yields GGUF entries from a config, and remarks on what they do not say (`forward`); it puts HF keys
+into a config from GGUF facts (`inverse`). Keys are written without the architecture's name. `inverse` need
+not check that what it found can be expressed: an export recomputes the GGUF keys from the new config and
+compares (see `table`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -48,9 +49,11 @@ __all__ = [
     "Key",
     "KeyRule",
     "Note",
+    "Remark",
     "RequireEqual",
     "Restored",
     "Text",
+    "entries_and_remarks",
     "experts_keys",
     "head_size",
 ]
@@ -62,14 +65,38 @@ Restore = Callable[[GGUFFacts, dict[str, Any]], Mapping[str, Any]]
 """HF keys by a GGUF file and the config made so far."""
 
 
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """One sentence for the user on what the GGUF side cannot express of a config."""
+
+    text: str
+
+
 class KeyRule(Protocol):
     """One row of an architecture's key table."""
 
-    def forward(self, config: HFConfig) -> Iterator[Entry]:
-        """GGUF entries of this config. ArchitectureError names the config key at fault."""
+    def forward(self, config: HFConfig) -> Iterator[Entry | Remark]:
+        """GGUF entries of this config, and remarks. ArchitectureError names the config key at fault."""
 
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
         """Put the HF keys into ``config``. FormatError names the GGUF key at fault."""
+
+
+def entries_and_remarks(rules: Iterable[KeyRule], config: HFConfig) -> tuple[list[Entry], list[str]]:
+    """What rules say of a config: the GGUF entries, and the sentences for the user, both in order.
+
+    Raises:
+        ArchitectureError: a value is missing or unusable; names the config key.
+    """
+    entries: list[Entry] = []
+    remarks: list[str] = []
+    for rule in rules:
+        for said in rule.forward(config):
+            if isinstance(said, Remark):
+                remarks.append(said.text)
+            else:
+                entries.append(said)
+    return entries, remarks
 
 
 class Key:
@@ -189,14 +216,13 @@ class AssumedByRuntime:
     expected: tuple[Any, ...] | Callable[[HFConfig], tuple[Any, ...]]
     export: bool = True
 
-    def forward(self, config: HFConfig) -> Iterator[Entry]:
+    def forward(self, config: HFConfig) -> Iterator[Remark]:
         found, expected = config.find(self.hf), self._expected(config)
         if found is not None and found not in expected:
-            config.notes.append(
+            yield Remark(
                 f"config.json says {self.hf} = {brief(found)}; GGUF cannot carry it, llama.cpp will act on "
                 f"{brief(expected[0])}"
             )
-        yield from ()
 
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
         if self.export:
@@ -277,10 +303,9 @@ class Note:
     holds: Callable[[HFConfig], bool]
     text: str
 
-    def forward(self, config: HFConfig) -> Iterator[Entry]:
+    def forward(self, config: HFConfig) -> Iterator[Remark]:
         if self.holds(config):
-            config.notes.append(self.text)
-        yield from ()
+            yield Remark(self.text)
 
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
         return
@@ -292,7 +317,7 @@ class Conditional:
     def __init__(self, holds: Callable[[HFConfig], bool], *rules: KeyRule) -> None:
         self.holds, self.rules = holds, rules
 
-    def forward(self, config: HFConfig) -> Iterator[Entry]:
+    def forward(self, config: HFConfig) -> Iterator[Entry | Remark]:
         if self.holds(config):
             for rule in self.rules:
                 yield from rule.forward(config)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig, real, whole
-from .keys import Entry
+from .keys import Entry, Remark
 
 __all__ = ["LOG_MULTIPLIER", "TEMPERATURE_SCALE", "Cooling", "MinistralYarn", "YarnMultiplier"]
 
@@ -35,13 +35,13 @@ def _marked(config: HFConfig) -> Mapping[str, Any]:
 class YarnMultiplier:
     """How far YaRN's scale of attention is taken back: 1 all of it, 0 not at all."""
 
-    def forward(self, config: HFConfig) -> Iterator[Entry]:
+    def forward(self, config: HFConfig) -> Iterator[Entry | Remark]:
         scaling = _marked(config)
         if scaling:
             multiplier = real(scaling["mscale_all_dim"], "rope_scaling.mscale_all_dim", least=0)
             yield LOG_MULTIPLIER, ValueType.FLOAT32, multiplier
             if multiplier:
-                config.notes.append(_SCALED_ANYHOW)
+                yield Remark(_SCALED_ANYHOW)
 
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
         multiplier = facts.number(LOG_MULTIPLIER)

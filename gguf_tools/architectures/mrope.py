@@ -10,7 +10,7 @@ from ..container.metadata import Array
 from ..errors import ArchitectureError
 from ..spec import ValueType
 from .config import HFConfig
-from .keys import Entry
+from .keys import Entry, Remark
 from .rope import Rope
 
 __all__ = ["Axes"]
@@ -27,7 +27,7 @@ class Axes(Rope):
 
     kinds: tuple[str, ...] = ("linear", "yarn", "mrope")
 
-    def forward(self, config: HFConfig) -> Iterator[Entry]:
+    def forward(self, config: HFConfig) -> Iterator[Entry | Remark]:
         rope = config.find("rope_parameters", "rope_scaling")
         sections = rope.get("mrope_section") if isinstance(rope, Mapping) else None
         if sections is not None:

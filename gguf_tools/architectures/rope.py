@@ -18,7 +18,7 @@ from ..errors import ArchitectureError, FormatError
 from ..source import ArraySource, Source
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig, real, rounded, shortest, whole
-from .keys import Entry, head_size
+from .keys import Entry, Remark, head_size
 from .rounding import powers, square_root_of_logarithms
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Rope:
     local: str | None = None
     theta: float | None = 10000.0
 
-    def forward(self, config: HFConfig) -> Iterator[Entry]:
+    def forward(self, config: HFConfig) -> Iterator[Entry | Remark]:
         rope, sliding = _parameters(config)
         kind = _kind(rope, self.kinds)
         if kind in ("linear", "yarn"):
@@ -117,7 +117,7 @@ class Rope:
         if kind == "longrope":
             yield "rope.scaling.type", ValueType.STRING, kind
         if kind == "dynamic":
-            config.notes.append(_DYNAMIC)
+            yield Remark(_DYNAMIC)
         theta = rope.get("rope_theta")
         theta = self.theta if theta is None else theta
         if theta is not None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from ..errors import ArchitectureError
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig, real, simplest
-from .keys import CONTEXT, Entry
+from .keys import CONTEXT, Entry, Remark
 from .rope import Rope
 from .rounding import power
 
@@ -61,7 +61,7 @@ class AlphaContext:
 class AlphaBase:
     """The base RoPE ends up with."""
 
-    def forward(self, config: HFConfig) -> Iterator[Entry]:
+    def forward(self, config: HFConfig) -> Iterator[Entry | Remark]:
         alpha = _alpha(config)
         if alpha is None:
             yield from _PLAIN.forward(config)

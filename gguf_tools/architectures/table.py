@@ -16,7 +16,7 @@ from ..source import Source
 from ..spec import ValueType
 from .config import GGUFFacts, HFConfig
 from .hf_defaults import hf_defaults
-from .keys import Entry, KeyRule
+from .keys import Entry, KeyRule, entries_and_remarks
 from .multimodal_prefix import reason_to_leave, unwrapped
 from .tensor_to_key import Scalars
 from .tensors import COMMON_DROPS, Drop, Rule, dropped, expand, packable, translate
@@ -76,9 +76,10 @@ class GGUFParts:
     """What an architecture contributes to a GGUF file.
 
     Attributes:
-        metadata: the architecture's keys: (full key, type, value), floats already rounded to float32.
-        first: how many of these, from the first on, follow ``general.architecture``.
-        shared: how many after these all families have; ``general.file_type`` follows them.
+        leading: keys that llama.cpp's converter comes upon among the tensors, and so writes first. As in the
+            next two, each is (full key, type, value), with floats already rounded to float32.
+        shared: keys that all families have.
+        family: the family's own.
         tensors: (GGUF name, rows), computed tensors first, then in the checkpoint's order.
         dropped: (HF name, reason) of tensors left out on purpose.
         notes: what GGUF or llama.cpp will not honour of the config, one sentence each.
@@ -87,14 +88,19 @@ class GGUFParts:
         weight_only: names of tensors made of such that are ``weight_only``.
     """
 
-    metadata: list[tuple[str, ValueType, Any]]
-    first: int
-    shared: int
+    leading: Sequence[tuple[str, ValueType, Any]]
+    shared: Sequence[tuple[str, ValueType, Any]]
+    family: Sequence[tuple[str, ValueType, Any]]
     tensors: list[tuple[str, Source]]
     dropped: list[tuple[str, str]]
     notes: list[str]
     factors: Mapping[str, str] = field(default_factory=dict)
     weight_only: frozenset[str] = frozenset()
+
+    @property
+    def metadata(self) -> list[tuple[str, ValueType, Any]]:
+        """All of the architecture's keys."""
+        return [*self.leading, *self.shared, *self.family]
 
 
 @dataclass(frozen=True)
@@ -241,13 +247,18 @@ class Architecture:
                 shape does not fit.
         """
         facts = HFConfig(self.complete(config, tensors), token_count=token_count, read_json=read_json)
-        entries = [[entry for rule in rules for entry in rule.forward(facts)] for rules in self.key_rules]
-        metadata = [(f"{self.name}.{key}", kind, value) for group in entries for key, kind, value in group]
-        layers = next(value for key, _, value in metadata if key.endswith(".block_count"))
+        groups = []
+        notes: list[str] = []
+        for rules in self.key_rules:
+            entries, remarks = entries_and_remarks(rules, facts)
+            groups.append([(f"{self.name}.{key}", kind, value) for key, kind, value in entries])
+            notes += remarks
+        leading, shared, family = groups
+        every = (*leading, *shared, *family)
+        layers = next(value for key, _, value in every if key.endswith(".block_count"))
         wrapped = self.is_wrapped(config)
         sources, original, left_out = self._named(tensors, layers, facts, wrapped=wrapped)
-        scalars = [rule.forward(sources, layers) for rule in self.scalars]
-        metadata[:0] = scalars
+        leading[:0] = [rule.forward(sources, layers) for rule in self.scalars]
         hint = ""
         quantization = facts.find("quantization_config")
         if isinstance(quantization, Mapping):
@@ -267,10 +278,7 @@ class Architecture:
             if any(hf in sources and sources[hf].weight_only for hf in instance.hf)
             for name in instance.gguf
         )
-        first, shared, _ = map(len, entries)
-        return GGUFParts(
-            metadata, len(scalars) + first, shared, made, left_out, facts.notes, factors, weight_only
-        )
+        return GGUFParts(leading, shared, family, made, left_out, notes, factors, weight_only)
 
     def to_hf(
         self,
@@ -330,7 +338,10 @@ class Architecture:
 
     def entries(self, config: HFConfig) -> list[Entry]:
         """The keys of a complete config, without the architecture's name."""
-        return [entry for rules in self.key_rules for rule in rules for entry in rule.forward(config)]
+        return self._entries(config)[0]
+
+    def _entries(self, config: HFConfig) -> tuple[list[Entry], list[str]]:
+        return entries_and_remarks((rule for rules in self.key_rules for rule in rules), config)
 
     def is_wrapped(self, config: Mapping[str, Any]) -> bool:
         """Whether a config is of a model that holds the text model as a part."""
@@ -371,7 +382,8 @@ class Architecture:
 
     def _compared(self, config: HFConfig, facts: GGUFFacts) -> list[str]:
         """Notes on keys the new config does not give again; the way back must not change any value."""
-        again = {facts.key(key): value for key, _, value in self.entries(config)}
+        entries, remarks = self._entries(config)
+        again = {facts.key(key): value for key, _, value in entries}
         for key, value in again.items():
             if key in facts.metadata and not _same(facts.metadata[key], value):
                 raise FormatError(
@@ -381,7 +393,7 @@ class Architecture:
                     expected=value,
                 )
         unused = [key for key in facts.metadata if key.startswith(f"{self.name}.") and key not in again]
-        return [f"{key} has no counterpart in config.json and was left out" for key in unused] + config.notes
+        return [f"{key} has no counterpart in config.json and was left out" for key in unused] + remarks
 
 
 def class_name(config: Mapping[str, Any]) -> str:

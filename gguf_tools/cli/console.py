@@ -75,6 +75,11 @@ def print_error(message: str) -> None:
     click.echo(f"{click.style('error:', fg='red', bold=True)} {printable(message)}", err=True)
 
 
+def print_notice(message: str) -> None:
+    """One line on stderr, of what does not fail."""
+    click.echo(f"note: {printable(message)}", err=True)
+
+
 def print_as_it_is(text: str) -> None:
     """Text on stdout, byte for byte; or if that is a terminal, with all escaped but tabs and line ends."""
     if sys.stdout.isatty():

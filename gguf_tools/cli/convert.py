@@ -57,12 +57,8 @@ def command(
     Reads safetensors (one file or sharded), config.json and the tokenizer's files, and quantizes in the
     same pass: no intermediate file, and memory bounded by a few chunks per thread.
     """
+    from ..conversion.options import CheckpointOptions
     from ..conversion.to_gguf import draft_conversion
 
-    run_draft(
-        lambda: draft_conversion(src, pre=pre, allow_pickle=allow_pickle, merge_lora=merge_lora),
-        dst,
-        wanted,
-        action="converting",
-        how=how,
-    )
+    options = CheckpointOptions(pre, allow_pickle, tuple(merge_lora))
+    run_draft(lambda: draft_conversion(src, options), dst, wanted, action="converting", how=how)

@@ -59,7 +59,7 @@ def command(
     from ..conversion.lora import plan_lora
 
     run(
-        lambda: plan_lora(src, base=base, type=kind, allow_pickle=allow_pickle),
+        lambda: plan_lora(src, base=base, qtype=kind, allow_pickle=allow_pickle),
         dst,
         action="converting",
         dry_run=dry_run,

@@ -10,7 +10,7 @@ import click
 from ..errors import GGUFToolsError
 from .completing import architectures, keys, value_types
 from .console import console, json_option, print_json, print_line, progress, seconds, size, table
-from .outputs import resume_option
+from .execution import Execution, execution, resume_option
 from .parameters import pairs, to_bytes
 from .values import compared
 
@@ -99,6 +99,7 @@ MAX_VALUE_BYTES = 1 << 28
 @resume_option
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary.")
 @json_option
+@execution
 def command(
     file: str,
     values: dict[str, str],
@@ -113,10 +114,7 @@ def command(
     reserve: int | None,
     recover: bool,
     dry_run: bool,
-    force: bool,
-    resume: bool,
-    quiet: bool,
-    as_json: bool,
+    how: Execution,
 ) -> None:
     """Change the metadata of the GGUF file FILE. Tensors stay as they are, to the byte.
 
@@ -128,28 +126,28 @@ def command(
     from ..editing.edit import edit, plan_edit
 
     if recover:
-        _recover(file, quiet=quiet, as_json=as_json)
+        _recover(file, how)
         return
     changes = _changes(values, files, template, type_, delete, rename, rename_arch)
     started = time.monotonic()
     if dry_run:
         done = plan_edit(file, changes, output=output, insist=in_place, reserve=reserve or 0)
     else:
-        with progress("copying", quiet=quiet or as_json) as report:
+        with progress("copying", quiet=how.quiet or how.as_json) as report:
             done = edit(
                 file,
                 changes,
                 output=output,
                 insist=in_place,
                 reserve=reserve or 0,
-                force=force,
-                resume=resume,
+                force=how.run.force,
+                resume=how.run.resume,
                 progress=report,
             )
     elapsed = None if dry_run else time.monotonic() - started
-    if as_json:
+    if how.as_json:
         print_json({**done.to_dict(), "written": not dry_run, "seconds": elapsed})
-    elif dry_run or not quiet:
+    elif dry_run or not how.quiet:
         _print(done, elapsed)
 
 
@@ -193,13 +191,13 @@ def _check_template(name: str, contents: bytes) -> None:
         raise GGUFToolsError(f"the template {fault}", path=name)
 
 
-def _recover(file: str, *, quiet: bool, as_json: bool) -> None:
+def _recover(file: str, how: Execution) -> None:
     from ..editing.edit import recover
 
     recovered = recover(file)
-    if as_json:
+    if how.as_json:
         print_json({"path": file, "recovered": recovered})
-    elif not quiet:
+    elif not how.quiet:
         undone = "the interrupted edit is undone" if recovered else "no edit was interrupted"
         print_line(f"{file}: {undone}")
 

@@ -99,7 +99,7 @@ def command(
     """
     from ..analysis.estimate import estimate, fit, load_model
 
-    loaded = load_model(model, type=recipe)
+    loaded = load_model(model, recipe=recipe)
     settings = _settings(options)
     wanted = contexts or _usual(loaded.trained_context)
     estimates = [estimate(loaded, replace(settings, context=context)) for context in wanted]

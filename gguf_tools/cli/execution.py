@@ -1,19 +1,21 @@
-"""What ``convert``, ``quantize`` and ``export`` have in common: how a plan is carried out."""
+"""What all commands that write have in common: how a plan is carried out, and how that is told."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import click
 
+from ..conversion.run_options import RunOptions
 from .console import common_options
-from .outputs import resume_option
 from .parameters import to_bytes
 
-__all__ = ["Execution", "execution_options"]
+__all__ = ["Execution", "execution", "execution_options", "resume_option"]
+
+_RUN = {field.name for field in fields(RunOptions)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,45 +23,50 @@ class Execution:
     """How the user wants a plan carried out.
 
     Attributes:
-        threads: workers; None for all available cores.
-        force: replace what exists.
-        resume: go on where an interrupted run stopped.
-        max_memory: bytes that work in flight may take, or None.
+        run: for the engine, without a progress bar yet.
         quiet: no progress bar and no summary.
         as_json: one JSON document instead of tables.
     """
 
-    threads: int | None
-    force: bool
-    resume: bool
-    max_memory: int | None
+    run: RunOptions
     quiet: bool
     as_json: bool
 
 
-def execution_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options about the execution, given to the command as one argument ``how``."""
+def execution(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn what the command's options say of the execution into one argument ``how``.
 
-    @common_options
-    @resume_option
-    @click.option(
-        "--max-memory",
-        metavar="SIZE",
-        callback=to_bytes,
-        help="Most memory for the work in flight, such as 500M; smaller chunks first, then fewer threads.",
-    )
+    Those are ``--quiet`` and ``--json``, and whichever of `RunOptions` the command offers.
+    """
+
     @functools.wraps(command)
-    def wrapped(
-        *arguments: Any,
-        threads: int | None,
-        force: bool,
-        resume: bool,
-        max_memory: int | None,
-        quiet: bool,
-        as_json: bool,
-        **others: Any,
-    ) -> Any:
-        how = Execution(threads, force, resume, max_memory, quiet, as_json)
-        return command(*arguments, how=how, **others)
+    def wrapped(*arguments: Any, quiet: bool, as_json: bool, **others: Any) -> Any:
+        run = RunOptions(**{name: others.pop(name) for name in _RUN & others.keys()})
+        return command(*arguments, how=Execution(run, quiet, as_json), **others)
 
     return wrapped
+
+
+resume_option = click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on where an interrupted run of the same job stopped, and let this one be gone on with.",
+)
+
+
+def execution_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """All options about the execution, given to the command as one argument ``how``."""
+    for option in (
+        execution,
+        click.option(
+            "--max-memory",
+            metavar="SIZE",
+            callback=to_bytes,
+            help="Most memory for the work in flight, such as 500M; smaller chunks first, then fewer "
+            "threads.",
+        ),
+        resume_option,
+        common_options,
+    ):
+        command = option(command)
+    return command

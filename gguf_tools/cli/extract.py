@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
 from .completing import tensors
 from .console import common_options, console, print_json, progress, seconds, shape, size, table
+from .execution import Execution, execution
 from .parameters import row_range
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be written; write nothing.")
 @common_options
+@execution
 def command(
     src: str,
     dst: str,
@@ -55,10 +58,7 @@ def command(
     dtype: str,
     rows: tuple[int, int] | None,
     dry_run: bool,
-    threads: int | None,
-    force: bool,
-    quiet: bool,
-    as_json: bool,
+    how: Execution,
 ) -> None:
     """Write tensors of the GGUF file SRC to DST.
 
@@ -72,12 +72,12 @@ def command(
     elapsed = None
     with plan_extraction(src, dst, patterns or ("*",), dtype=dtype, rows=rows) as plan:
         if not dry_run:
-            with progress("extracting", quiet=quiet or as_json) as report:
-                execute(plan, dst, threads=threads, force=force, progress=report)
+            with progress("extracting", quiet=how.quiet or how.as_json) as report:
+                execute(plan, dst, replace(how.run, progress=report))
             elapsed = time.monotonic() - started
-    if as_json:
+    if how.as_json:
         print_json({**plan.to_dict(), "destination": dst, "written": not dry_run, "seconds": elapsed})
-    elif dry_run or not quiet:
+    elif dry_run or not how.quiet:
         _print(plan, dst, elapsed)
 
 

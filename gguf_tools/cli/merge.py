@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from .console import json_option, progress
+from .console import progress
+from .execution import Execution
 from .outputs import print_outputs, write_options
 
 
@@ -26,16 +27,12 @@ from .outputs import print_outputs, write_options
     help="Leave split.no, split.tensors.count and split.count (0) in the file, as llama.cpp's tool does.",
 )
 @write_options
-@json_option
 def command(
     shards: tuple[str, ...],
     dst: str,
     keep_split_keys: bool,
     dry_run: bool,
-    force: bool,
-    resume: bool,
-    quiet: bool,
-    as_json: bool,
+    how: Execution,
 ) -> None:
     """Join the files of a split model into the one file DST.
 
@@ -58,9 +55,14 @@ def command(
     if dry_run:
         output = plan_merge(shards[0], dst, keep_keys=keep_split_keys)
     else:
-        with progress("merging", quiet=quiet or as_json) as report:
+        with progress("merging", quiet=how.quiet or how.as_json) as report:
             output = merge(
-                shards[0], dst, keep_keys=keep_split_keys, force=force, resume=resume, progress=report
+                shards[0],
+                dst,
+                keep_keys=keep_split_keys,
+                force=how.run.force,
+                resume=how.run.resume,
+                progress=report,
             )
     elapsed = None if dry_run else time.monotonic() - started
-    print_outputs(shards[0], [output], elapsed, quiet=quiet and not dry_run, as_json=as_json)
+    print_outputs(shards[0], [output], elapsed, how)

@@ -7,44 +7,38 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .console import console, print_json, seconds, size, table
+from .console import console, json_option, print_json, seconds, size, table
+from .execution import Execution, execution, resume_option
 
 if TYPE_CHECKING:
     from ..editing.outputs import OutputFile
 
-__all__ = ["print_outputs", "resume_option", "write_options"]
-
-
-resume_option = click.option(
-    "--resume",
-    is_flag=True,
-    help="Go on where an interrupted run of the same job stopped, and let this one be gone on with.",
-)
+__all__ = ["print_outputs", "write_options"]
 
 
 def write_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``--dry-run``, ``--force``, ``--resume`` and ``--quiet``."""
+    """``--dry-run``; and ``--force``, ``--resume``, ``--quiet`` and ``--json``, as one argument ``how``."""
     for option in reversed(
         (
             click.option("--dry-run", is_flag=True, help="Show the files and their sizes; write nothing."),
             click.option("--force", is_flag=True, help="Replace files that exist."),
             resume_option,
             click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary."),
+            json_option,
+            execution,
         )
     ):
         function = option(function)
     return function
 
 
-def print_outputs(
-    source: str, outputs: Sequence[OutputFile], elapsed: float | None, *, quiet: bool, as_json: bool
-) -> None:
+def print_outputs(source: str, outputs: Sequence[OutputFile], elapsed: float | None, how: Execution) -> None:
     """The files, as a table or as JSON; ``elapsed`` is None where nothing was written."""
-    if as_json:
+    if how.as_json:
         files = [output.to_dict() for output in outputs]
         print_json({"source": source, "files": files, "written": elapsed is not None, "seconds": elapsed})
         return
-    if quiet:
+    if how.quiet and elapsed is not None:
         return
     listing = table("file", "tensors", "size", right=("tensors", "size"))
     for output in outputs:

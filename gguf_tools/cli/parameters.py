@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import click
 
-__all__ = ["expression", "pairs", "row_range", "scaled_paths", "to_bytes"]
+from .console import print_notice
+
+__all__ = ["expression", "pairs", "renamed_option", "row_range", "scaled_paths", "to_bytes"]
 
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BINARY: Final = {"KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30, "TI": 1 << 40}
@@ -74,3 +78,33 @@ def expression(ctx: click.Context, param: click.Parameter, value: str | None) ->
         return None if value is None else re.compile(value)
     except re.error as error:
         raise click.BadParameter(f"{value!r} is not a regular expression: {error}") from error
+
+
+def renamed_option(
+    name: str, parameter: str, *, was: str, **settings: Any
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """An option that had another name, under which it still works, says so and is not in the help.
+
+    Args:
+        name: what it is called now, such as ``--overrides``.
+        parameter: the command's argument.
+        was: what it was called before.
+        settings: of both, see `click.option`.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @click.option(name, parameter, **settings)
+        @click.option(was, f"former_{parameter}", hidden=True, **settings)
+        @functools.wraps(command)
+        def wrapped(*arguments: Any, **values: Any) -> Any:
+            former = values.pop(f"former_{parameter}")
+            if former:
+                if values[parameter]:
+                    raise click.UsageError(f"{was} is the former name of {name}; give one of them.")
+                print_notice(f"{was} is now called {name}")
+                values[parameter] = former
+            return command(*arguments, **values)
+
+        return wrapped
+
+    return decorate

@@ -10,9 +10,10 @@ from typing import Any
 
 import click
 
-from ..recipes import RECIPES, Overrides, combine, read_recipe_file
+from ..conversion.options import QuantizeOptions
+from ..recipes import RECIPES, Overrides, combine, read_overrides_file
 from .completing import recipes, tensor_types
-from .parameters import to_bytes
+from .parameters import renamed_option, to_bytes
 
 __all__ = ["Wanted", "epilog", "quantizing_options"]
 
@@ -22,20 +23,14 @@ class Wanted:
     """What the user wants of the types.
 
     Attributes:
-        recipe: name of the recipe.
-        imatrix: file with an importance matrix.
-        overrides: what is wanted otherwise than the recipe says.
+        types: which they are.
         dry_run: only show the plan.
         explain: tell for every tensor why it gets its type.
-        split_max_size: most bytes of tensor data in a file of the output, or None for one file.
     """
 
-    recipe: str
-    imatrix: str | None
-    overrides: Overrides
+    types: QuantizeOptions
     dry_run: bool
     explain: bool
-    split_max_size: int | None
 
 
 def epilog(*examples: str) -> str:
@@ -49,7 +44,7 @@ def quantizing_options(default: str | None) -> Callable[[Callable[..., Any]], Ca
     """Options about types, given to the command as one argument ``wanted``.
 
     Args:
-        default: the recipe where neither ``--type`` nor the recipe file names one; None makes that an error.
+        default: the recipe where neither ``--type`` nor ``--overrides`` names one; None makes that an error.
     """
     shown = f"  [default: {default}]" if default else ""
     options = (
@@ -94,8 +89,13 @@ def quantizing_options(default: str | None) -> Callable[[Callable[..., Any]], Ca
             is_flag=True,
             help="Fail where rows do not divide into blocks, instead of taking another type.",
         ),
-        click.option(
-            "--recipe", "file", type=click.Path(), metavar="FILE", help="A TOML file that says all this."
+        renamed_option(
+            "--overrides",
+            "overrides_file",
+            was="--recipe",
+            type=click.Path(),
+            metavar="FILE",
+            help="A TOML file that says all this.",
         ),
         click.option(
             "--split-max-size",
@@ -121,13 +121,13 @@ def quantizing_options(default: str | None) -> Callable[[Callable[..., Any]], Ca
             embedding: str | None,
             pure: bool,
             no_fallback: bool,
-            file: str | None,
+            overrides_file: str | None,
             split_max_size: int | None,
             explain: bool,
             dry_run: bool,
             **others: Any,
         ) -> Any:
-            named, from_file = read_recipe_file(file) if file else (None, Overrides())
+            named, from_file = read_overrides_file(overrides_file) if overrides_file else (None, Overrides())
             overrides = combine(
                 from_file,
                 tensor_types=tensor_types,
@@ -139,7 +139,8 @@ def quantizing_options(default: str | None) -> Callable[[Callable[..., Any]], Ca
             name = recipe or named or default
             if name is None:
                 raise click.UsageError("Missing option '--type' / '-t'.")
-            wanted = Wanted(name, imatrix, overrides, dry_run, explain, split_max_size)
+            types = QuantizeOptions(name, imatrix, overrides, split_max_size)
+            wanted = Wanted(types, dry_run, explain)
             return command(*arguments, wanted=wanted, **others)
 
         for option in reversed(options):

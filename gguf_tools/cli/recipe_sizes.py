@@ -1,4 +1,4 @@
-"""How large each recipe would be: the table of ``inspect --recipes``, and its short form in dry runs."""
+"""How large each recipe would be: the table of ``inspect --sizes``, and its short form in dry runs."""
 
 from __future__ import annotations
 

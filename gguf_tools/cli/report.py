@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -31,21 +32,24 @@ def run_draft(
 ) -> None:
     """`run` for a job whose types are a recipe's; a dry run tells how large other recipes would be too."""
     from ..conversion.predict import predict_draft
-    from ..importance import load_importance
-    from ..recipes import find_recipe
+    from ..conversion.sharding import split_plan
 
-    recipe = find_recipe(wanted.recipe)
-    matrix = None if wanted.imatrix is None else load_importance(wanted.imatrix)
+    options = wanted.types
+    recipe, matrix = options.load()
     draft = cache(make_draft)
+
+    def make_plan() -> Plan:
+        plan = draft().plan(recipe, matrix, options.overrides)
+        return split_plan(plan, destination, options.split_max_size)
+
     run(
-        lambda: draft().plan(recipe, matrix, wanted.overrides),
+        make_plan,
         destination,
         action=action,
         dry_run=wanted.dry_run,
         how=how,
         explain=wanted.explain,
-        split_max_size=wanted.split_max_size,
-        others=lambda: predict_draft(draft(), matrix, wanted.overrides),
+        others=lambda: predict_draft(draft(), matrix, options.overrides),
     )
 
 
@@ -57,13 +61,12 @@ def run(
     dry_run: bool,
     how: Execution,
     explain: bool = False,
-    split_max_size: int | None = None,
     others: Callable[[], Sequence[Prediction]] | None = None,
 ) -> None:
     """Make the plan and carry it out, or with ``dry_run`` only show it, and what ``others`` predicts."""
     started = time.monotonic()
     with make_plan() as plan:
-        _run(plan, destination, started, action, dry_run, how, explain, split_max_size, others)
+        _run(plan, destination, started, action, dry_run, how, explain, others)
 
 
 def _run(
@@ -74,27 +77,14 @@ def _run(
     dry_run: bool,
     how: Execution,
     explain: bool,
-    split_max_size: int | None,
     others: Callable[[], Sequence[Prediction]] | None,
 ) -> None:
-    if split_max_size is not None:
-        from ..conversion.sharding import split_plan
-
-        plan = split_plan(plan, destination, split_max_size)
     elapsed = None
     if not dry_run:
         from ..conversion.engine import execute
 
         with _ending_orderly(), progress(action, quiet=how.quiet or how.as_json) as report:
-            execute(
-                plan,
-                destination,
-                threads=how.threads,
-                force=how.force,
-                resume=how.resume,
-                max_memory=how.max_memory,
-                progress=report,
-            )
+            execute(plan, destination, replace(how.run, progress=report))
         elapsed = time.monotonic() - started
     if how.as_json:
         document = plan.to_dict()
@@ -183,7 +173,7 @@ def _print_others(out: Console, plan: Plan, predictions: Sequence[Prediction]) -
     if plan.dropped or plan.notes or plan.fallbacks:  # said after the table before, without a line between
         out.print()
     print_recipes(out, predictions, usual=True, chosen=plan.recipe)
-    out.print("all recipes: gguf-tools inspect SRC --recipes", style="dim")
+    out.print("all recipes: gguf-tools inspect SRC --sizes", style="dim")
 
 
 def _print_rules(out: Console, plan: Plan) -> None:

@@ -6,7 +6,8 @@ import time
 
 import click
 
-from .console import json_option, progress
+from .console import progress
+from .execution import Execution
 from .outputs import print_outputs, write_options
 from .parameters import to_bytes
 
@@ -30,7 +31,6 @@ from .parameters import to_bytes
     "--no-tensor-first-split", is_flag=True, help="Put the metadata into a first file without tensors."
 )
 @write_options
-@json_option
 def command(
     src: str,
     stem: str | None,
@@ -38,10 +38,7 @@ def command(
     max_tensors: int | None,
     no_tensor_first_split: bool,
     dry_run: bool,
-    force: bool,
-    resume: bool,
-    quiet: bool,
-    as_json: bool,
+    how: Execution,
 ) -> None:
     """Cut the GGUF file SRC into STEM-00001-of-00003.gguf and so on.
 
@@ -59,16 +56,16 @@ def command(
             src, stem, max_size=max_size, max_tensors=max_tensors, empty_first=no_tensor_first_split
         )
     else:
-        with progress("splitting", quiet=quiet or as_json) as report:
+        with progress("splitting", quiet=how.quiet or how.as_json) as report:
             outputs = split(
                 src,
                 stem,
                 max_size=max_size,
                 max_tensors=max_tensors,
                 empty_first=no_tensor_first_split,
-                force=force,
-                resume=resume,
+                force=how.run.force,
+                resume=how.run.resume,
                 progress=report,
             )
     elapsed = None if dry_run else time.monotonic() - started
-    print_outputs(src, outputs, elapsed, quiet=quiet and not dry_run, as_json=as_json)
+    print_outputs(src, outputs, elapsed, how)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["assemble_gguf", "ggml_shape", "laid_out", "model_sizes"]
+__all__ = ["assemble_gguf", "ggml_shape", "laid_out", "model_sizes", "type_entries"]
 
 
 def assemble_gguf(
@@ -37,16 +37,12 @@ def assemble_gguf(
     notes: Sequence[str] = (),
     inputs: Sequence[InputFile] = (),
     reads: Sequence[str | os.PathLike[str]] = (),
-    file_type: FileType | None = None,
     settings: Sequence[str] = (),
 ) -> Plan:
     """Lay out a GGUF file of these tensors in these types.
 
-    ``general.quantization_version`` and ``general.file_type`` are set to say what the recipe makes: in
-    place where they are, else at the end.
-
     Args:
-        metadata: all other keys; changed in place.
+        metadata: all keys, with `type_entries`; those of an importance matrix are added to it.
         tensors: GGUF name and source of each, in file order.
         choices: the type of each tensor, in the same order.
         recipe: what the choices were made by.
@@ -56,7 +52,6 @@ def assemble_gguf(
         notes: what the user should know.
         inputs: the open files the rows come from.
         reads: what else is read, but for the importance matrix; see `Plan`.
-        file_type: what ``general.file_type`` says, where that is not the recipe's.
         settings: see `Plan`.
 
     Raises:
@@ -65,9 +60,6 @@ def assemble_gguf(
     """
     _check_encodable(tensors, choices)
     weights, gaps = weights_of(tensors, choices, recipe, importance)
-    metadata.set("general.quantization_version", QUANTIZATION_VERSION, ValueType.UINT32)
-    stated = recipe.file_type if file_type is None else file_type
-    metadata.set("general.file_type", int(stated), ValueType.UINT32)
     if importance is not None:
         note_importance(metadata, importance)
     shape = ggml_shape if recipe.quantizes else tuple
@@ -84,6 +76,16 @@ def assemble_gguf(
         reads=(*reads, *(() if importance is None else (importance.path,))),
         metadata=metadata,
         settings=tuple(settings),
+    )
+
+
+def type_entries(
+    file_type: FileType,
+) -> tuple[tuple[str, ValueType, int], tuple[str, ValueType, int]]:
+    """What a file says of its types: ``general.quantization_version`` and ``general.file_type``."""
+    return (
+        ("general.quantization_version", ValueType.UINT32, QUANTIZATION_VERSION),
+        ("general.file_type", ValueType.UINT32, int(file_type)),
     )
 
 

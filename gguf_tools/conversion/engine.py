@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,17 +26,14 @@ from ..system import available_cores
 from ..threads import Workers
 from .output import Finishing, Output
 from .plan import Plan, PlannedTensor
+from .run_options import Progress, RunOptions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..files import AtomicFile
 
-__all__ = ["Progress", "execute", "fitting"]
-
-Progress = Callable[[int, int, str], None]
-"""Called after every chunk, from the workers, with output bytes done, bytes in all, and a tensor's name.
-Nothing has got its name before all bytes were reported: whoever interrupts the last call finds none."""
+__all__ = ["Progress", "RunOptions", "execute", "fitting"]
 
 CHUNK_ELEMENTS: Final = 1 << 19
 """Values per chunk: 2 MiB of float32, which stays in a core's L2 with its encoded form on most CPUs.
@@ -76,12 +73,8 @@ class _Chunk:
 def execute(
     plan: Plan,
     destination: str | os.PathLike[str],
+    run: RunOptions | None = None,
     *,
-    threads: int | None = None,
-    force: bool = False,
-    resume: bool = False,
-    progress: Progress | None = None,
-    max_memory: int | None = None,
     chunk_elements: int = CHUNK_ELEMENTS,
     check: bool = False,
     replaced: Path | None = None,
@@ -93,12 +86,7 @@ def execute(
         plan: what to write.
         destination: the output file, or directory where ``plan.is_directory``. Shards of a model appear
             beside it, each as soon as it is complete, or all at the end; see `Plan`.
-        threads: workers; default all cores this process may use.
-        force: replace an existing destination.
-        resume: go on where an interrupted run of the same plan stopped; and when this one is interrupted,
-            keep what it has done for the next. A run that is killed keeps it in any case.
-        progress: see ``Progress``; chunks finish out of order, the byte count only grows.
-        max_memory: bytes all workers together may hold, see `fitting`.
+        run: how; by default with all cores, replacing nothing.
         chunk_elements: values per chunk, for tests and tuning.
         check: read rows that are stored as they were again, and compare.
         replaced: the input whose place the output takes, and its mode and, where that is allowed, owner.
@@ -110,16 +98,16 @@ def execute(
         NonFiniteError: a value cannot be quantized.
         GGUFToolsError: whatever reading a source raises; among others, that it changed meanwhile.
     """
-    workers = threads or available_cores()
-    if max_memory is not None:
-        workers, chunk_elements = fitting(max_memory, workers, chunk_elements)
-    target = Path(destination)
-    with Output(plan, target, force=force, resume=resume, replaced=replaced, finishing=finishing) as output:
+    run = run or RunOptions()
+    workers = run.threads or available_cores()
+    if run.max_memory is not None:
+        workers, chunk_elements = fitting(run.max_memory, workers, chunk_elements)
+    with Output(plan, Path(destination), run, replaced=replaced, finishing=finishing) as output:
         left = sum(
             (last - first) * plan.files[file].tensors[index].row_bytes
             for file, index, (first, last) in output.runs()
         )
-        meter = _Meter(plan.tensor_bytes - left, plan.tensor_bytes, progress)
+        meter = _Meter(plan.tensor_bytes - left, plan.tensor_bytes, run.progress)
         _run(_chunks(plan, output, chunk_elements), output, workers, meter, check)
 
 

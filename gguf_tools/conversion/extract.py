@@ -19,8 +19,9 @@ from ..container.reader import GGUFFile, Tensor
 from ..errors import GGUFToolsError, OutputError, UnsupportedError
 from ..source import SelfContained, Source, row_count, row_length
 from ..spec import GGMLType, row_bytes
-from .engine import Progress, execute
+from .engine import execute
 from .plan import Plan, PlannedFile, PlannedTensor
+from .run_options import Progress, RunOptions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -86,7 +87,7 @@ def extract(
         OutputError: the output exists or cannot be written.
     """
     with plan_extraction(src, dst, patterns, dtype=dtype, rows=rows) as plan:
-        execute(plan, dst, threads=threads, force=force, progress=progress)
+        execute(plan, dst, RunOptions(threads, force, progress=progress))
     return plan
 
 

@@ -18,9 +18,10 @@ from ..errors import CheckpointError, UnsupportedError
 from ..source import Source
 from ..spec import QUANTIZATION_VERSION, GGMLType, ValueType
 from .assemble import laid_out
-from .engine import Progress, execute
+from .engine import execute
 from .merging import factors_of
 from .plan import Plan
+from .run_options import Progress, RunOptions
 
 __all__ = ["LORA_TYPES", "convert_lora", "plan_lora"]
 
@@ -62,8 +63,8 @@ def convert_lora(
             one of them that cannot be done to its factors.
         OutputError: the output exists or cannot be written.
     """
-    with plan_lora(src, base=base, type=type, allow_pickle=allow_pickle) as plan:
-        execute(plan, dst, threads=threads, force=force, progress=progress)
+    with plan_lora(src, base=base, qtype=type, allow_pickle=allow_pickle) as plan:
+        execute(plan, dst, RunOptions(threads, force, progress=progress))
     return plan
 
 
@@ -71,18 +72,18 @@ def plan_lora(
     src: str | os.PathLike[str],
     *,
     base: str | os.PathLike[str] | None = None,
-    type: str = "f32",  # noqa: A002
+    qtype: str = "f32",
     allow_pickle: bool = False,
 ) -> Plan:
-    """Plan the conversion without reading any weight; see ``convert_lora`` for arguments and errors.
+    """Plan it without reading any weight; see ``convert_lora``, whose ``type`` is ``qtype`` here.
 
     The plan keeps the adapter open; close it.
     """
-    if type.lower() not in LORA_TYPES:
+    if qtype.lower() not in LORA_TYPES:
         raise UnsupportedError(
-            "adapters are not stored in this type", found=type, expected=", ".join(LORA_TYPES)
+            "adapters are not stored in this type", found=qtype, expected=", ".join(LORA_TYPES)
         )
-    kind = GGMLType[type.upper()]
+    kind = GGMLType[qtype.upper()]
     with closed_on_error(open_adapter(src, allow_pickle=allow_pickle)) as adapter:
         return _plan(os.fspath(src), adapter, base, kind)
 

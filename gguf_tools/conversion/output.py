@@ -25,6 +25,7 @@ from ..source import row_count
 from ..system import allocated_bytes
 from .journal import Journal, Run
 from .plan import Plan, PlannedFile
+from .run_options import RunOptions
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -76,8 +77,7 @@ class Output:
         plan: what is to be written.
         target: the output file, or directory where ``plan.is_directory``; the shards of a split model go
             beside it.
-        force: replace what exists.
-        resume: continue where an interrupted run stopped, and when interrupted, let the next one do so.
+        run: whether it replaces what exists, and whether it goes on where an interrupted run stopped.
         replaced: the input whose place the output takes, with its mode and owner.
         finishing: called when a file is complete; it may refuse.
 
@@ -91,17 +91,16 @@ class Output:
         self,
         plan: Plan,
         target: Path,
+        run: RunOptions,
         *,
-        force: bool,
-        resume: bool,
         replaced: Path | None = None,
         finishing: Finishing | None = None,
     ) -> None:
         self._plan, self._target = plan, target
-        self._force, self._resume = force, resume
+        self._force, self._resume = run.force, run.resume
         self._replaced, self._finishing = replaced, finishing
         self._stack = ExitStack()
-        self._journal = Journal(target, plan.fingerprint(), resume=resume, force=force)
+        self._journal = Journal(target, plan.fingerprint(), resume=run.resume, force=run.force)
         self._files: list[_File] = []
         self._unfinished = 0
         self._counting = threading.Lock()

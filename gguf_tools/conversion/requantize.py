@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Final
 from ..closing import Closing, closed_on_error
 from ..container.opening import open_gguf
 from ..errors import UnsupportedError
-from ..importance import load_importance
-from ..recipes import Overrides, TensorFacts, choose, find_recipe, visiting_order
+from ..recipes import Overrides, TensorFacts, choose, visiting_order
 from ..spec import BLOCK_SIZES, GGMLType
-from .assemble import assemble_gguf, ggml_shape, model_sizes
-from .engine import Progress, execute
+from .assemble import assemble_gguf, ggml_shape, model_sizes, type_entries
+from .engine import execute
+from .options import QuantizeOptions
 from .plan import Plan
+from .run_options import Progress, RunOptions
 from .sharding import split_plan
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def requantize(
         overrides: what is wanted otherwise than the recipe says.
         threads: workers; default all available cores.
         force: replace an existing file.
-        resume: go on where an interrupted run stopped, see `engine.execute`.
+        resume: go on where an interrupted run stopped, see `RunOptions`.
         max_memory: bytes that work in flight may take.
         split_max_size: most bytes of tensor data in a file; then the output is shards of that, named after
             ``dst``, each there as soon as it is complete.
@@ -81,30 +82,31 @@ def requantize(
             matrix without one.
         OutputError: ``dst`` exists or cannot be written.
     """
-    with plan_requantization(src, type=type, imatrix=imatrix, overrides=overrides) as plan:
-        if split_max_size is not None:
-            plan = split_plan(plan, dst, split_max_size)
-        execute(
-            plan, dst, threads=threads, force=force, resume=resume, max_memory=max_memory, progress=progress
-        )
+    wanted = QuantizeOptions(type, imatrix, overrides or Overrides(), split_max_size)
+    with _plan(src, wanted) as whole:
+        plan = split_plan(whole, dst, wanted.split_max_size)
+        execute(plan, dst, RunOptions(threads, force, resume, max_memory, progress))
     return plan
 
 
 def plan_requantization(
     src: str | os.PathLike[str],
     *,
-    type: str,  # noqa: A002
+    recipe: str,
     imatrix: str | os.PathLike[str] | None = None,
     overrides: Overrides | None = None,
 ) -> Plan:
-    """Plan the quantization without reading any weight; see ``requantize`` for arguments and errors.
+    """Plan it without reading any weight; see ``requantize``, whose ``type`` is ``recipe`` here.
 
     The plan keeps the file open; close it.
     """
-    recipe = find_recipe(type)
-    matrix = None if imatrix is None else load_importance(imatrix)
+    return _plan(src, QuantizeOptions(recipe, imatrix, overrides or Overrides()))
+
+
+def _plan(src: str | os.PathLike[str], wanted: QuantizeOptions) -> Plan:
+    recipe, matrix = wanted.load()  # before the file is read: it is quickly seen that these are wrong
     with closed_on_error(draft_requantization(src)) as draft:
-        return draft.plan(recipe, matrix, overrides or Overrides())
+        return draft.plan(recipe, matrix, wanted.overrides)
 
 
 @dataclass(frozen=True)
@@ -141,9 +143,10 @@ class GGUFDraft(Closing):
         file = self.file
         tensors, choices = self.choose(recipe, weighted=matrix is not None, overrides=overrides)
         metadata = file.metadata.copy()
-        for key in _RENEWED_KEYS:  # set again by `assemble_gguf`: at the end, as llama.cpp does
+        for key in _RENEWED_KEYS:
             if key in metadata:
                 del metadata[key]
+        metadata.extend(type_entries(recipe.file_type))  # at the end, as llama.cpp does
         return assemble_gguf(
             metadata,
             tensors,

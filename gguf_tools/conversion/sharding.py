@@ -15,7 +15,7 @@ from .plan import Plan, PlannedFile
 __all__ = ["split_plan"]
 
 
-def split_plan(plan: Plan, destination: str | os.PathLike[str], max_size: int) -> Plan:
+def split_plan(plan: Plan, destination: str | os.PathLike[str], max_size: int | None) -> Plan:
     """Spread a plan's tensors over shards ``NAME-00001-of-00003.gguf`` beside ``destination``.
 
     The bytes are those that `gguf_tools.split` makes of the one file.
@@ -23,11 +23,13 @@ def split_plan(plan: Plan, destination: str | os.PathLike[str], max_size: int) -
     Args:
         plan: of one GGUF file.
         destination: where that would be; its name without ``.gguf`` begins those of the shards.
-        max_size: most bytes of tensor data in a shard.
+        max_size: most bytes of tensor data in a shard; None leaves it the one file.
 
     Raises:
         OutputError: there would be more shards than names for them.
     """
+    if max_size is None:
+        return plan
     assert plan.metadata is not None  # it is a GGUF file's
     (file,) = plan.files
     sizes = [tensor.nbytes for tensor in file.tensors]

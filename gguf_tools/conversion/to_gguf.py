@@ -13,13 +13,14 @@ from ..checkpoint import Checkpoint, SafetensorsTensor, open_checkpoint, unpack
 from ..closing import Closing, closed_on_error
 from ..container.metadata import Array, Metadata
 from ..errors import ArchitectureError
-from ..importance import load_importance
-from ..spec import QUANTIZATION_VERSION, ValueType
-from .assemble import assemble_gguf, ggml_shape, model_sizes
-from .engine import Progress, execute
+from ..spec import ValueType
+from .assemble import assemble_gguf, ggml_shape, model_sizes, type_entries
+from .engine import execute
 from .merging import MergeLora, Merger
+from .options import CheckpointOptions, QuantizeOptions
 from .packed import kept, packed_file_type, packed_notes, packed_type, weight_only_keys
 from .plan import Plan
+from .run_options import Progress, RunOptions
 from .sharding import split_plan
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def convert(
         overrides: what is wanted otherwise than the recipe says.
         threads: workers; default all available cores.
         force: replace an existing file.
-        resume: go on where an interrupted run stopped, see `engine.execute`.
+        resume: go on where an interrupted run stopped, see `RunOptions`.
         max_memory: bytes that work in flight may take.
         split_max_size: most bytes of tensor data in a file; then the output is shards of that, named after
             ``dst``, each there as soon as it is complete.
@@ -81,42 +82,36 @@ def convert(
         NonFiniteError: a weight is NaN or infinite and its type cannot hold that.
         OutputError: the output exists or cannot be written.
     """
-    with plan_conversion(
-        src,
-        type=type,
-        pre=pre,
-        allow_pickle=allow_pickle,
-        merge_lora=merge_lora,
-        imatrix=imatrix,
-        overrides=overrides,
-    ) as plan:
-        if split_max_size is not None:
-            plan = split_plan(plan, dst, split_max_size)
-        execute(
-            plan, dst, threads=threads, force=force, resume=resume, max_memory=max_memory, progress=progress
-        )
+    checkpoint = CheckpointOptions(pre, allow_pickle, tuple(merge_lora))
+    wanted = QuantizeOptions(type, imatrix, overrides or recipes.Overrides(), split_max_size)
+    with _plan(src, checkpoint, wanted) as whole:
+        plan = split_plan(whole, dst, wanted.split_max_size)
+        execute(plan, dst, RunOptions(threads, force, resume, max_memory, progress))
     return plan
 
 
 def plan_conversion(
     src: str | os.PathLike[str],
     *,
-    type: str = "Q4_K_M",  # noqa: A002
+    recipe: str = "Q4_K_M",
     pre: str | None = None,
     allow_pickle: bool = False,
     merge_lora: Sequence[MergeLora] = (),
     imatrix: str | os.PathLike[str] | None = None,
     overrides: recipes.Overrides | None = None,
 ) -> Plan:
-    """Plan the conversion without reading any weight; see ``convert`` for arguments and errors.
+    """Plan the conversion without reading any weight; see ``convert``, whose ``type`` is ``recipe`` here.
 
     The plan keeps the checkpoint open; close it.
     """
-    recipe = recipes.find_recipe(type)
-    matrix = None if imatrix is None else load_importance(imatrix)
-    opened = draft_conversion(src, pre=pre, allow_pickle=allow_pickle, merge_lora=merge_lora)
-    with closed_on_error(opened) as draft:
-        return draft.plan(recipe, matrix, overrides or recipes.Overrides())
+    checkpoint = CheckpointOptions(pre, allow_pickle, tuple(merge_lora))
+    return _plan(src, checkpoint, QuantizeOptions(recipe, imatrix, overrides or recipes.Overrides()))
+
+
+def _plan(src: str | os.PathLike[str], checkpoint: CheckpointOptions, wanted: QuantizeOptions) -> Plan:
+    recipe, matrix = wanted.load()  # before the checkpoint is read: it is quickly seen that these are wrong
+    with closed_on_error(draft_conversion(src, checkpoint)) as draft:
+        return draft.plan(recipe, matrix, wanted.overrides)
 
 
 @dataclass(frozen=True)
@@ -168,9 +163,9 @@ class CheckpointDraft(Closing):
     ) -> Plan:
         """The plan under a recipe."""
         tensors, choices = self.choose(recipe, weighted=matrix is not None, overrides=overrides)
-        file_type = packed_file_type(recipe, tensors, choices)
+        stated = packed_file_type(recipe, tensors, choices)
         return assemble_gguf(
-            self._metadata(recipe, file_type, weight_only_keys(tensors, choices, self.side.weight_only)),
+            self._metadata(recipe, stated, weight_only_keys(tensors, choices, self.side.weight_only)),
             tensors,
             choices,
             recipe,
@@ -178,7 +173,6 @@ class CheckpointDraft(Closing):
             importance=matrix,
             dropped=self.dropped,
             notes=[*self.notes, *packed_notes(tensors, choices), *self.side.notes],
-            file_type=file_type,
             inputs=self.inputs,
             reads=[*self.reads, *overrides.reads],
             settings=self.settings,
@@ -189,44 +183,31 @@ class CheckpointDraft(Closing):
     ) -> Metadata:
         """All keys, in llama.cpp's order, so that whole files are equal.
 
-        ``extra`` is said of single tensors.
-        Its converter writes F32, F16 and BF16 files, its quantizer all others, which puts the general keys
-        last and sorts the tensors.
+        Its converter writes F32, F16 and BF16 files, its quantizer all others, which puts what the file says
+        of its types last. ``extra`` is said of single tensors.
         """
-        side = self.side
-        metadata = Metadata(self.general[:1])  # general.architecture
-        metadata.extend(side.metadata[: side.first])
-        metadata.extend(self.general[1:])
-        shared = side.first + side.shared
-        metadata.extend(side.metadata[side.first : shared])
-        if not recipe.quantizes:
-            metadata.set("general.file_type", int(file_type), ValueType.UINT32)
-        metadata.extend(side.metadata[shared:])
-        if not recipe.quantizes:
-            metadata.set("general.quantization_version", QUANTIZATION_VERSION, ValueType.UINT32)
-        metadata.extend(extra)
-        metadata.extend(self.vocabulary.entries())
-        return metadata
+        side, vocabulary = self.side, self.vocabulary.entries()
+        architecture, *general = self.general
+        version, stated = type_entries(file_type)
+        first = (architecture, *side.leading, *general, *side.shared)
+        if recipe.quantizes:
+            return Metadata([*first, *side.family, *extra, *vocabulary, version, stated])
+        return Metadata([*first, stated, *side.family, version, *extra, *vocabulary])
 
 
 def draft_conversion(
-    src: str | os.PathLike[str],
-    *,
-    pre: str | None = None,
-    allow_pickle: bool = False,
-    merge_lora: Sequence[MergeLora] = (),
+    src: str | os.PathLike[str], options: CheckpointOptions | None = None
 ) -> CheckpointDraft:
-    """Read everything about a checkpoint but its weights; see ``convert`` for arguments and errors.
+    """Read everything about a checkpoint but its weights; see ``convert`` for errors.
 
     The draft keeps the checkpoint open; close it.
     """
-    with closed_on_error(open_checkpoint(src, allow_pickle=allow_pickle)) as checkpoint:
-        return _drafted(os.fspath(src), checkpoint, pre, merge_lora, allow_pickle)
+    options = options or CheckpointOptions()
+    with closed_on_error(open_checkpoint(src, allow_pickle=options.allow_pickle)) as checkpoint:
+        return _drafted(os.fspath(src), checkpoint, options)
 
 
-def _drafted(
-    src: str, checkpoint: Checkpoint, pre: str | None, merge_lora: Sequence[MergeLora], allow_pickle: bool
-) -> CheckpointDraft:
+def _drafted(src: str, checkpoint: Checkpoint, options: CheckpointOptions) -> CheckpointDraft:
     config = checkpoint.config
     assumed = []
     kinds = None
@@ -240,13 +221,13 @@ def _drafted(
         config,
         kinds=kinds or architecture.tokenizer_kinds,
         traits=architecture.vocabulary_of(config),
-        pre=pre,
+        pre=options.pre,
     )
     tokens = vocabulary.get("tokenizer.ggml.tokens")
     plain = unpack(config, checkpoint.tensors, checkpoint.read_json("hf_quant_config.json"))
     rows = architectures.mistral_tensors(config, plain.tensors) if checkpoint.is_mistral else plain.tensors
-    with closed_on_error(Merger(architecture, config, allow_pickle=allow_pickle)) as merger:
-        for adapter in merge_lora:
+    with closed_on_error(Merger(architecture, config, allow_pickle=options.allow_pickle)) as merger:
+        for adapter in options.merge_lora:
             rows = merger.merge(rows, adapter)
         try:
             side = architecture.to_gguf(

@@ -16,8 +16,9 @@ from ..container.reader import GGUFFile
 from ..errors import ArchitectureError, UnsupportedError
 from ..source import Source
 from ..spec import GGMLType
-from .engine import Progress, execute
+from .engine import execute
 from .plan import Plan, PlannedFile, PlannedTensor
+from .run_options import Progress, RunOptions
 
 __all__ = ["DTYPES", "export", "plan_export"]
 
@@ -60,7 +61,7 @@ def export(
             gpt-oss that are in MXFP4 keep their bits, in the form OpenAI publishes, and all else is bf16.
         threads: workers; default all available cores.
         force: replace an existing directory.
-        resume: go on where an interrupted run stopped, see `engine.execute`.
+        resume: go on where an interrupted run stopped, see `RunOptions`.
         max_memory: bytes that work in flight may take.
         progress: called with bytes done, bytes in all, and a tensor's name.
 
@@ -74,9 +75,7 @@ def export(
         OutputError: the output exists or cannot be written.
     """
     with plan_export(src, dtype=dtype) as plan:
-        execute(
-            plan, dst, threads=threads, force=force, resume=resume, max_memory=max_memory, progress=progress
-        )
+        execute(plan, dst, RunOptions(threads, force, resume, max_memory, progress))
     return plan
 
 

@@ -26,6 +26,7 @@ from ..container.metadata import Metadata
 from ..container.reader import GGUFFile, is_split, open_one
 from ..container.shards import shard_paths, shards_beside
 from ..container.sizes import alignment_of
+from ..conversion.run_options import Progress, RunOptions
 from ..errors import GGUFToolsError, OutputError, UnsupportedError, reported
 from ..remote import require_local
 from ..source import SelfContained
@@ -36,7 +37,6 @@ from .in_place import NotAloneError, changed_range, overwrite, recover
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..conversion.engine import Progress
     from ..conversion.plan import PlannedFile
     from ..files import AtomicFile
 
@@ -89,6 +89,15 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True)
+class _Options:
+    """Where an edit goes, and how; see `edit`."""
+
+    output: str | os.PathLike[str] | None = None
+    insist: bool = False
+    reserve: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class _Plan:
     """An edit with what is needed to carry it out.
 
@@ -125,7 +134,7 @@ def edit(
         reserve: bytes of room for later edits to leave in a file that is written anew.
         force: replace an existing ``output``; never the file itself, nor another one of a split model.
         resume: go on with a file that an interrupted run has half written anew, see
-            `gguf_tools.conversion.engine.execute`.
+            `gguf_tools.conversion.run_options`.
         progress: called with bytes done, bytes in all, and a word, where data is copied.
 
     Returns:
@@ -136,11 +145,13 @@ def edit(
         GGUFToolsError: a new key without a type.
         OutputError: it cannot be written.
     """
+    options = _Options(output, insist, reserve)
+    run = RunOptions(force=force or output is None, resume=resume, progress=progress)
     with _opened(path) as file:
-        plan = _plan(file, changes, output, insist, reserve)
+        plan = _plan(file, changes, options)
         done, old, new = plan.edit, plan.old, plan.new
         if done.how == "rewritten":
-            _rewrite(file, plan, changes, output, force=force, resume=resume, progress=progress)
+            _rewrite(file, plan, changes, options, run)
     if done.how == "nothing" and resume:
         from ..conversion.output import tidy
 
@@ -155,8 +166,8 @@ def edit(
             raise
         reason = error.message
     with _opened(path) as file:
-        plan = _plan(file, changes, output, insist, reserve, why_not=reason)
-        _rewrite(file, plan, changes, output, force=force, resume=resume, progress=progress)
+        plan = _plan(file, changes, options, why_not=reason)
+        _rewrite(file, plan, changes, options, run)
     return plan.edit
 
 
@@ -170,7 +181,7 @@ def plan_edit(
 ) -> Edit:
     """What `edit` would do; see there. It is taken for granted that the file is not open elsewhere."""
     with _opened(path) as file:
-        return _plan(file, changes, output, insist, reserve).edit
+        return _plan(file, changes, _Options(output, insist, reserve)).edit
 
 
 def _opened(path: str | os.PathLike[str]) -> GGUFFile:
@@ -186,15 +197,9 @@ def _opened(path: str | os.PathLike[str]) -> GGUFFile:
     return open_one(first)
 
 
-def _plan(
-    file: GGUFFile,
-    changes: Changes,
-    output: str | os.PathLike[str] | None,
-    insist: bool,
-    reserve: int,
-    why_not: str = "",
-) -> _Plan:
+def _plan(file: GGUFFile, changes: Changes, options: _Options, why_not: str = "") -> _Plan:
     """Decide how an edit is done; ``why_not`` is a reason that is known already not to do it in place."""
+    output, insist, reserve = options.output, options.insist, options.reserve
     if insist and (output is not None or reserve):
         raise GGUFToolsError("an edit in place writes no other file and reserves no room")
     real = Path(os.path.realpath(file.path))
@@ -302,16 +307,7 @@ def _zeros(count: int) -> Array:
     return Array(ValueType.UINT8, np.zeros(count, np.uint8))
 
 
-def _rewrite(
-    file: GGUFFile,
-    plan: _Plan,
-    changes: Changes,
-    output: str | os.PathLike[str] | None,
-    *,
-    force: bool,
-    resume: bool,
-    progress: Progress | None,
-) -> None:
+def _rewrite(file: GGUFFile, plan: _Plan, changes: Changes, options: _Options, run: RunOptions) -> None:
     """Write the file anew beside the target, check it, and rename it over the target."""
     from ..conversion.engine import execute  # not needed in place, where its import would take longest
     from .outputs import lay_out, plan_copy
@@ -325,17 +321,15 @@ def _rewrite(
 
     def finishing() -> None:
         _check_unchanged(plan)
-        if output is None:
+        if options.output is None:
             file.close()  # all is copied, and Windows replaces no open file
 
     execute(
         plan_copy("edit", file, [planned], [*changes.files, *shards_beside(Path(file.path))]),
         done.output,
-        force=force or output is None,
-        resume=resume,
-        progress=progress,
+        run,
         check=True,
-        replaced=done.path if output is None else None,
+        replaced=done.path if options.output is None else None,
         finishing=finishing,
     )
 

@@ -32,8 +32,9 @@ from ..container.shards import (
     shard_metadata,
     shard_name,
 )
-from ..conversion.engine import Progress, execute
+from ..conversion.engine import execute
 from ..conversion.plan import Plan
+from ..conversion.run_options import Progress, RunOptions
 from ..errors import FormatError, GGUFToolsError, OutputError
 from ..inputs import Inputs
 from ..source import row_length
@@ -68,7 +69,7 @@ def split(
         max_tensors: most tensors in a file.
         empty_first: put the metadata into a first file without tensors.
         force: replace existing files.
-        resume: go on where an interrupted run stopped, see `gguf_tools.conversion.engine.execute`.
+        resume: go on where an interrupted run stopped, see `gguf_tools.conversion.run_options`.
         progress: called with bytes done, bytes in all, and a tensor's name.
 
     Returns:
@@ -81,7 +82,7 @@ def split(
     """
     with open_gguf(src) as file:
         plan, target = _plan_split(file, stem, max_size, max_tensors, empty_first)
-        execute(plan, target, force=force, resume=resume, progress=progress)
+        execute(plan, target, RunOptions(force=force, resume=resume, progress=progress))
     return outputs_of(plan, target)
 
 
@@ -149,7 +150,7 @@ def merge(
         dst: the file to write.
         keep_keys: leave the ``split.*`` keys in it, with a count of 0, as llama.cpp's tool does.
         force: replace an existing file.
-        resume: go on where an interrupted run stopped, see `gguf_tools.conversion.engine.execute`.
+        resume: go on where an interrupted run stopped, see `gguf_tools.conversion.run_options`.
         progress: called with bytes done, bytes in all, and a tensor's name.
 
     Returns:
@@ -163,7 +164,7 @@ def merge(
     """
     with open_gguf(src) as file:
         plan = _plan_merge(file, dst, keep_keys)
-        execute(plan, dst, force=force, resume=resume, progress=progress)
+        execute(plan, dst, RunOptions(force=force, resume=resume, progress=progress))
     return outputs_of(plan, Path(dst))[0]
 
 

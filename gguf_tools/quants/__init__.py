@@ -136,7 +136,7 @@ def dequantize(
 
 def encode_rows(
     x: NDArray[np.float32],
-    type: str | GGMLType,  # noqa: A002
+    qtype: str | GGMLType,
     out: NDArray[np.uint8] | None = None,
     *,
     weights: NDArray[np.float32] | None = None,
@@ -147,7 +147,7 @@ def encode_rows(
 
     Args:
         x: float32 of shape (rows, row length); may be read-only. Copied where it is not C-contiguous.
-        type: a tensor type.
+        qtype: a tensor type.
         out: where to, C-contiguous uint8 of shape (rows, row bytes); made where not given.
         weights: importance of every column, float32 of shape (row length,).
         name: what errors call the tensor.
@@ -159,7 +159,7 @@ def encode_rows(
     Raises:
         As ``quantize``; the index in a NonFiniteError is (row, column).
     """
-    found = codec(type)
+    found = codec(qtype)
     if weights is not None:
         _require_weights(weights, x.shape[1], name)
     elif found.needs_weights:
@@ -187,7 +187,7 @@ def encode_rows(
 
 def decode_rows(
     data: NDArray[np.uint8],
-    type: str | GGMLType,  # noqa: A002
+    qtype: str | GGMLType,
     row_elements: int,
     out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
@@ -195,7 +195,7 @@ def decode_rows(
 
     Args:
         data: uint8 of shape (rows, row bytes); may be read-only.
-        type: a tensor type.
+        qtype: a tensor type.
         row_elements: values per row.
         out: where to, C-contiguous float32 of shape (rows, row elements); made where not given.
 
@@ -205,7 +205,7 @@ def decode_rows(
     Raises:
         As ``dequantize``.
     """
-    found = codec(type)
+    found = codec(qtype)
     _require_shape(
         data, (data.shape[0], _row_bytes(row_elements, found.type, None)), np.uint8, None, copied=True
     )

@@ -6,7 +6,7 @@ are those of llama.cpp b11434 (``llama_model_quantize`` for block types, ``conve
 types a file of theirs has. Every choice says in words which rule made it.
 """
 
-from .asking import combine, parse_tensor_type, read_recipe_file
+from .asking import combine, parse_tensor_type, read_overrides_file
 from .choosing import choose, choose_factor, is_embedding, needs_weights
 from .facts import Choice, ModelSizes, Overrides, TensorFacts
 from .rules import Recipe
@@ -28,6 +28,6 @@ __all__ = [
     "is_embedding",
     "needs_weights",
     "parse_tensor_type",
-    "read_recipe_file",
+    "read_overrides_file",
     "visiting_order",
 ]

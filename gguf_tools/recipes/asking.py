@@ -1,4 +1,4 @@
-"""What users ask for besides a recipe's name: ``REGEX=TYPE`` and recipe files."""
+"""What users ask for besides a recipe's name: ``REGEX=TYPE`` and files of overrides."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ..reading import read_small
 from ..spec import GGMLType
 from .facts import Overrides
 
-__all__ = ["combine", "parse_tensor_type", "parse_type", "read_recipe_file"]
+__all__ = ["combine", "parse_tensor_type", "parse_type", "read_overrides_file"]
 
 _SUGGESTED: Final = [t.name for t in GGMLType if t.name[0] != "I" or t.name[1] == "Q"]
 _SUGGESTED.remove("Q8_1")
 _SUGGESTED.remove("Q8_K")
 
 MAX_FILE_BYTES: Final = 1 << 20
-"""Of a recipe file; one that names every tensor of a large model has a tenth of that."""
+"""Of a file of overrides; one that names every tensor of a large model has a tenth of that."""
 
 _KEYS: Final = ("type", "output", "token-embedding", "pure", "fallback", "tensors")
 
@@ -53,8 +53,8 @@ def parse_tensor_type(text: str) -> tuple[re.Pattern[str], GGMLType]:
     return _compiled(expression), parse_type(name)
 
 
-def read_recipe_file(path: str | os.PathLike[str]) -> tuple[str | None, Overrides]:
-    """A recipe file: the recipe's name, if it has one, and what is wanted otherwise.
+def read_overrides_file(path: str | os.PathLike[str]) -> tuple[str | None, Overrides]:
+    """A file of overrides: the recipe's name, if it has one, and what is wanted otherwise.
 
     A TOML file with any of these keys::
 
@@ -76,9 +76,9 @@ def read_recipe_file(path: str | os.PathLike[str]) -> tuple[str | None, Override
     try:
         document = tomllib.loads(data.decode("utf-8"))
     except ValueError as error:  # of TOML, of UTF-8, or a number of thousands of digits
-        raise QuantizationError(f"the recipe file is not TOML: {error}", path=shown) from error
+        raise QuantizationError(f"the file of overrides is not TOML: {error}", path=shown) from error
     except RecursionError as error:
-        raise QuantizationError("the recipe file is nested too deeply", path=shown) from error
+        raise QuantizationError("the file of overrides is nested too deeply", path=shown) from error
     try:
         name, overrides = _recipe(document)
     except QuantizationError as error:
@@ -117,7 +117,7 @@ def combine(
     pure: bool = False,
     fallback: bool = True,
 ) -> Overrides:
-    """A recipe file's wishes with those of the command line, which come first.
+    """The wishes of a file of overrides with those of the command line, which come first.
 
     Raises:
         QuantizationError: a type or an expression is not valid.

@@ -81,7 +81,7 @@ class Overrides:
         embedding: type of the token embeddings.
         pure: the recipe's base type for all tensors, without its rules.
         fallback: whether a tensor whose rows do not divide into blocks may take another type.
-        file: the recipe file that says some of this, if there is one.
+        file: the file that says some of this, if there is one.
     """
 
     tensor_types: tuple[tuple[re.Pattern[str], GGMLType], ...] = ()
@@ -93,7 +93,7 @@ class Overrides:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The recipe file, where there is one, as what an output must not replace."""
+        """The file of overrides, where there is one, as what an output must not replace."""
         return () if self.file is None else (self.file,)
 
     def of_name(self, name: str) -> tuple[str, GGMLType] | None:

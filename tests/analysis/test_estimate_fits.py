@@ -146,7 +146,7 @@ def test_settings_out_of_range(changes: dict[str, Any], said: str, files: dict[s
 
 
 def test_heads_that_do_not_divide_into_blocks(tiny_checkpoints: dict[str, Path], tmp_path: Path) -> None:
-    model = load_model(tiny_checkpoints["llama"], type="F16")
+    model = load_model(tiny_checkpoints["llama"], recipe="F16")
     odd = replace(model, layers=tuple(replace(layer, key_size=40) for layer in model.layers))
     with pytest.raises(UnsupportedError, match="heads of layer 0") as caught:
         estimate(odd, cache_type_k="Q8_0")

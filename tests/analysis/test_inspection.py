@@ -41,7 +41,7 @@ def test_floats_have_the_digits_they_need() -> None:
 @pytest.mark.parametrize("name", [*tiny.NAMES, *tiny.PACKED_NAMES])
 def test_a_checkpoint_has_the_facts_of_its_gguf_file(name: str, tiny_checkpoints: dict[str, Path]) -> None:
     found = gguf_tools.inspect(tiny_checkpoints[name])
-    plan = plan_conversion(tiny_checkpoints[name], type="F32")
+    plan = plan_conversion(tiny_checkpoints[name], recipe="F32")
     assert plan.metadata is not None
     ours, theirs = asdict(found.summary.model), asdict(describe_model(plan.metadata))
     for key in ours.keys() - SAID_BY_FILES_ONLY:

@@ -48,7 +48,7 @@ def test_a_config_that_its_tensors_contradict(
     config = {key: value for key, value in config.items() if value is not None}
     (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
     with pytest.raises(ArchitectureError) as caught:
-        plan_conversion(directory, type="BF16")
+        plan_conversion(directory, recipe="BF16")
     assert (caught.value.path, caught.value.tensor) == (str(directory), tensor)
 
 

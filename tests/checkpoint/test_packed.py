@@ -18,6 +18,7 @@ import gguf_tools
 from gguf_tools.checkpoint import SafetensorsFile, unpack
 from gguf_tools.checkpoint.dtypes import dtype_named
 from gguf_tools.checkpoint.packed import turned
+from gguf_tools.checkpoint.packed.parts import Parts as Components
 from gguf_tools.checkpoint.packed.turned import Kept
 from gguf_tools.errors import CheckpointError, GGUFToolsError, UnsupportedError
 from gguf_tools.source import row_count
@@ -54,6 +55,30 @@ def test_rows_are_those_of_the_naive_twin(name: str, shape: tuple[int, int], tmp
         assert_same_floats(rows, values[start:stop])
     if source.storage is None:
         assert "packed" in found.notes[0]
+
+
+@pytest.mark.parametrize("name", PACKINGS)
+def test_components_belong_to_the_tensor_they_are_named_after(name: str, tmp_path: Path) -> None:
+    settings, packer = PACKINGS[name]
+    layers = [named(packer(np.random.default_rng(i), 64, 192)[0], f"model.{i}") for i in range(2)]
+    found = unpacked(tmp_path, settings, layers[0] | layers[1])
+    dropped = {one for one, _ in found.dropped}
+    for i, layer in enumerate(layers):
+        assert set(found.packings[f"model.{i}.weight"].parts) == set(layer) - dropped
+
+
+def test_components_do_not_depend_on_the_order_in_which_they_are_taken(tmp_path: Path) -> None:
+    ones = part(np.ones((2, 2), np.float32))
+    write_parts(tmp_path / "a.safetensors", {f"{base}.{end}": ones for base in "ab" for end in "xy"})
+    file = SafetensorsFile(tmp_path / "a.safetensors")
+    parts = Components(file.tensors)
+    for ending in (".x", ".y"):
+        for base in "ab":
+            assert parts.take(base, ending) is not None
+    for base in "ba":
+        parts.make(base, f"{base}.weight", file.tensors[f"{base}.x"], at=f"{base}.x", form="F")
+    assert parts.packings == {f"{base}.weight": ("F", (f"{base}.x", f"{base}.y")) for base in "ab"}
+    assert list(parts.finish()) == ["a.weight", "b.weight"]
 
 
 @pytest.mark.parametrize(

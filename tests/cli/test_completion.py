@@ -87,7 +87,7 @@ class TestNames:
             ["inspect", ""],
             ["merge", "a", ""],
             ["convert", "a", "b", "--imatrix", ""],
-            ["quantize", "a", "b", "--recipe", ""],
+            ["quantize", "a", "b", "--overrides", ""],
             ["edit", "a", "--set-template", ""],
             ["edit", "a", "-o", ""],
             ["verify", "a", "--against", ""],

@@ -324,20 +324,26 @@ class TestKeys:
 
 class TestRecipes(Terminal):
     def test_all_recipes_with_their_sizes(self, models: dict[str, Path]) -> None:
-        text = said("inspect", models["bert"], "--recipes")
+        text = said("inspect", models["bert"], "--sizes")
         for prediction in predict_sizes(models["bert"]):
             mark = " ¹" if prediction.needs_imatrix else ""
             assert re.search(rf"^{prediction.recipe}{mark} +{prediction.size:,} ", text, re.MULTILINE)
-        found = printed_json("inspect", models["bert"], "--recipes")["recipes"]
+        found = printed_json("inspect", models["bert"], "--sizes")["recipes"]
         assert found == [prediction.to_dict() for prediction in predict_sizes(models["bert"])]
 
     def test_of_a_checkpoint(self, tiny_checkpoints: dict[str, Path], tmp_path: Path) -> None:
-        found = printed_json("inspect", tiny_checkpoints["qwen3"], "--recipes")["recipes"]
+        found = printed_json("inspect", tiny_checkpoints["qwen3"], "--sizes")["recipes"]
         sizes = {entry["recipe"]: entry["size"] for entry in found}
         gguf_tools.convert(tiny_checkpoints["qwen3"], tmp_path / "a.gguf", type="Q3_K_L")
         assert os.path.getsize(tmp_path / "a.gguf") == sizes["Q3_K_L"]
-        lines = self.plain(self.run("inspect", tiny_checkpoints["qwen3"], "--recipes"))
+        lines = self.plain(self.run("inspect", tiny_checkpoints["qwen3"], "--sizes"))
         assert max(map(len, lines)) <= 80
+
+    def test_the_former_name_works_and_says_so(self, models: dict[str, Path]) -> None:
+        result = invoke("inspect", models["bert"], "--recipes")
+        assert result.stdout == said("inspect", models["bert"], "--sizes")
+        assert result.stderr == "note: --recipes is now called --sizes\n"
+        assert "--recipes" not in said("inspect", "--help")
 
     @pytest.mark.parametrize("command", ["convert", "quantize"])
     def test_dry_runs_tell_of_others(
@@ -362,12 +368,12 @@ class TestRecipes(Terminal):
         source = next(tiny_checkpoints["qwen3"].glob("*.safetensors"))
         (path / "model.safetensors").write_bytes(source.read_bytes())
         assert "unsupported architecture (NewForCausalLM)" in said("inspect", path)
-        assert "unsupported architecture" in refused("inspect", path, "--recipes")
+        assert "unsupported architecture" in refused("inspect", path, "--sizes")
 
 
 def test_json_has_the_documented_names(models: dict[str, Path]) -> None:
     """They are stable: whoever changes this test breaks somebody's script."""
-    found = printed_json("inspect", models["bert"], "--tensors", "--metadata", "--recipes")
+    found = printed_json("inspect", models["bert"], "--tensors", "--metadata", "--sizes")
     assert set(found) == {
         *("kind", "path", "files", "file_bytes", "version", "byte_order", "alignment", "metadata_keys"),
         *("tensors", "parameters", "tensor_bytes", "bits_per_weight", "types", "notes", "map"),

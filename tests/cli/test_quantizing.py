@@ -1,4 +1,4 @@
-"""What commands are told about types: overrides, recipe files, importance matrices, explanations."""
+"""What commands are told about types: overrides, files of overrides, importance matrices, explanations."""
 
 from __future__ import annotations
 
@@ -68,19 +68,32 @@ def test_pure(source: Path, tmp_path: Path) -> None:
     assert set(types(tmp_path / "a.gguf").values()) == {"F32", "Q4_0"}
 
 
-def test_recipe_file(source: Path, tmp_path: Path) -> None:
+def test_file_of_overrides(source: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('type = "Q4_0"\n[tensors]\nattn_v = "Q8_0"\n')
-    said("quantize", source, tmp_path / "a.gguf", "--recipe", tmp_path / "mine.toml")
+    said("quantize", source, tmp_path / "a.gguf", "--overrides", tmp_path / "mine.toml")
     found = types(tmp_path / "a.gguf")
     assert (found["blk.0.attn_v.weight"], found["blk.0.attn_q.weight"]) == ("Q8_0", "Q4_0")
-    said("quantize", source, tmp_path / "b.gguf", "--recipe", tmp_path / "mine.toml", "-t", "Q5_0")
+    said("quantize", source, tmp_path / "b.gguf", "--overrides", tmp_path / "mine.toml", "-t", "Q5_0")
     found = types(tmp_path / "b.gguf")
     assert (found["blk.0.attn_v.weight"], found["blk.0.attn_q.weight"]) == ("Q8_0", "Q5_0")
 
 
+def test_the_former_name_of_overrides_works_and_says_so(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('type = "Q4_0"\npure = true\n')
+    former = ["--recipe", tmp_path / "mine.toml"]
+    result = invoke("quantize", source, tmp_path / "a.gguf", *former, "--json")
+    assert result.stderr == "note: --recipe is now called --overrides\n"
+    assert json.loads(result.stdout)["type"] == "Q4_0"
+    assert set(types(tmp_path / "a.gguf").values()) == {"F32", "Q4_0"}
+    both = invoke("quantize", source, tmp_path / "b.gguf", *former, "--overrides", tmp_path / "mine.toml")
+    assert both.exit_code == 2
+    assert "give one of them" in both.stderr
+    assert "--recipe " not in said("quantize", "--help")
+
+
 def test_a_type_is_needed_from_somewhere(source: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text("pure = true\n")
-    for options in ([], ["--recipe", tmp_path / "mine.toml"]):
+    for options in ([], ["--overrides", tmp_path / "mine.toml"]):
         result = invoke("quantize", source, tmp_path / "a.gguf", *options)
         assert result.exit_code == 2
         assert "Missing option '--type'" in result.stderr
@@ -111,7 +124,7 @@ def test_explain_names_a_rule_for_every_tensor(source: Path, imatrix: Path, tmp_
         (["-t", "Q4_0", "--output-tensor-type", "Q4"], "unknown tensor type"),
         (["-t", "Q4_0", "--tensor-type", "attn=Q8_K"], "Q8_K cannot be encoded"),
         (["-t", "Q4_0", "--imatrix", "none.dat"], "none.dat"),
-        (["--recipe", "none.toml"], "cannot open the file"),
+        (["--overrides", "none.toml"], "cannot open the file"),
     ],
 )
 def test_refusals_are_one_line(options: list[str], message: str, source: Path, tmp_path: Path) -> None:

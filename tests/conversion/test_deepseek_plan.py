@@ -24,7 +24,7 @@ PEAK = 500_000_000
 SCRIPT = """
 import json, sys
 from gguf_tools.conversion.to_gguf import plan_conversion
-plan = plan_conversion(sys.argv[1], type="Q4_K_M")
+plan = plan_conversion(sys.argv[1], recipe="Q4_K_M")
 peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(json.dumps([int(peak) * 1024, plan.parameters, len(list(plan.tensors())), plan.size]))
 """
@@ -52,7 +52,7 @@ def test_planning_the_real_shapes_takes_little_memory(tmp_path: Path) -> None:
 @pytest.mark.parametrize("recipe", ["BF16", "Q4_K_M", "Q8_0"])
 def test_scaled_down_the_predicted_size_is_the_real_one(recipe: str, tmp_path: Path) -> None:
     checkpoint = deepseek.build(tmp_path / "small", deepseek.SMALL, 7, sparse=False)
-    plan = plan_conversion(checkpoint, type=recipe)
+    plan = plan_conversion(checkpoint, recipe=recipe)
     gguf_tools.convert(checkpoint, tmp_path / "out.gguf", type=recipe)
     assert (tmp_path / "out.gguf").stat().st_size == plan.size
 

@@ -75,7 +75,10 @@ def test_neither_threads_nor_chunks_matter(name: str, threads: int, tmp_path: Pa
         inside = tmp_path / str(elements)
         inside.mkdir()
         engine.execute(
-            JOBS[name].plan(), inside / JOBS[name].target, threads=threads, chunk_elements=elements
+            JOBS[name].plan(),
+            inside / JOBS[name].target,
+            engine.RunOptions(threads=threads),
+            chunk_elements=elements,
         )
         assert digests(inside) == GOLDEN[name]
 

@@ -47,8 +47,8 @@ def listing(folder: Path) -> list[str]:
 @pytest.mark.parametrize("elements", [1, 256, 1000, 1 << 14, 1 << 30])
 def test_bytes_depend_neither_on_threads_nor_on_chunks(tmp_path: Path, threads: int, elements: int) -> None:
     plan = plan_of(some_tensors())
-    engine.execute(plan, tmp_path / "a.gguf", threads=threads, chunk_elements=elements)
-    engine.execute(plan, tmp_path / "b.gguf", threads=1)
+    engine.execute(plan, tmp_path / "a.gguf", engine.RunOptions(threads=threads), chunk_elements=elements)
+    engine.execute(plan, tmp_path / "b.gguf", engine.RunOptions(threads=1))
     assert (tmp_path / "a.gguf").read_bytes() == (tmp_path / "b.gguf").read_bytes()
     assert (tmp_path / "a.gguf").stat().st_size == plan.size
 
@@ -109,7 +109,7 @@ def test_a_source_that_fails_leaves_nothing(tmp_path: Path, threads: int, error:
     tensors = some_tensors() | {"output.weight": Faulty(random(900, 256), 600, error)}
     plan = plan_of(tensors)
     with pytest.raises(type(error)) as caught:
-        engine.execute(plan, tmp_path / "a.gguf", threads=threads, chunk_elements=1024)
+        engine.execute(plan, tmp_path / "a.gguf", engine.RunOptions(threads=threads), chunk_elements=1024)
     assert caught.value is error
     assert listing(tmp_path) == []
 
@@ -124,7 +124,7 @@ def test_workers_stop_soon_after_a_failure(tmp_path: Path) -> None:
 
     plan = plan_of({"output.weight": Counted(random(4000, 256), 40, GGUFToolsError("broken"))})
     with pytest.raises(GGUFToolsError, match="broken"):
-        engine.execute(plan, tmp_path / "a.gguf", threads=2, chunk_elements=2560)
+        engine.execute(plan, tmp_path / "a.gguf", engine.RunOptions(threads=2), chunk_elements=2560)
     assert len(asked) < 20
 
 
@@ -161,7 +161,12 @@ class TestDiskFull:
 
         monkeypatch.setattr(os, "pwrite", limited)
         with pytest.raises(OutputError, match="disk full"):
-            engine.execute(plan_of(some_tensors()), tmp_path / "a.gguf", threads=2, chunk_elements=1024)
+            engine.execute(
+                plan_of(some_tensors()),
+                tmp_path / "a.gguf",
+                engine.RunOptions(threads=2),
+                chunk_elements=1024,
+            )
         assert listing(tmp_path) == []
 
     def test_by_a_real_limit(self, tmp_path: Path) -> None:
@@ -194,7 +199,7 @@ def test_an_existing_output_is_kept(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="exists already"):
         engine.execute(plan, tmp_path / "a.gguf")
     assert (tmp_path / "a.gguf").read_bytes() == b"old"
-    engine.execute(plan, tmp_path / "a.gguf", force=True)
+    engine.execute(plan, tmp_path / "a.gguf", engine.RunOptions(force=True))
     assert (tmp_path / "a.gguf").stat().st_size == plan.size
     assert listing(tmp_path) == ["a.gguf"]
 
@@ -218,7 +223,7 @@ def test_a_run_that_is_ended_leaves_no_output(tmp_path: Path, number: int, left:
     import sys
     from tests.conversion.test_engine import *
     plan = plan_of({"output.weight": Slow(random(4000, 256))})
-    engine.execute(plan, sys.argv[1] + "/a.gguf", threads=2, chunk_elements=2560)
+    engine.execute(plan, sys.argv[1] + "/a.gguf", engine.RunOptions(threads=2), chunk_elements=2560)
     """
     command = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
@@ -246,9 +251,8 @@ def test_an_interruption_while_workers_start_ends_the_run_too(
         engine.execute(
             plan_of({"output.weight": Slow(random(4000, 256))}),
             tmp_path / "a.gguf",
-            threads=2,
+            engine.RunOptions(threads=2, progress=lambda count, total, tensor: done.append(count)),
             chunk_elements=25600,
-            progress=lambda count, total, tensor: done.append(count),
         )
     assert len(done) <= 1  # of forty chunks
     assert listing(tmp_path) == []
@@ -260,9 +264,8 @@ def test_progress_only_grows_and_ends_at_the_total(tmp_path: Path) -> None:
     engine.execute(
         plan,
         tmp_path / "a.gguf",
-        threads=3,
+        engine.RunOptions(threads=3, progress=lambda done, total, tensor: seen.append((done, total, tensor))),
         chunk_elements=1000,
-        progress=lambda done, total, tensor: seen.append((done, total, tensor)),
     )
     done = [entry[0] for entry in seen]
     assert done == sorted(done)
@@ -321,7 +324,7 @@ class TestDirectory:
         with pytest.raises(OutputError, match="exists already"):
             engine.execute(self.plan(), tmp_path / "out")
         assert listing(tmp_path / "out") == ["mine"]
-        engine.execute(self.plan(), tmp_path / "out", force=True)
+        engine.execute(self.plan(), tmp_path / "out", engine.RunOptions(force=True))
         assert listing(tmp_path / "out") == ["part-1", "part-2"]
 
     def test_disk_full_is_known_beforehand(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,9 +347,10 @@ def test_memory_is_bounded_by_what_is_in_flight(tmp_path: Path) -> None:
                 return np.full((stop - start, 1024), start % 7, np.float32)
 
         small = plan_of({"output.weight": ArraySource(random(64, 1024))}, "Q8_0")
-        engine.execute(small, sys.argv[1] + "/small.gguf", threads=2)
+        engine.execute(small, sys.argv[1] + "/small.gguf", engine.RunOptions(threads=2))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        engine.execute(plan_of({"output.weight": Endless()}, "Q8_0"), sys.argv[1] + "/a.gguf", threads=2)
+        endless = plan_of({"output.weight": Endless()}, "Q8_0")
+        engine.execute(endless, sys.argv[1] + "/a.gguf", engine.RunOptions(threads=2))
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
         """,
         tmp_path,
@@ -357,7 +361,7 @@ def test_memory_is_bounded_by_what_is_in_flight(tmp_path: Path) -> None:
 
 
 def test_threads_are_gone_afterwards(tmp_path: Path) -> None:
-    engine.execute(plan_of(some_tensors()), tmp_path / "a.gguf", threads=4)
+    engine.execute(plan_of(some_tensors()), tmp_path / "a.gguf", engine.RunOptions(threads=4))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("gguf-tools")]
 
 

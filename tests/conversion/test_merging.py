@@ -117,7 +117,7 @@ def test_several_adapters_with_scales(tiny_checkpoints: dict[str, Path], tmp_pat
     settings = json.loads((second / "adapter_config.json").read_text(encoding="utf-8"))
     assert settings["r"] == 4
     wanted = [(first, 0.5), (second, -2.0)]
-    plan = plan_conversion(base, type="F32", merge_lora=wanted)
+    plan = plan_conversion(base, recipe="F32", merge_lora=wanted)
     assert plan.notes[:2] == (
         f"merged {first}: 6 tensors changed, scale 0.75",
         f"merged {second}: 6 tensors changed, scale -6 to -1",
@@ -146,9 +146,9 @@ def test_the_bytes_depend_on_neither_threads_nor_chunks(
     adapter = adapt(base, tmp_path / "lora", r".*(_proj|embed_tokens)\.weight", rank=24)
     made = []
     for number, (threads, elements) in enumerate(((1, 1 << 19), (3, 256), (2, 7 * 256), (2, 100 * 256))):
-        plan = plan_conversion(base, type="Q8_0", merge_lora=[adapter])
+        plan = plan_conversion(base, recipe="Q8_0", merge_lora=[adapter])
         path = tmp_path / f"{number}.gguf"
-        engine.execute(plan, path, threads=threads, chunk_elements=elements)
+        engine.execute(plan, path, engine.RunOptions(threads=threads), chunk_elements=elements)
         made.append(path.read_bytes())
     assert made.count(made[0]) == len(made)
 
@@ -210,8 +210,8 @@ def test_the_plan_knows_the_adapter(tiny_checkpoints: dict[str, Path], tmp_path:
     """Its file is among the inputs, and its scale decides whether a run can be resumed."""
     base = tiny_checkpoints["llama"]
     adapter = adapt(base, tmp_path / "lora", r".*q_proj\.weight")
-    plain = plan_conversion(base, type="Q8_0")
-    plans = [plan_conversion(base, type="Q8_0", merge_lora=[(adapter, s)]) for s in (1.0, 1.0, 0.5)]
+    plain = plan_conversion(base, recipe="Q8_0")
+    plans = [plan_conversion(base, recipe="Q8_0", merge_lora=[(adapter, s)]) for s in (1.0, 1.0, 0.5)]
     assert os.fspath(adapter / "adapter_model.safetensors") in [file.path for file in plans[0].inputs]
     prints = [plan.fingerprint() for plan in (plain, *plans)]
     assert prints[1] == prints[2]

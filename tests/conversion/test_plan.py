@@ -86,7 +86,7 @@ def test_planning_reads_no_weight(tmp_path: Path) -> None:
 
 
 def test_a_plan_is_the_same_each_time(tiny_checkpoints: dict[str, Path]) -> None:
-    first, second = (plan_conversion(tiny_checkpoints["gemma3"], type="Q5_K_M") for _ in range(2))
+    first, second = (plan_conversion(tiny_checkpoints["gemma3"], recipe="Q5_K_M") for _ in range(2))
     assert first.to_dict() == second.to_dict()
     assert first.files[0].header == second.files[0].header
 

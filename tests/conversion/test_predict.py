@@ -28,9 +28,9 @@ def test_predictions_are_what_each_plan_says(model: str, tiny_checkpoints: dict[
     for name, prediction in found.items():
         if prediction.needs_imatrix:
             with pytest.raises(QuantizationError, match="importance matrix"):
-                plan_conversion(tiny_checkpoints[model], type=name)
+                plan_conversion(tiny_checkpoints[model], recipe=name)
             continue
-        plan = plan_conversion(tiny_checkpoints[model], type=name)
+        plan = plan_conversion(tiny_checkpoints[model], recipe=name)
         assert prediction.size == plan.size, name
         assert prediction.bits_per_weight == plan.bits_per_weight
         assert prediction.parameters == plan.parameters
@@ -56,7 +56,7 @@ def test_predictions_for_a_file_that_is_quantized_again(
     gguf_tools.convert(tiny_checkpoints["qwen3-moe"], source, type=first)
     found = {prediction.recipe: prediction for prediction in predict_sizes(source)}
     for name in WRITTEN:
-        assert plan_requantization(source, type=name).size == found[name].size
+        assert plan_requantization(source, recipe=name).size == found[name].size
         gguf_tools.requantize(source, tmp_path / f"{name}.gguf", type=name)
         assert (tmp_path / f"{name}.gguf").stat().st_size == found[name].size, name
 
@@ -70,14 +70,14 @@ def test_an_importance_matrix_and_wishes_count(tiny_checkpoints: dict[str, Path]
     matrix = load_importance(tmp_path / "imatrix.dat")
     for prediction in predict_draft(draft_requantization(source), matrix, overrides):
         plan = plan_requantization(
-            source, type=prediction.recipe, imatrix=tmp_path / "imatrix.dat", overrides=overrides
+            source, recipe=prediction.recipe, imatrix=tmp_path / "imatrix.dat", overrides=overrides
         )
         assert prediction.size == plan.size
         assert not prediction.needs_imatrix
     for prediction in predict_draft(draft_conversion(tiny_checkpoints["qwen3"]), matrix, overrides):
         plan = plan_conversion(
             tiny_checkpoints["qwen3"],
-            type=prediction.recipe,
+            recipe=prediction.recipe,
             imatrix=tmp_path / "imatrix.dat",
             overrides=overrides,
         )
@@ -91,4 +91,4 @@ def test_what_cannot_be_followed_says_why(tmp_path: Path) -> None:
     found = {prediction.recipe: prediction for prediction in predict_sizes(tmp_path / "a.gguf")}
     assert found["Q4_K_M"].size is None
     assert found["Q4_K_M"].problem == "the key is missing"
-    assert found["Q8_0"].size == plan_requantization(tmp_path / "a.gguf", type="Q8_0").size
+    assert found["Q8_0"].size == plan_requantization(tmp_path / "a.gguf", recipe="Q8_0").size

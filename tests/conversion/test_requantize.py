@@ -96,11 +96,11 @@ def test_quantizing_again_is_allowed_and_noted(first: str, sources: dict[str, Pa
 
 
 def test_nothing_is_noted_of_a_float_source(sources: dict[str, Path]) -> None:
-    assert plan_requantization(sources["BF16"], type="Q4_K_M").notes == ()
+    assert plan_requantization(sources["BF16"], recipe="Q4_K_M").notes == ()
 
 
 def test_a_plan_needs_no_weights_and_tells_its_fallbacks(sources: dict[str, Path]) -> None:
-    plan = plan_requantization(sources["F32"], type="Q4_K_M")
+    plan = plan_requantization(sources["F32"], recipe="Q4_K_M")
     fallbacks = {tensor.name: (tensor.wanted.name, tensor.type.name) for tensor in plan.fallbacks}
     assert fallbacks == {
         **{f"blk.{i}.attn_k.weight": ("Q4_K", "Q5_0") for i in range(3)},
@@ -235,10 +235,10 @@ def test_unknown_recipe(sources: dict[str, Path], tmp_path: Path) -> None:
 def test_a_model_of_unknown_depth(tmp_path: Path) -> None:
     write_model(tmp_path / "a.gguf", "llama", {}, random_weights({"blk.0.ffn_down.weight": (2, 256)}))
     with pytest.raises(FormatError) as caught:
-        plan_requantization(tmp_path / "a.gguf", type="Q4_K_M")
+        plan_requantization(tmp_path / "a.gguf", recipe="Q4_K_M")
     assert caught.value.key == "llama.block_count"
     # Rules of these recipes count no layers.
-    assert plan_requantization(tmp_path / "a.gguf", type="Q8_0").types()[0].type == "Q8_0"
+    assert plan_requantization(tmp_path / "a.gguf", recipe="Q8_0").types()[0].type == "Q8_0"
 
 
 def test_integers_are_copied(tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ def test_an_unknown_type_cannot_be_carried_over(tmp_path: Path) -> None:
     data[place : place + 4] = struct.pack("<I", 99)
     (tmp_path / "a.gguf").write_bytes(data)
     with pytest.raises(UnsupportedError, match="unknown type") as caught:
-        plan_requantization(tmp_path / "a.gguf", type="Q8_0")
+        plan_requantization(tmp_path / "a.gguf", recipe="Q8_0")
     assert caught.value.tensor == "a_norm.weight"
 
 

@@ -50,7 +50,7 @@ def test_every_recipe_gives_the_file_recorded_of_llama_quantize(
     imatrix = "imatrix.dat" if weighted else None
     if RECORDED[words] == REFUSED:  # for want of a matrix, or of a type for rows of 576
         try:
-            assert plan_requantization("in.gguf", type=recipe, imatrix=imatrix).fallbacks
+            assert plan_requantization("in.gguf", recipe=recipe, imatrix=imatrix).fallbacks
         except (QuantizationError, UnsupportedError):
             assert not weighted
         return

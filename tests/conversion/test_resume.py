@@ -52,13 +52,12 @@ def test_a_failed_run_is_continued_where_it_stopped(tmp_path: Path, threads: int
         engine.execute(
             single(Counted(1), Counted(2, fails_at=200)),
             target,
-            resume=True,
-            threads=threads,
+            engine.RunOptions(resume=True, threads=threads),
             chunk_elements=CHUNK,
         )
     assert not target.exists()
     first, second = Counted(1), Counted(2)
-    engine.execute(single(first, second), target, resume=True, chunk_elements=CHUNK // 2)
+    engine.execute(single(first, second), target, engine.RunOptions(resume=True), chunk_elements=CHUNK // 2)
     assert first.read == 0
     assert ROWS // 2 <= second.read <= ROWS // 2 + threads * 10
     assert target.read_bytes() == expected.read_bytes()
@@ -68,17 +67,18 @@ def test_a_failed_run_is_continued_where_it_stopped(tmp_path: Path, threads: int
 def test_progress_goes_on_too(tmp_path: Path) -> None:
     with pytest.raises(GGUFToolsError):
         engine.execute(
-            single(Counted(1, fails_at=200)), tmp_path / "a", resume=True, threads=1, chunk_elements=CHUNK
+            single(Counted(1, fails_at=200)),
+            tmp_path / "a",
+            engine.RunOptions(resume=True, threads=1),
+            chunk_elements=CHUNK,
         )
     seen: list[int] = []
     plan = single(Counted(1))
     engine.execute(
         plan,
         tmp_path / "a",
-        resume=True,
-        threads=1,
+        engine.RunOptions(resume=True, threads=1, progress=lambda done, total, tensor: seen.append(done)),
         chunk_elements=CHUNK,
-        progress=lambda done, total, tensor: seen.append(done),
     )
     assert seen[0] == plan.tensor_bytes * 210 // ROWS
     assert seen[-1] == plan.tensor_bytes
@@ -86,13 +86,18 @@ def test_progress_goes_on_too(tmp_path: Path) -> None:
 
 def test_without_resume_a_failure_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(GGUFToolsError):
-        engine.execute(single(Counted(1, fails_at=200)), tmp_path / "a", threads=1, chunk_elements=CHUNK)
+        engine.execute(
+            single(Counted(1, fails_at=200)),
+            tmp_path / "a",
+            engine.RunOptions(threads=1),
+            chunk_elements=CHUNK,
+        )
     assert contents(tmp_path) == {}
 
 
 def failed(target: Path, plan: Plan) -> None:
     with pytest.raises(GGUFToolsError, match="broken"):
-        engine.execute(plan, target, resume=True, threads=1, chunk_elements=CHUNK)
+        engine.execute(plan, target, engine.RunOptions(resume=True, threads=1), chunk_elements=CHUNK)
 
 
 def test_nothing_is_thrown_away_unasked(tmp_path: Path) -> None:
@@ -103,7 +108,7 @@ def test_nothing_is_thrown_away_unasked(tmp_path: Path) -> None:
         engine.execute(single(Counted(1)), target)
     assert contents(tmp_path) == left
     source = Counted(1)
-    engine.execute(single(source), target, force=True)
+    engine.execute(single(source), target, engine.RunOptions(force=True))
     assert source.read == ROWS
     assert list(contents(tmp_path)) == ["a.gguf"]
 
@@ -114,7 +119,7 @@ def test_what_another_plan_left_is_refused(tmp_path: Path) -> None:
     left = contents(tmp_path)
     other = single(Counted(1), Counted(2))
     with pytest.raises(OutputError, match="have changed since"):
-        engine.execute(other, target, resume=True)
+        engine.execute(other, target, engine.RunOptions(resume=True))
     assert contents(tmp_path) == left
     engine.execute(other, target)
     assert target.stat().st_size == other.size
@@ -129,7 +134,7 @@ def test_a_garbled_end_of_the_journal_costs_what_it_speaks_of(tmp_path: Path) ->
     data = path.read_bytes()
     path.write_bytes(data[:-38] + bytes(5))  # one record and a half are gone
     source = Counted(1)
-    engine.execute(single(source), target, resume=True, chunk_elements=CHUNK)
+    engine.execute(single(source), target, engine.RunOptions(resume=True), chunk_elements=CHUNK)
     assert source.read == ROWS // 2 + 20
     assert target.read_bytes() == (tmp_path / "whole.gguf").read_bytes()
 
@@ -159,10 +164,10 @@ def test_a_journal_whose_file_is_gone_is_not_believed(tmp_path: Path, tidied: st
         (tmp_path / "other").write_bytes(b"precious")
         partial.symlink_to("other")
         with pytest.raises(OutputError, match="cannot create the output"):
-            engine.execute(single(source), target, resume=True)
+            engine.execute(single(source), target, engine.RunOptions(resume=True))
         assert (tmp_path / "other").read_bytes() == b"precious"
         return
-    engine.execute(single(source), target, resume=True)
+    engine.execute(single(source), target, engine.RunOptions(resume=True))
     assert source.read == ROWS
     assert target.read_bytes() == (tmp_path / "whole.gguf").read_bytes()
 
@@ -177,7 +182,7 @@ def test_shards_are_final_as_soon_as_they_are_complete(tmp_path: Path) -> None:
     assert done == ["m-00001-of-00004.gguf", "m-00002-of-00004.gguf"]
     assert all((tmp_path / name).read_bytes() == whole[name] for name in done)
     sources = [Counted(i) for i in range(4)]
-    engine.execute(split(list(sources)), target, resume=True)
+    engine.execute(split(list(sources)), target, engine.RunOptions(resume=True))
     assert [source.read for source in sources[:2]] == [0, 0]
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == whole
 
@@ -219,11 +224,11 @@ def test_two_at_once(tmp_path: Path) -> None:
             if not refused:
                 for flags in ({}, {"force": True}, {"resume": True}):
                     with pytest.raises(OutputError, match="another process is writing this output") as caught:
-                        engine.execute(single(Counted(5)), tmp_path / "a.gguf", **flags)
+                        engine.execute(single(Counted(5)), tmp_path / "a.gguf", engine.RunOptions(**flags))
                     refused.append(str(caught.value))
             return super().rows(start, stop)
 
-    engine.execute(single(Busy(1)), tmp_path / "a.gguf", threads=1)
+    engine.execute(single(Busy(1)), tmp_path / "a.gguf", engine.RunOptions(threads=1))
     engine.execute(single(Counted(1)), tmp_path / "b.gguf")
     assert len(refused) == 3
     assert (tmp_path / "a.gguf").read_bytes() == (tmp_path / "b.gguf").read_bytes()
@@ -296,5 +301,5 @@ def test_memory_decides_on_chunks_and_workers(budget: int, workers: int, expecte
 
 def test_too_little_memory(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="too little memory to work in"):
-        engine.execute(single(Counted(1)), tmp_path / "a", max_memory=1000)
+        engine.execute(single(Counted(1)), tmp_path / "a", engine.RunOptions(max_memory=1000))
     assert contents(tmp_path) == {}

@@ -55,7 +55,7 @@ def test_files_are_those_recorded_of_llama_quantize(
     if words not in recorded()[model]:
         golden = json.loads(GOLDEN.read_text())["types"][model][words]
         assert golden == REFUSED  # rows that do not divide, for which llama.cpp has no other type
-        assert plan_requantization("in.gguf", type=recipe, imatrix=imatrix).fallbacks
+        assert plan_requantization("in.gguf", recipe=recipe, imatrix=imatrix).fallbacks
         return
     requantize("in.gguf", tmp_path / "out.gguf", type=recipe, imatrix=imatrix, threads=2)
     digest = hashlib.sha256((tmp_path / "out.gguf").read_bytes()).hexdigest()
@@ -98,20 +98,20 @@ def matrix(path: Path, entries: dict[str, int]) -> Path:
 def test_what_a_matrix_does_not_cover_is_listed(folders: dict[str, Path], tmp_path: Path) -> None:
     source = folders[WHOLE[0]] / "in.gguf"
     some = matrix(tmp_path / "some.dat", {"blk.0.attn_q.weight": 256, "blk.1.attn_q.weight": 256})
-    plan = plan_requantization(source, type="Q4_K_M", imatrix=some)
+    plan = plan_requantization(source, recipe="Q4_K_M", imatrix=some)
     (note,) = plan.notes
     assert "has nothing for 13 tensors: " in note
     assert "and 9 more" in note
     weighted = [tensor.name for tensor in plan.tensors() if tensor.weights is not None]
     assert weighted == ["blk.0.attn_q.weight", "blk.1.attn_q.weight"]
     with pytest.raises(QuantizationError, match="the one given has nothing for this tensor"):
-        plan_requantization(source, type="IQ2_XXS", imatrix=some)
+        plan_requantization(source, recipe="IQ2_XXS", imatrix=some)
 
 
 def test_a_matrix_of_another_model(folders: dict[str, Path], tmp_path: Path) -> None:
     wrong = matrix(tmp_path / "wrong.dat", {"blk.0.attn_q.weight": 255})
     with pytest.raises(QuantizationError, match="belongs to another model") as caught:
-        plan_requantization(folders[WHOLE[0]] / "in.gguf", type="Q4_K_M", imatrix=wrong)
+        plan_requantization(folders[WHOLE[0]] / "in.gguf", recipe="Q4_K_M", imatrix=wrong)
     assert caught.value.tensor == "blk.0.attn_q.weight"
 
 
@@ -145,6 +145,6 @@ def test_overrides_reach_the_file(folders: dict[str, Path], tmp_path: Path) -> N
 def test_a_type_nothing_is_encoded_to_is_refused(kind: str, folders: dict[str, Path]) -> None:
     overrides = combine(Overrides(), tensor_types=[f"attn_v={kind}"])
     with pytest.raises(UnsupportedError, match=f"{kind} cannot be encoded") as caught:
-        plan_requantization(folders[WHOLE[0]] / "in.gguf", type="Q4_K_M", overrides=overrides)
+        plan_requantization(folders[WHOLE[0]] / "in.gguf", recipe="Q4_K_M", overrides=overrides)
     assert caught.value.tensor == "blk.0.attn_v.weight"
     assert GGMLType[kind]

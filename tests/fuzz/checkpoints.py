@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from gguf_tools.analysis.verify import verify
-from gguf_tools.conversion.engine import execute
+from gguf_tools.conversion.engine import RunOptions, execute
 from gguf_tools.conversion.lora import plan_lora
 from gguf_tools.conversion.plan import Plan
 from gguf_tools.conversion.to_gguf import plan_conversion
@@ -141,7 +141,7 @@ class Checkpoints:
             return "planned"
         output = self.folder / "output.gguf"
         try:
-            execute(plan, output, threads=1, force=True)
+            execute(plan, output, RunOptions(threads=1, force=True))
         except GGUFToolsError as error:
             _require_one_line(error)
             return "unwritable"
@@ -154,7 +154,7 @@ class Checkpoints:
         kind = TYPES[len(case.edits) % len(TYPES)]
         if case.model == ADAPTER:
             return plan_lora(directory, base=self._directory("llama"))
-        return plan_conversion(directory, type=kind)
+        return plan_conversion(directory, recipe=kind)
 
     def _directory(self, model: str) -> Path:
         if model not in self._directories:

@@ -51,15 +51,15 @@ class Job(NamedTuple):
 
 def _convert(model: str, recipe: str, *, weighted: bool = False) -> Job:
     matrix = "imatrix.dat" if weighted else None
-    return Job(lambda: plan_conversion(f"tiny-{model}", type=recipe, imatrix=matrix))
+    return Job(lambda: plan_conversion(f"tiny-{model}", recipe=recipe, imatrix=matrix))
 
 
 def _merged_lora() -> Plan:
-    return plan_conversion("tiny-llama", type="Q8_0", merge_lora=["adapter"])
+    return plan_conversion("tiny-llama", recipe="Q8_0", merge_lora=["adapter"])
 
 
 def _split() -> Plan:
-    return split_plan(plan_conversion("tiny-llama", type="Q8_0"), "out.gguf", _SHARD_BYTES)
+    return split_plan(plan_conversion("tiny-llama", recipe="Q8_0"), "out.gguf", _SHARD_BYTES)
 
 
 JOBS: Final[dict[str, Job]] = {
@@ -71,8 +71,8 @@ JOBS: Final[dict[str, Job]] = {
     "convert mamba F32": _convert("mamba", "F32"),
     "convert, adapter merged": Job(_merged_lora),
     "convert, in shards": Job(_split),
-    "convert-lora": Job(lambda: plan_lora("adapter", base="tiny-llama", type="q8_0")),
-    "quantize Q6_K": Job(lambda: plan_requantization("q8_0.gguf", type="Q6_K")),
+    "convert-lora": Job(lambda: plan_lora("adapter", base="tiny-llama", qtype="q8_0")),
+    "quantize Q6_K": Job(lambda: plan_requantization("q8_0.gguf", recipe="Q6_K")),
     **{
         f"export {dtype}": Job(lambda dtype=dtype: plan_export("q4_k_m.gguf", dtype=dtype), "out")  # type: ignore[misc]
         for dtype in ("f32", "f16", "bf16")
@@ -123,10 +123,12 @@ def interrupted(job: Job, target: Path, after: int) -> int:
 
     failures = 0
     try:
-        engine.execute(job.plan(), target, resume=True, threads=1, chunk_elements=1000, progress=fail)
+        engine.execute(
+            job.plan(), target, engine.RunOptions(resume=True, threads=1, progress=fail), chunk_elements=1000
+        )
     except InterruptedError:
         failures += 1
-    engine.execute(job.plan(), target, resume=True, threads=3, chunk_elements=1 << 14)
+    engine.execute(job.plan(), target, engine.RunOptions(resume=True, threads=3), chunk_elements=1 << 14)
     return failures
 
 

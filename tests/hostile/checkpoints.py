@@ -142,7 +142,7 @@ def _with_config(config: bytes | dict[str, Any] | None) -> Callable[[Path], Path
 
 
 def _plan(path: Path) -> list[str]:
-    plan = plan_conversion(path, type="F16")
+    plan = plan_conversion(path, recipe="F16")
     return [tensor.name for file in plan.files for tensor in file.tensors]
 
 

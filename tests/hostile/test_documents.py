@@ -22,7 +22,7 @@ from gguf_tools.conversion.to_gguf import plan_conversion
 from gguf_tools.editing.changes import Changes
 from gguf_tools.editing.edit import recover
 from gguf_tools.errors import CheckpointError, GGUFToolsError
-from gguf_tools.recipes import read_recipe_file
+from gguf_tools.recipes import read_overrides_file
 from tests import tiny
 from tests.adapters import adapt
 
@@ -120,7 +120,7 @@ def job_of(folder: Path, name: str) -> tuple[Path, Callable[[], object]]:
         return lora / name, lambda: plan_lora(lora, base=checkpoint)
     return checkpoint / name, lambda: (
         gguf_tools.inspect(checkpoint),
-        plan_conversion(checkpoint, type="F16"),
+        plan_conversion(checkpoint, recipe="F16"),
     )
 
 
@@ -164,7 +164,7 @@ def test_other_documents(value: str, tmp_path: Path) -> None:
         load_manifest(path)
     path.write_bytes(b"x = " + value.replace('{"a":', "{a=").encode())
     with pytest.raises(GGUFToolsError):
-        read_recipe_file(path)
+        read_overrides_file(path)
     gguf_tools.write(model, gguf_tools.Metadata(), [])
     with pytest.raises(GGUFToolsError):
         gguf_tools.edit(model, Changes(set={"x": f"[{value}]"}, type="int32[]"))

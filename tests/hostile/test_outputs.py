@@ -89,7 +89,7 @@ def test_what_an_interrupted_run_leaves_is_no_more_open(
     if kind == "shards":
         plan = split_plan(plan, target, 400_000)
     with masked(mask), pytest.raises(InterruptedError):
-        engine.execute(plan, target, resume=True, threads=1, progress=fail)
+        engine.execute(plan, target, engine.RunOptions(resume=True, threads=1, progress=fail))
     left = list((tmp_path / "out").rglob("*"))
     assert any(path.name.endswith(".journal") for path in left)
     assert any(path.name.endswith(".partial") for path in left)
@@ -157,7 +157,9 @@ def test_a_group_that_cannot_be_given_is_given_no_rights(
 
 
 def converting(tiny_checkpoints: dict[str, Path], target: Path, **options: bool) -> None:
-    engine.execute(plan_conversion(tiny_checkpoints["llama"], type="F16"), target, **options)
+    engine.execute(
+        plan_conversion(tiny_checkpoints["llama"], recipe="F16"), target, engine.RunOptions(**options)
+    )
 
 
 @pytest.mark.parametrize("resume", [False, True])
@@ -188,7 +190,7 @@ def begun(model: Path, target: Path) -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        engine.execute(plan_export(model), target, resume=True, threads=1, progress=fail)
+        engine.execute(plan_export(model), target, engine.RunOptions(resume=True, threads=1, progress=fail))
 
 
 def test_a_link_in_place_of_a_partial_directory_is_not_followed(model: Path, tmp_path: Path) -> None:
@@ -199,7 +201,7 @@ def test_a_link_in_place_of_a_partial_directory_is_not_followed(model: Path, tmp
     before = {path.name: path.read_bytes() for path in elsewhere.iterdir()}
     partial.symlink_to(elsewhere)
     with pytest.raises(OutputError, match="was not put there by this program"):
-        engine.execute(plan_export(model), target, resume=True)
+        engine.execute(plan_export(model), target, engine.RunOptions(resume=True))
     assert {path.name: path.read_bytes() for path in elsewhere.iterdir()} == before
     assert not target.exists()
 
@@ -212,7 +214,7 @@ def test_a_link_in_a_partial_directory_is_not_followed(model: Path, tmp_path: Pa
     before = victim.read_bytes()
     weights.symlink_to(victim)
     with pytest.raises(OutputError, match="cannot create the output"):
-        engine.execute(plan_export(model), target, resume=True)
+        engine.execute(plan_export(model), target, engine.RunOptions(resume=True))
     assert victim.read_bytes() == before
 
 
@@ -286,7 +288,7 @@ def test_force_replaces_a_link_to_a_directory(model: Path, tmp_path: Path) -> No
     target.symlink_to(victim)
     with pytest.raises(OutputError, match="exists already"):
         engine.execute(plan_export(model), target)
-    engine.execute(plan_export(model), target, force=True)
+    engine.execute(plan_export(model), target, engine.RunOptions(force=True))
     assert not target.is_symlink()
     assert list(victim.iterdir()) == [victim / "mine"]
 
@@ -304,6 +306,6 @@ def test_a_link_among_an_extractions_files(model: Path, tmp_path: Path) -> None:
     target = tmp_path / "out"
     target.mkdir()
     (target / "output.weight.npy").symlink_to(tmp_path / "victim")
-    engine.execute(plan_extraction(model, target, ["output.weight"]), target, force=True)
+    engine.execute(plan_extraction(model, target, ["output.weight"]), target, engine.RunOptions(force=True))
     assert not (tmp_path / "victim").exists()
     assert not (target / "output.weight.npy").is_symlink()

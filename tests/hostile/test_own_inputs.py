@@ -19,7 +19,7 @@ import gguf_tools
 from gguf_tools.cli import COMMANDS, main
 from gguf_tools.editing.changes import Changes
 from gguf_tools.errors import OutputError
-from gguf_tools.recipes import Overrides, read_recipe_file
+from gguf_tools.recipes import Overrides, read_overrides_file
 from gguf_tools.siblings import hidden_sibling
 from tests import tiny
 from tests.adapters import adapt
@@ -55,7 +55,7 @@ def _convert(source: Path, out: Path) -> None:
         *(source / CHECKPOINT, out),
         type="F16",
         imatrix=source / "imatrix.dat",
-        overrides=read_recipe_file(source / "recipe.toml")[1],
+        overrides=read_overrides_file(source / "recipe.toml")[1],
         merge_lora=[source / "lora"],
         force=True,
     )
@@ -66,7 +66,7 @@ def _quantize(source: Path, out: Path) -> None:
         *(source / FIRST, out),
         type="F16",
         imatrix=source / "imatrix.dat",
-        overrides=read_recipe_file(source / "recipe.toml")[1],
+        overrides=read_overrides_file(source / "recipe.toml")[1],
         force=True,
     )
 
@@ -81,7 +81,7 @@ JOBS = {
     "convert": Job(
         [
             *("convert", CHECKPOINT, "OUT", "-t", "F16", "--imatrix", "imatrix.dat"),
-            *("--recipe", "recipe.toml", "--merge-lora", "lora"),
+            *("--overrides", "recipe.toml", "--merge-lora", "lora"),
         ],
         _convert,
         [CHECKPOINT, "imatrix.dat", "recipe.toml", "lora"],
@@ -94,7 +94,7 @@ JOBS = {
         ["lora", CHECKPOINT],
     ),
     "quantize": Job(
-        ["quantize", FIRST, "OUT", "-t", "F16", "--imatrix", "imatrix.dat", "--recipe", "recipe.toml"],
+        ["quantize", FIRST, "OUT", "-t", "F16", "--imatrix", "imatrix.dat", "--overrides", "recipe.toml"],
         _quantize,
         [FIRST, SECOND, "imatrix.dat", "recipe.toml"],
     ),

@@ -58,9 +58,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 COMMANDS: dict[str, list[str]] = {
-    "inspect": ["inspect", "IN", "--tensors", "--metadata", "--map", "--recipes"],
+    "inspect": ["inspect", "IN", "--tensors", "--metadata", "--map", "--sizes"],
     "inspect --stats": ["inspect", "IN", "--stats"],
-    "inspect --json": ["inspect", "IN", "--json", "--tensors", "--metadata", "--recipes", "--stats"],
+    "inspect --json": ["inspect", "IN", "--json", "--tensors", "--metadata", "--sizes", "--stats"],
     "inspect --html": ["inspect", "IN", "--html", "OUT"],
     "inspect --key": ["inspect", "IN", "--key", DESCRIPTION],
     "inspect --key --json": ["inspect", "IN", "--key", TAGS, "--json"],

@@ -62,7 +62,7 @@ def _made(job: Job) -> Iterator[tuple[str, dict[str, str]]]:
     for threads, elements in WAYS:
         with tempfile.TemporaryDirectory(dir=".") as out:
             target = Path(out) / job.target
-            engine.execute(job.plan(), target, threads=threads, chunk_elements=elements)
+            engine.execute(job.plan(), target, engine.RunOptions(threads=threads), chunk_elements=elements)
             yield f"{threads} threads, chunks of {elements}", digests(Path(out))
     with tempfile.TemporaryDirectory(dir=".") as out:
         interrupted(job, Path(out) / job.target, _INTERRUPTED_AFTER)

@@ -74,7 +74,7 @@ class Estimate:
 def load_model(
     source: str | os.PathLike[str],
     *,
-    type: str | None = None,  # noqa: A002
+    recipe: str | None = None,
     overrides: Overrides | None = None,
 ) -> Model:
     """The facts of a model, for several estimates.
@@ -82,7 +82,7 @@ def load_model(
     Args:
         source: a GGUF file, one of the files of a split model, or the directory of a Hugging Face
             checkpoint, which need not be converted for it.
-        type: the recipe it would be converted to (``Q4_K_M`` where there is none); a GGUF file is taken as it
+        recipe: what it would be converted to (``Q4_K_M`` where there is none); a GGUF file is taken as it
             is without.
         overrides: types wanted otherwise than the recipe says.
 
@@ -94,12 +94,12 @@ def load_model(
     if os.path.isdir(source):
         from ...conversion.to_gguf import plan_conversion
 
-        with plan_conversion(source, type=type or "Q4_K_M", overrides=overrides) as plan:
+        with plan_conversion(source, recipe=recipe or "Q4_K_M", overrides=overrides) as plan:
             return _of_plan(plan, source)
-    if type is not None:
+    if recipe is not None:
         from ...conversion.requantize import plan_requantization
 
-        with plan_requantization(source, type=type, overrides=overrides) as plan:
+        with plan_requantization(source, recipe=recipe, overrides=overrides) as plan:
             return _of_plan(plan, source)
     from ...container.opening import open_gguf
 
@@ -128,14 +128,14 @@ def estimate(
     Args:
         source: as in `load_model`, or what that returned.
         settings: how it is run.
-        type: as in `load_model`.
+        type: the recipe, as in `load_model`.
         changes: to the settings, by name; see `Settings`.
 
     Raises:
         UnsupportedError: a setting is out of range, or not possible with this model.
         GGUFToolsError: as `load_model`.
     """
-    model = source if isinstance(source, Model) else load_model(source, type=type)
+    model = source if isinstance(source, Model) else load_model(source, recipe=type)
     chosen = replace(settings or Settings(), **changes)
     sizes = Sizes.of(chosen, model)
     host, device = shares(model, sizes)

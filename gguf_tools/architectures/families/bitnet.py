@@ -10,7 +10,7 @@ from typing import Any
 from ...spec import ValueType
 from ..config import GGUFFacts, HFConfig
 from ..decoder import OUTPUT_WHERE_TIED, PRE_NORMS, decoder, norms, renamed
-from ..keys import DerivedKey, Entry, head_size
+from ..keys import DerivedKey, Entry, Remark, head_size
 from ..rope import Rope
 from ..table import HFClass
 from ..ternary import Ternary
@@ -19,7 +19,7 @@ from ..ternary import Ternary
 class _Base:
     """The base of RoPE. Files say that it is scaled linearly, by one; configs, that it is not."""
 
-    def forward(self, config: HFConfig) -> Iterator[Entry]:
+    def forward(self, config: HFConfig) -> Iterator[Entry | Remark]:
         return Rope(kinds=()).forward(config)
 
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:

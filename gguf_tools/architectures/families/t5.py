@@ -16,9 +16,9 @@ from ..keys import (
     WIDTH,
     AssumedByRuntime,
     DerivedKey,
-    Entry,
     Key,
     Note,
+    Remark,
 )
 from ..table import Architecture, HFClass, class_name
 from ..tensors import Rule, unless
@@ -32,14 +32,13 @@ _DECODER_LAYERS = {"num_decoder_layers": lambda config: config.find("num_layers"
 class _FeedForward:
     """``feed_forward_proj``: GGUF tells a gated one by its tensors, and llama.cpp the activation by that."""
 
-    def forward(self, config: HFConfig) -> Iterator[Entry]:
+    def forward(self, config: HFConfig) -> Iterator[Remark]:
         expected = "gated-gelu" if _gated(config, 0) else "relu"
         if (found := config.find("feed_forward_proj")) != expected:
-            config.notes.append(
+            yield Remark(
                 f"config.json says feed_forward_proj = {found!r}; GGUF cannot carry it, llama.cpp will act "
                 f"on {expected!r}"
             )
-        yield from ()
 
     def inverse(self, facts: GGUFFacts, config: dict[str, Any]) -> None:
         config["feed_forward_proj"] = "gated-gelu" if facts.has("enc.blk.0.ffn_gate.weight") else "relu"

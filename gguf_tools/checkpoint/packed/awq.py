@@ -47,12 +47,12 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
         )
     kept = Kept()
     for base in list(parts.bases(".qweight")):
-        found = [parts.take(base + ending) for ending in (".qweight", ".qzeros", ".scales")]
+        found = [parts.take(base, ending) for ending in (".qweight", ".qzeros", ".scales")]
         if any(part is None for part in found):
             continue
         weight, zeros, scales = (part for part in found if part is not None)
         made = _Linear(base + ".weight", weight, zeros, scales, group, kept)
-        parts.make(made.name, made, at=weight.name, form="AWQ-4")
+        parts.make(base, made.name, made, at=weight.name, form="AWQ-4")
 
 
 class _Linear(Turned):

@@ -28,10 +28,10 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
     """Ternary matrices, divided by their scales."""
     exact: list[bool] = []
     for base in list(parts.bases(".weight_scale")):
-        weight, scale = parts.take(base + ".weight"), parts.take(base + ".weight_scale")
+        weight, scale = parts.take(base, ".weight"), parts.take(base, ".weight_scale")
         if weight is not None and scale is not None:
             made = _Ternary(weight, scale)
-            parts.make(weight.name, made, at=weight.name, form="BITNET")
+            parts.make(base, weight.name, made, at=weight.name, form="BITNET")
             exact.append(made.is_exact)
     if exact:
         parts.notes.append(

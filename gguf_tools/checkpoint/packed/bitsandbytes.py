@@ -40,19 +40,19 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
     """Layers of 4 bits, and those of 8."""
     for ending in _STATES:
         for base in list(parts.bases(ending)):
-            state = parts.take(base + ending)
+            state = parts.take(base, ending)
             weight, scales, codes = (
-                parts.take(f"{base}.weight{part}") for part in ("", ".absmax", ".quant_map")
+                parts.take(base, f".weight{part}") for part in ("", ".absmax", ".quant_map")
             )
-            nested = [parts.find(f"{base}.weight.nested_{part}") for part in ("absmax", "quant_map")]
+            nested = [parts.find(base, f".weight.nested_{part}") for part in ("absmax", "quant_map")]
             if state is None or weight is None or scales is None or codes is None:
                 continue
             made = _FourBits(weight, scales, codes, nested, _state(state))
-            parts.make(weight.name, made, at=weight.name, form=ending.rpartition("__")[2].upper())
+            parts.make(base, weight.name, made, at=weight.name, form=ending.rpartition("__")[2].upper())
     for base in list(parts.bases(".SCB")):
-        weight, scales = parts.take(base + ".weight"), parts.take(base + ".SCB")
+        weight, scales = parts.take(base, ".weight"), parts.take(base, ".SCB")
         if weight is not None and scales is not None:
-            parts.make(weight.name, _EightBits(weight, scales), at=weight.name, form="INT8")
+            parts.make(base, weight.name, _EightBits(weight, scales), at=weight.name, form="INT8")
     parts.drop((".weight_format",), "how the matrix was laid out in memory")
 
 

@@ -84,29 +84,29 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
     groups = _Groups(settings)
     for base in list(parts.bases(".weight_global_scale")):
         names = (".weight_packed", ".weight_scale", ".weight_global_scale")
-        packed, scale, tensor_scale = (parts.take(base + name) for name in names)
+        packed, scale, tensor_scale = (parts.take(base, name) for name in names)
         if packed is not None and scale is not None and tensor_scale is not None:
-            inputs = parts.find(base + ".input_global_scale")
+            inputs = parts.find(base, ".input_global_scale")
             made = NVFP4(base + ".weight", packed, scale, tensor_scale, inputs, divide=True)
-            parts.make(made.name, made, at=packed.name, form="NVFP4", first=made.storage is not None)
+            parts.make(base, made.name, made, at=packed.name, form="NVFP4", first=made.storage is not None)
     kept = Kept()
     for base in list(parts.bases(".weight_packed")):
-        packed, scale, shape = (parts.take(base + f".weight_{part}") for part in ("packed", "scale", "shape"))
-        zeros, order = (parts.find(base + f".weight_{part}") for part in ("zero_point", "g_idx"))
+        packed, scale, shape = (parts.take(base, f".weight_{part}") for part in ("packed", "scale", "shape"))
+        zeros, order = (parts.find(base, f".weight_{part}") for part in ("zero_point", "g_idx"))
         if packed is not None and scale is not None and shape is not None:
             bits = groups.bits(base)
             linear = _Linear(base + ".weight", packed, scale, shape, zeros, order, bits, kept)
-            parts.make(linear.name, linear, at=packed.name, form=f"INT{bits}")
+            parts.make(base, linear.name, linear, at=packed.name, form=f"INT{bits}")
     for base in list(parts.bases(".weight_scale")):
-        weight, scale = parts.take(base + ".weight"), parts.take(base + ".weight_scale")
-        zeros = parts.find(base + ".weight_zero_point")
+        weight, scale = parts.take(base, ".weight"), parts.take(base, ".weight_scale")
+        zeros = parts.find(base, ".weight_zero_point")
         if weight is None or scale is None:
             continue
         size = grid(tuple(weight.shape), scale, groups.block(base))
         if zeros is not None:
             require_shape(zeros, [tuple(scale.shape)], ["I8"])
         plain = Scaled(weight.name, weight, scale, size, zeros=zeros)
-        parts.make(weight.name, plain, at=weight.name, form=_form(weight.dtype))
+        parts.make(base, weight.name, plain, at=weight.name, form=_form(weight.dtype))
     parts.drop(_UNUSED, "a scale of activations, which GGUF has no use for")
 
 

@@ -42,16 +42,16 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
     block = _block(settings)
     for ending, weight in _SCALES.items():
         for base in list(parts.bases(ending)):
-            scale = parts.take(base + ending)
-            found = parts.take(base + weight)
+            scale = parts.take(base, ending)
+            found = parts.take(base, weight)
             if scale is None or found is None:
                 continue
             made = Scaled(found.name, found, scale, grid(tuple(found.shape), scale, block))
-            parts.make(found.name, made, at=found.name, form=found.dtype)
+            parts.make(base, found.name, made, at=found.name, form=found.dtype)
     parts.drop(_UNUSED, "a scale of activations, which GGUF has no use for")
     for name, tensor in parts.tensors.items():
         if tensor.dtype in _FP8 and not parts.is_used(name):
-            parts.take(f"{name}_scale_inv")
+            parts.take(name, "_scale_inv")
 
 
 def _block(settings: Mapping[str, Any]) -> tuple[int, int] | None:

@@ -60,14 +60,14 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
         )
     kept = Kept()
     for base in list(parts.bases(".qweight")):
-        found = [parts.take(base + ending) for ending in (".qweight", ".qzeros", ".scales")]
+        found = [parts.take(base, ending) for ending in (".qweight", ".qzeros", ".scales")]
         if any(part is None for part in found):
             continue
         weight, zeros, scales = (part for part in found if part is not None)
-        order = parts.find(base + ".g_idx")
+        order = parts.find(base, ".g_idx")
         kind = (bits, group, _FORMATS[stored], settings.get("sym"))
         made = _Linear(base + ".weight", weight, zeros, scales, order, *kind, kept)
-        parts.make(made.name, made, at=weight.name, form=f"GPTQ-{bits}")
+        parts.make(base, made.name, made, at=weight.name, form=f"GPTQ-{bits}")
 
 
 class _Linear(Turned):

@@ -42,9 +42,9 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
         )
     for base in list(parts.bases(".weight_scale_2")):
         names = (".weight", ".weight_scale", ".weight_scale_2")
-        weight, scale, tensor_scale = (parts.take(base + name) for name in names)
+        weight, scale, tensor_scale = (parts.take(base, name) for name in names)
         if weight is not None and scale is not None and tensor_scale is not None:
-            inputs = parts.find(base + ".input_scale")
+            inputs = parts.find(base, ".input_scale")
             made = NVFP4(
                 weight.name,
                 weight,
@@ -54,12 +54,12 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
                 divide=False,
                 weight_only=_algorithm(settings, base) == _WEIGHT_ONLY,
             )
-            parts.make(weight.name, made, at=weight.name, form="NVFP4", first=made.storage is not None)
+            parts.make(base, weight.name, made, at=weight.name, form="NVFP4", first=made.storage is not None)
     for base in list(parts.bases(".weight_scale")):
-        weight, scale = parts.take(base + ".weight"), parts.take(base + ".weight_scale")
+        weight, scale = parts.take(base, ".weight"), parts.take(base, ".weight_scale")
         if weight is not None and scale is not None:
             made_fp8 = Scaled(weight.name, weight, scale, grid(tuple(weight.shape), scale))
-            parts.make(weight.name, made_fp8, at=weight.name, form=weight.dtype)
+            parts.make(base, weight.name, made_fp8, at=weight.name, form=weight.dtype)
     parts.drop(_UNUSED, "a scale of activations, which GGUF has no use for")
 
 

@@ -60,9 +60,9 @@ MXFP4_CONFIG: Final[Mapping[str, Any]] = {
 def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
     """Blocks with their scales become one source under the name of the blocks."""
     for base in list(parts.bases(BLOCKS)):
-        blocks, scales = parts.take(base + BLOCKS), parts.take(base + _SCALES)
+        blocks, scales = parts.take(base, BLOCKS), parts.take(base, _SCALES)
         if blocks is not None and scales is not None:
-            parts.make(blocks.name, _MXFP4(blocks, scales), at=blocks.name, form="MXFP4", first=True)
+            parts.make(base, blocks.name, _MXFP4(blocks, scales), at=blocks.name, form="MXFP4", first=True)
 
 
 class _MXFP4(SelfContained):

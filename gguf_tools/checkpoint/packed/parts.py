@@ -77,7 +77,7 @@ class Parts:
         self.tensors = tensors
         self.dropped: list[tuple[str, str]] = []
         self.packings: dict[str, Packing] = {}
-        self._loose: list[str] = []
+        self._pending_components: dict[str, list[str]] = {}  # by base
         self._made: dict[str, tuple[str, Source]] = {}
         self._first: list[str] = []
         self._used: set[str] = set()
@@ -90,35 +90,37 @@ class Parts:
             if name.endswith(suffix) and name not in self._used:
                 yield name.removesuffix(suffix)
 
-    def take(self, name: str) -> SafetensorsTensor | None:
-        """A part that must be there; where it is not, `finish` says so, together with all others."""
-        if name not in self.tensors:
-            self._missing.append(name)
-            return None
-        return self.find(name)
+    def take(self, base: str, ending: str) -> SafetensorsTensor | None:
+        """A part that must be there; where it is not, `finish` says so, together with all others.
 
-    def find(self, name: str) -> SafetensorsTensor | None:
-        """A part that may be there."""
-        if (found := self.tensors.get(name)) is not None:
-            self._used.add(name)
-            self._loose.append(name)
+        Its name is ``base`` and ``ending``, and it belongs to what `make` makes of ``base``.
+        """
+        if base + ending not in self.tensors:
+            self._missing.append(base + ending)
+            return None
+        return self.find(base, ending)
+
+    def find(self, base: str, ending: str) -> SafetensorsTensor | None:
+        """A part that may be there; see `take`."""
+        if (found := self.tensors.get(base + ending)) is not None:
+            self._used.add(base + ending)
+            self._pending_components.setdefault(base, []).append(base + ending)
         return found
 
     def is_used(self, name: str) -> bool:
         """Whether something was made of this part, or it was dropped."""
         return name in self._used
 
-    def make(self, name: str, source: Source, *, at: str, form: str, first: bool = False) -> None:
+    def make(self, base: str, name: str, source: Source, *, at: str, form: str, first: bool = False) -> None:
         """``source`` stands under ``name``, in the place where the part ``at`` stood.
 
-        It is made of the parts taken and found since the one before, and stored as ``form``.
+        It is made of the parts taken and found of ``base``, and stored as ``form``.
 
         With ``first`` it stands before all other tensors: those whose blocks llama.cpp's converter keeps,
         it writes before everything else.
         """
         self._made[at] = (name, source)
-        self.packings[name] = Packing(form, tuple(self._loose))
-        self._loose.clear()
+        self.packings[name] = Packing(form, tuple(self._pending_components.pop(base)))
         if first:
             self._first.append(at)
 

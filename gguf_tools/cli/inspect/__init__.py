@@ -15,7 +15,7 @@ import click
 
 from ...analysis.listing import ORDERS, arranged
 from ..console import console, json_option, print_json
-from ..parameters import expression
+from ..parameters import expression, renamed_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Wanted:
     """What the user wants to see. With none of the parts it is the overview.
 
     Attributes:
-        every_layer, tensors, metadata, recipes, stats: parts.
+        every_layer, tensors, metadata, sizes, stats: parts.
         pattern: what names of tensors and keys must match.
         types: what tensors must be of; none for any.
         sort, reverse: the order of tensors.
@@ -40,7 +40,7 @@ class Wanted:
     every_layer: bool
     tensors: bool
     metadata: bool
-    recipes: bool
+    sizes: bool
     stats: bool
     pattern: re.Pattern[str] | None
     types: Sequence[str]
@@ -50,7 +50,7 @@ class Wanted:
     @property
     def overview(self) -> bool:
         """Whether nothing in particular was asked for."""
-        parts = (self.every_layer, self.tensors, self.metadata, self.recipes, self.stats)
+        parts = (self.every_layer, self.tensors, self.metadata, self.sizes, self.stats)
         return not any(parts)
 
 
@@ -64,7 +64,7 @@ class Wanted:
     "  gguf-tools inspect model.gguf --key tokenizer.chat_template > chat.jinja\n"
     "  gguf-tools inspect model.gguf --stats --filter ffn_down\n"
     "  gguf-tools inspect model.gguf --stats --html report.html\n"
-    "  gguf-tools inspect ./Qwen3-0.6B --recipes\n"
+    "  gguf-tools inspect ./Qwen3-0.6B --sizes\n"
     "  gguf-tools inspect model.gguf --json | jq .bits_per_weight",
 )
 @click.argument("path", type=click.Path())
@@ -86,8 +86,10 @@ class Wanted:
 )
 @click.option("--reverse", is_flag=True, help="Tensors in the opposite order.")
 @click.option("--metadata", is_flag=True, help="List every key with its type; long values are folded.")
-@click.option(
-    "--recipes",
+@renamed_option(
+    "--sizes",
+    "sizes",
+    was="--recipes",
     is_flag=True,
     help="What size a file of it would have under each recipe, to the byte, and how much would fall back.",
 )
@@ -122,7 +124,7 @@ def command(
     sort: str | None,
     reverse: bool,
     metadata: bool,
-    recipes: bool,
+    sizes: bool,
     key: str | None,
     stats: bool,
     html: str | None,
@@ -144,14 +146,14 @@ def command(
 
     The --json document has the facts of the summary (path, files, architecture, parameters, tensor_bytes,
     bits_per_weight, types, layers, heads, kv_heads, context_length, …; null for what is not said) and the
-    map; with --tensors also tensor_list and tensor_totals, with --metadata metadata, with --recipes recipes,
+    map; with --tensors also tensor_list and tensor_totals, with --metadata metadata, with --sizes recipes,
     with --stats statistics. With --key it is the value.
     """
     from ...analysis.opening import open_inspected
 
     chosen = pattern is not None or types or sort is not None or reverse
     tensors = tensors or (bool(chosen) and not metadata and not stats)
-    wanted = Wanted(every_layer, tensors, metadata, recipes, stats, pattern, types, sort, reverse)
+    wanted = Wanted(every_layer, tensors, metadata, sizes, stats, pattern, types, sort, reverse)
     if key is not None and (stats or html is not None):
         raise click.UsageError("--key prints a value and nothing else; it does not go with --stats or --html")
     with open_inspected(path) as opened:
@@ -198,10 +200,10 @@ def _show(opened: Inspected, wanted: Wanted, measured: Sequence[Measurement] | N
         from . import tensor_list
 
         tensor_list.show(out, _listed(opened, wanted), len(inspection.tensors))
-    if wanted.recipes:
-        from . import recipes
+    if wanted.sizes:
+        from . import sizes
 
-        recipes.show(out, inspection.summary.path)
+        sizes.show(out, inspection.summary.path)
     if measured is not None:
         from . import statistics
 
@@ -210,7 +212,7 @@ def _show(opened: Inspected, wanted: Wanted, measured: Sequence[Measurement] | N
 
 def _document(opened: Inspected, wanted: Wanted, measured: Sequence[Measurement] | None) -> dict[str, Any]:
     """Facts and the map always; lists where they are asked for."""
-    from . import keys, layers, panel, recipes, statistics, tensor_list
+    from . import keys, layers, panel, sizes, statistics, tensor_list
 
     inspection = opened.inspection
     document = panel.to_json(inspection) | {"map": layers.to_json(inspection.tensors)}
@@ -218,8 +220,8 @@ def _document(opened: Inspected, wanted: Wanted, measured: Sequence[Measurement]
         document |= tensor_list.to_json(_listed(opened, wanted))
     if wanted.metadata:
         document["metadata"] = keys.to_json(inspection.metadata, wanted.pattern)
-    if wanted.recipes:
-        document["recipes"] = recipes.to_json(inspection.summary.path)
+    if wanted.sizes:
+        document["recipes"] = sizes.to_json(inspection.summary.path)
     if measured is not None:
         document["statistics"] = statistics.to_json(measured)
     return document

@@ -112,9 +112,9 @@ def of_gguf(name: str, key: str = "general.name") -> Commands:
     """Every command that takes a GGUF file."""
     return [
         ["inspect", name],
-        ["inspect", name, "--map", "--tensors", "--metadata", "--recipes"],
+        ["inspect", name, "--map", "--tensors", "--metadata", "--sizes"],
         ["inspect", name, "--stats"],
-        ["inspect", name, "--stats", "--metadata", "--tensors", "--recipes", "--json"],
+        ["inspect", name, "--stats", "--metadata", "--tensors", "--sizes", "--json"],
         ["inspect", name, "--key", key],
         ["inspect", name, "--key", key, "--json"],
         ["inspect", name, "--key", key[:-1]],
@@ -154,7 +154,7 @@ def of_checkpoint(name: str) -> Commands:
     return [
         ["inspect", name],
         ["inspect", name, "--metadata", "--tensors", "--map"],
-        ["inspect", name, "--recipes"],
+        ["inspect", name, "--sizes"],
         ["inspect", name, "--metadata", "--tensors", "--json"],
         ["convert", name, "c.gguf", "--dry-run", "--explain"],
         ["convert", name, "c.gguf", "-t", "Q8_0"],

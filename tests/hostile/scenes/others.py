@@ -116,7 +116,7 @@ def recipe(name: str, text: str) -> Scene:
     def make(folder: Path) -> Commands:
         write_sound(folder)
         (folder / FILE_NAME).write_bytes(text.encode())
-        return [["quantize", SOUND, "q.gguf", "--recipe", FILE_NAME, "--dry-run", "--explain"]]
+        return [["quantize", SOUND, "q.gguf", "--overrides", FILE_NAME, "--dry-run", "--explain"]]
 
     return Scene(f"recipe, {name}", make)
 

@@ -1,4 +1,4 @@
-"""``--recipes``: what the model would become under each recipe."""
+"""``--sizes``: what the model would become under each recipe."""
 
 from __future__ import annotations
 
