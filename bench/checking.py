@@ -36,14 +36,15 @@ _CHECKS: Final = {
         "while os.readv(fd, [buffer]): pass",
     ),
     "SHA-256 (hashlib)": ("import hashlib", "hashlib.file_digest(open(sys.argv[1], 'rb'), 'sha256')"),
-    "verify": ("from gguf_tools.analysis.verify import verify", "assert not verify(sys.argv[1])"),
+    "verify": ("from gguf_tools.verification.verify import verify", "assert not verify(sys.argv[1])"),
     "verify --hash": (
-        "from gguf_tools.analysis.verify import verify\nfrom gguf_tools.analysis.hashing import Hashing",
+        "from gguf_tools.verification.verify import verify\n"
+        "from gguf_tools.verification.hashing import Hashing",
         "hashing = Hashing('sha256')\nassert not verify(sys.argv[1], hashing=hashing)\nhashing.result()",
     ),
     "verify --hash blake3": (
-        "import blake3\nfrom gguf_tools.analysis.verify import verify\n"
-        "from gguf_tools.analysis.hashing import Hashing",
+        "import blake3\nfrom gguf_tools.verification.verify import verify\n"
+        "from gguf_tools.verification.hashing import Hashing",
         "hashing = Hashing('blake3')\nassert not verify(sys.argv[1], hashing=hashing)\nhashing.result()",
     ),
 }

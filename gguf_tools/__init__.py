@@ -21,14 +21,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .analysis.diff import diff
-    from .analysis.estimate import estimate
-    from .analysis.inspection import Inspection
-    from .analysis.opening import inspect
-    from .analysis.report import report
-    from .analysis.statistics import statistics
-    from .analysis.summary import summarize
-    from .analysis.verify import verify
     from .container.metadata import Array, Metadata
     from .container.opening import open_gguf as open  # noqa: A004 - the public name
     from .container.reader import GGUFFile, Tensor
@@ -43,8 +35,16 @@ if TYPE_CHECKING:
     from .editing.edit import edit
     from .editing.splitting import merge, split
     from .errors import GGUFToolsError
+    from .estimation import estimate
+    from .inspection.diff import diff
+    from .inspection.inspect import Inspection
+    from .inspection.opening import inspect
+    from .inspection.statistics import statistics
+    from .inspection.summary import summarize
     from .quants import dequantize, quantize
+    from .reports import report
     from .spec import FileType, GGMLType, ValueType
+    from .verification.verify import verify
 
 __all__ = [
     "Array",
@@ -86,29 +86,29 @@ _WHERE = {
     "GGMLType": ("spec", "GGMLType"),
     "GGUFFile": ("container.reader", "GGUFFile"),
     "GGUFToolsError": ("errors", "GGUFToolsError"),
-    "Inspection": ("analysis.inspection", "Inspection"),
+    "Inspection": ("inspection.inspect", "Inspection"),
     "Metadata": ("container.metadata", "Metadata"),
     "Tensor": ("container.reader", "Tensor"),
     "ValueType": ("spec", "ValueType"),
     "convert": ("conversion.to_gguf", "convert"),
     "convert_lora": ("conversion.lora", "convert_lora"),
     "dequantize": ("quants", "dequantize"),
-    "diff": ("analysis.diff", "diff"),
+    "diff": ("inspection.diff", "diff"),
     "edit": ("editing.edit", "edit"),
-    "estimate": ("analysis.estimate", "estimate"),
+    "estimate": ("estimation", "estimate"),
     "export": ("conversion.to_hf", "export"),
     "extract": ("conversion.extract", "extract"),
-    "inspect": ("analysis.opening", "inspect"),
+    "inspect": ("inspection.opening", "inspect"),
     "merge": ("editing.splitting", "merge"),
     "open": ("container.opening", "open_gguf"),
     "predict_sizes": ("conversion.predict", "predict_sizes"),
     "quantize": ("quants", "quantize"),
-    "report": ("analysis.report", "report"),
+    "report": ("reports", "report"),
     "requantize": ("conversion.requantize", "requantize"),
     "split": ("editing.splitting", "split"),
-    "statistics": ("analysis.statistics", "statistics"),
-    "summarize": ("analysis.summary", "summarize"),
-    "verify": ("analysis.verify", "verify"),
+    "statistics": ("inspection.statistics", "statistics"),
+    "summarize": ("inspection.summary", "summarize"),
+    "verify": ("verification.verify", "verify"),
     "write": ("container.writer", "write_gguf"),
 }
 

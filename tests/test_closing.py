@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 import gguf_tools
-from gguf_tools import reading
 from gguf_tools.container import Array, Metadata
 from gguf_tools.errors import GGUFToolsError
+from gguf_tools.io import input_files as reading
 from gguf_tools.source import ArraySource
 from gguf_tools.spec import ValueType
 from tests.adapters import adapt

@@ -15,7 +15,16 @@ from tests.architectures.sources import checkpoint, values
 
 TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 EXAMPLE = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)[0]
-READERS = {"Instance", "dropped", "expand", "listed", "matched", "packable", "translate"}
+READERS = {
+    "Instance",
+    "entries_and_remarks",
+    "dropped",
+    "expand",
+    "listed",
+    "matched",
+    "packable",
+    "translate",
+}
 """Of tensors.py: what reads the rules, and no rule."""
 
 

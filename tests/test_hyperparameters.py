@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from gguf_tools.analysis.model_description import describe_model
 from gguf_tools.container.metadata import Array, Metadata
-from gguf_tools.conversion.assemble import model_sizes
+from gguf_tools.conversion.build_plan import model_sizes
 from gguf_tools.errors import FormatError
 from gguf_tools.hyperparameters import CheckedHyperparameters, Hyperparameters
+from gguf_tools.inspection.model_description import describe_model
 from gguf_tools.spec import MAX_LAYERS, ValueType
 
 SIZES = {

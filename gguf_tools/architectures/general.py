@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..container.metadata import Array
 from ..errors import CheckpointError, RemoteError
-from ..remote import PathOrLocation
-from ..remote.local_copies import local_directory
+from ..io.remote import PathOrLocation
+from ..io.remote.local_copies import local_directory
 from ..source import Source
 from ..spec import ValueType
 

@@ -23,14 +23,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..closing import Closing
 from ..errors import CheckpointError, UnsupportedError
-from .documents import parse_object, read_bytes
+from ..io.closing import Closing
+from .json_files import parse_object, read_bytes
 from .pickled import PickledFile
 from .reader import SafetensorsFile, SafetensorsTensor
 
 if TYPE_CHECKING:
-    from ..reading import InputFile
+    from ..io.input_files import InputFile
 
 __all__ = ["Adapter", "LoraPair", "open_adapter"]
 

@@ -32,10 +32,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from ..closing import Closing
 from ..errors import CheckpointError, UnsupportedError, reported
-from ..remote import Location, PathOrLocation, exists, list_names, locate
-from .documents import parse_json, parse_object, read_bytes
+from ..io.closing import Closing
+from ..io.remote import Location, PathOrLocation, exists, list_names, locate
+from .json_files import parse_json, parse_object, read_bytes
 from .pickled import PickledFile
 from .reader import SafetensorsFile, SafetensorsTensor
 

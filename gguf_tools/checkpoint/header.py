@@ -13,10 +13,10 @@ from math import prod
 from typing import Any, Final
 
 from ..errors import CheckpointError
-from ..looks import looks_like
+from ..io.file_magic import looks_like
 from ..spec import MAX_BESIDE_ZERO
-from .documents import parse_object
 from .dtypes import Dtype, dtype_named
+from .json_files import parse_object
 
 __all__ = ["MAX_HEADER_BYTES", "MAX_TENSORS", "Entry", "Header", "header_length", "parse_header"]
 

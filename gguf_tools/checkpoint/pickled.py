@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ..errors import CheckpointError, UnsupportedError
-from ..reading import LocalFile
+from ..io.input_files import LocalFile
 from .dtypes import dtype_named
 from .header import Entry
 from .reader import SafetensorsTensor

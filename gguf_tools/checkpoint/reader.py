@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from ..closing import Closing
 from ..errors import CheckpointError, UnsupportedError
-from ..remote import locate, open_input
+from ..io.closing import Closing
+from ..io.remote import locate, open_input
 from ..source import SelfContained, row_count, row_length
 from ..spec import GGMLType
 from .header import Entry, header_length, parse_header
@@ -17,7 +17,7 @@ from .header import Entry, header_length, parse_header
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..reading import InputFile
+    from ..io.input_files import InputFile
     from .dtypes import ToFloat
 
 __all__ = ["SafetensorsFile", "SafetensorsTensor"]

@@ -18,9 +18,9 @@ from click.shell_completion import CompletionItem
 
 from ..errors import GGUFToolsError
 from ..printable import printable
-from .completing import guard_completions
+from .completers import guard_completions
 from .console import print_error
-from .transfers import counting
+from .transfer_report import counting
 
 __all__ = ["main"]
 

@@ -148,7 +148,7 @@ def print_json(value: object) -> None:
 
     Where anything remote was read, ``transfer`` says how much that was.
     """
-    from ..remote.session import current_session
+    from ..io.remote.session import current_session
 
     transfer = current_session().transfer()
     if transfer is not None and isinstance(value, dict):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from .completing import folders
-from .execution import Execution, execution_options
+from .completers import folders
+from .options_quantize import Wanted, epilog, quantizing_options
+from .options_run import Execution, execution_options
 from .parameters import scaled_paths
-from .quantizing import Wanted, epilog, quantizing_options
 from .report import run_draft
 
 

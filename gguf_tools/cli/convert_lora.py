@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from .completing import folders
-from .execution import Execution, execution_options
+from .completers import folders
+from .options_run import Execution, execution_options
 from .report import run
 
 

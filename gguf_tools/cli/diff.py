@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from .console import console, json_option, print_json, progress, shape, table
-from .values import compared
+from .format_values import compared
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..analysis.diff import Comparison, TensorDifference
+    from ..inspection.diff import Comparison, TensorDifference
 
 
 @click.command(
@@ -47,7 +47,7 @@ def command(a: str, b: str, data: bool | None, ignore: tuple[str, ...], quiet: b
     compared where bytes differ; max, RMS and relative RMS are of the differences. The exit status is 0 if
     everything is the same, 1 if something is different, 2 if there is trouble.
     """
-    from ..analysis.diff import diff
+    from ..inspection.diff import diff
 
     with progress("comparing", quiet=quiet or as_json) as report:
         found = diff(a, b, data=data, ignore=ignore, progress=report)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import GGUFToolsError
-from .completing import architectures, keys, value_types
+from .completers import architectures, keys, value_types
 from .console import console, json_option, print_json, print_line, progress, seconds, size, table
-from .execution import Execution, execution, resume_option
+from .format_values import compared
+from .options_run import Execution, execution, resume_option
 from .parameters import pairs, to_bytes
-from .values import compared
 
 if TYPE_CHECKING:
     from ..editing.changes import Changes, Difference
@@ -177,14 +177,14 @@ def _changes(
 
 
 def _contents(name: str) -> bytes:
-    from ..reading import read_small
+    from ..io.input_files import read_small
 
     return read_small(name, MAX_VALUE_BYTES, GGUFToolsError)
 
 
 def _check_template(name: str, contents: bytes) -> None:
     """Refuse a template that nothing could use. (One given with --set is taken as it is.)"""
-    from ..analysis.templates import template_fault
+    from ..verification.templates import template_fault
 
     fault = template_fault(contents.decode("utf-8", "replace"))
     if fault is not None:

@@ -13,7 +13,7 @@ from .parameters import to_bytes
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..analysis.estimate import Estimate, Fit, Model, Settings
+    from ..estimation import Estimate, Fit, Model, Settings
 
 FIRST_CONTEXT = 4096
 """Smallest of the contexts shown where none is asked for; each next is twice as long."""
@@ -97,7 +97,7 @@ def command(
     MODEL is a GGUF file, one file of a split model, or the directory of a Hugging Face checkpoint, which is
     not converted for it. Sizes are those of llama.cpp; nothing is loaded.
     """
-    from ..analysis.estimate import estimate, fit, load_model
+    from ..estimation import estimate, fit, load_model
 
     loaded = load_model(model, recipe=recipe)
     settings = _settings(options)
@@ -123,7 +123,7 @@ def command(
 
 
 def _settings(options: dict[str, Any]) -> Settings:
-    from ..analysis.estimate import Settings
+    from ..estimation import Settings
 
     return Settings(
         batch=options["batch"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .execution import Execution, execution_options
+from .options_run import Execution, execution_options
 from .report import run
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .completing import tensors
+from .completers import tensors
 from .console import common_options, console, print_json, progress, seconds, shape, size, table
-from .execution import Execution, execution
+from .options_run import Execution, execution
 from .parameters import row_range
 
 if TYPE_CHECKING:

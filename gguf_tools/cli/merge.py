@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from .console import progress
-from .execution import Execution
-from .outputs import print_outputs, write_options
+from .options_output import print_outputs, write_options
+from .options_run import Execution
 
 
 @click.command(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from .execution import Execution, execution_options
-from .quantizing import Wanted, epilog, quantizing_options
+from .options_quantize import Wanted, epilog, quantizing_options
+from .options_run import Execution, execution_options
 from .report import run_draft
 
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from ..conversion.plan import Plan
     from ..conversion.predict import Draft, Prediction
-    from ..conversion.shares import TypeShare
-    from .execution import Execution
-    from .quantizing import Wanted
+    from ..conversion.type_stats import TypeShare
+    from .options_quantize import Wanted
+    from .options_run import Execution
 
 MAX_NAMES_SHOWN = 8
 """Tensor names listed after a fallback or drop; ``--json`` has all of them."""

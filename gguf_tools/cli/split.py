@@ -7,8 +7,8 @@ import time
 import click
 
 from .console import progress
-from .execution import Execution
-from .outputs import print_outputs, write_options
+from .options_output import print_outputs, write_options
+from .options_run import Execution
 from .parameters import to_bytes
 
 

@@ -12,8 +12,8 @@ from .console import console, json_option, print_json, print_line, printable, pr
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..analysis.findings import Finding
-    from ..analysis.hashing import Hashes
+    from ..verification.findings import Finding
+    from ..verification.hashing import Hashes
 
 _ALGORITHMS: Final = ("sha256", "blake3")
 _FATAL: Final = frozenset({"format", "unsupported", "interrupted-edit", "shards"})
@@ -70,9 +70,9 @@ def command(
     table; vocabulary and chat template; NaN and infinity in every block. All of the file is read, but of a
     URL only the header. The exit status is 1 if there is any error; warnings alone leave it 0.
     """
-    from ..analysis.hashing import Hashing, compare_hashes, load_manifest
-    from ..analysis.verify import verify
-    from ..remote import is_url
+    from ..io.remote import is_url
+    from ..verification.hashing import Hashing, compare_hashes, load_manifest
+    from ..verification.verify import verify
 
     data = not is_url(file) if data is None else data
     expected = None if against is None else load_manifest(against)
@@ -135,9 +135,9 @@ def _print(out: Console, file: str, findings: list[Finding], errors: int, *, loo
 
 def _unknown_architecture(file: str) -> str | None:
     """The architecture's name, where there is no table for it."""
-    from ..analysis.verify import known_architecture
     from ..container import open_gguf
     from ..errors import GGUFToolsError
+    from ..verification.verify import known_architecture
 
     try:
         with open_gguf(file, check=False) as gguf:

@@ -6,7 +6,7 @@ import time
 
 import click
 
-from .completing import tensor_types
+from .completers import tensor_types
 from .console import console, json_option, print_json, seconds
 
 
@@ -25,8 +25,8 @@ def command(types: tuple[str, ...], quiet: bool, as_json: bool) -> None:
     Every type is compiled when it is first used, which takes a few seconds, and kept for later
     processes. An image or a shared cache is best filled once, with this command.
     """
-    from ..jit import cache_directory
-    from ..kernel_cache import NO_DIRECTORY
+    from ..compute.jit import cache_directory
+    from ..compute.kernel_cache import NO_DIRECTORY
     from ..quants import warmup
     from ..quants.table import MODULES, codec
 

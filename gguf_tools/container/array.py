@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 
 from ..errors import FormatError
 from ..spec import ValueType
-from .wire import SCALAR_FORMATS, Places, Wire, scalar_dtype
+from .header_buffer import SCALAR_FORMATS, Places, Wire, scalar_dtype
 
 if TYPE_CHECKING:
     import numpy as np

@@ -27,7 +27,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..errors import FormatError, UnsupportedError
-from ..looks import looks_like
+from ..io.file_magic import looks_like
 from ..spec import (
     DEFAULT_ALIGNMENT,
     GGUF_MAGIC,
@@ -40,12 +40,12 @@ from ..spec import (
     GGMLType,
     align,
 )
+from .header_buffer import Wire
+from .layout import ALIGNMENT_KEY, alignment_of, tensor_bytes
 from .metadata import Metadata, decode_text
-from .sizes import ALIGNMENT_KEY, alignment_of, tensor_bytes
-from .wire import Wire
 
 if TYPE_CHECKING:
-    from ..reading import Pages
+    from ..io.input_files import Pages
 
 __all__ = ["Fault", "Header", "TensorEntry", "fills_file", "layout_faults", "parse_header"]
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import FormatError
-from ..siblings import hidden_sibling, open_own
-from ..transfer import read_at
+from ..io.positional_io import read_at
+from ..io.temp_names import hidden_sibling, open_own
 
 __all__ = [
     "MAGIC",

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar, overload
 from ..errors import FormatError
 from ..spec import MAX_KEY_BYTES, ValueType
 from .array import FLOATS, Array, checked_numbers, checked_text, decode_text, encode_text, prefixed
-from .wire import SCALAR_FORMATS, Wire, scalar_dtype
+from .header_buffer import SCALAR_FORMATS, Wire, scalar_dtype
 
 __all__ = ["Array", "Metadata", "Scalar", "Value", "decode_text", "encode_text"]
 

@@ -14,8 +14,8 @@ def open_gguf(path: str | os.PathLike[str], *, check: bool = True, whole: bool =
     """Open a GGUF file; of a split model, given any of its files, all of them as one.
 
     Only the header is read; tensors decode to float32 by ``rows(a, b)`` and ``dequantize()``. Of a URL (see
-    `gguf_tools.remote`), rows are fetched when they are asked for; how long to wait and what was transferred
-    is up to a `gguf_tools.remote.session.session`.
+    `gguf_tools.io.remote`), rows are fetched when they are asked for; how long to wait and what was
+    transferred is up to a `gguf_tools.io.remote.session.session`.
 
     Args:
         path: the file, or its URL.

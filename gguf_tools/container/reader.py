@@ -19,9 +19,9 @@ from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any, Final
 
-from ..closing import Closing
 from ..errors import FormatError, QuantizationError, UnsupportedError
-from ..remote import is_url, locate, open_input
+from ..io.closing import Closing
+from ..io.remote import is_url, locate, open_input
 from ..source import SelfContained, row_count, row_length
 from ..spec import BLOCK_SIZES, ByteOrder, GGMLType, row_bytes
 from .header import Header, layout_faults, parse_header
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..files import AtomicFile
-    from ..reading import InputFile
-    from ..remote import Location
+    from ..io.atomic_files import AtomicFile
+    from ..io.input_files import InputFile
+    from ..io.remote import Location
     from .metadata import Metadata
 
 __all__ = ["GGUFFile", "Tensor", "check_layout", "is_split", "open_one", "type_name"]
@@ -175,7 +175,7 @@ class Tensor(SelfContained):
         data = self._file.read(self.offset + start, stop - start, self.name)
         if self.byte_order == "little":
             return data
-        from .blocks import swap_blocks
+        from .block_fields import swap_blocks
 
         return swap_blocks(data, kind)
 

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..errors import FormatError, reported
-from ..remote import Location
+from ..io.remote import Location
 from ..spec import DEFAULT_ALIGNMENT, ValueType, align
 from .header import fills_file
+from .layout import ALIGNMENT_KEY, alignment_of
 from .metadata import Metadata
 from .reader import GGUFFile, check_layout, is_split, open_one
-from .sizes import ALIGNMENT_KEY, alignment_of
 
 if TYPE_CHECKING:
     from .reader import Tensor

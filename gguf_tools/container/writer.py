@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 import numpy as np
 
 from ..errors import FormatError, QuantizationError
-from ..files import AtomicFile
-from ..inputs import Inputs
+from ..io.atomic_files import AtomicFile
+from ..io.input_guard import Inputs
 from ..source import Source, row_count, row_length
 from ..spec import (
     GGUF_MAGIC,
@@ -30,8 +30,8 @@ from ..spec import (
     align,
     row_bytes,
 )
+from .layout import ALIGNMENT_KEY, alignment_of, tensor_bytes
 from .metadata import Metadata, encode_text
-from .sizes import ALIGNMENT_KEY, alignment_of, tensor_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

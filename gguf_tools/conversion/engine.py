@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import numpy as np
 
+from ..compute.threads import Workers
 from ..errors import GGUFToolsError, OutputError
 from ..source import row_count, row_length
 from ..system import available_cores
-from ..threads import Workers
 from .output import Finishing, Output
 from .plan import Plan, PlannedTensor
 from .run_options import Progress, RunOptions
@@ -31,7 +31,7 @@ from .run_options import Progress, RunOptions
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..files import AtomicFile
+    from ..io.atomic_files import AtomicFile
 
 __all__ = ["Progress", "RunOptions", "execute", "fitting"]
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ..checkpoint import safetensors_header
-from ..closing import closed_on_error
 from ..container.opening import open_gguf
 from ..container.reader import GGUFFile, Tensor
 from ..errors import GGUFToolsError, OutputError, UnsupportedError
+from ..io.closing import closed_on_error
 from ..source import SelfContained, Source, row_count, row_length
 from ..spec import GGMLType, row_bytes
 from .engine import execute

@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..errors import OutputError, reported
-from ..siblings import hidden_sibling, open_own
+from ..io.positional_io import append, read_at
+from ..io.temp_names import hidden_sibling, open_own
 from ..system import close_and_remove, lock, open_file, sync
-from ..transfer import append, read_at
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -12,12 +12,12 @@ import numpy as np
 from .. import architectures, recipes
 from ..architectures import AdapterTable
 from ..checkpoint import Adapter, open_adapter, read_config
-from ..closing import closed_on_error
 from ..container.metadata import Array, Metadata
 from ..errors import CheckpointError, UnsupportedError
+from ..io.closing import closed_on_error
 from ..source import Source
 from ..spec import QUANTIZATION_VERSION, GGMLType, ValueType
-from .assemble import laid_out
+from .build_plan import laid_out
 from .engine import execute
 from .merging import factors_of
 from .plan import Plan

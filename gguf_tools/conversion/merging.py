@@ -13,8 +13,8 @@ import numpy as np
 
 from ..architectures import AdapterTable, Architecture, LowRank, transposed
 from ..checkpoint import Adapter, LoraPair, SafetensorsTensor, open_adapter
-from ..closing import Closing
 from ..errors import CheckpointError, UnsupportedError
+from ..io.closing import Closing
 from ..source import ComputedSource, Source, row_count
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ..reading import InputFile
+    from ..io.input_files import InputFile
 
 __all__ = ["MergeLora", "Merger", "factors_of"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..recipes import Overrides, Recipe, find_recipe
 
 if TYPE_CHECKING:
-    from ..importance import ImportanceMatrix
+    from ..recipes.imatrix import ImportanceMatrix
     from .merging import MergeLora
 
 __all__ = ["CheckpointOptions", "QuantizeOptions"]
@@ -21,7 +21,7 @@ class QuantizeOptions:
 
     Attributes:
         recipe: a recipe's name, such as ``"Q4_K_M"`` or ``"BF16"``.
-        imatrix: a file with an importance matrix, see `gguf_tools.importance`.
+        imatrix: a file with an importance matrix, see `gguf_tools.recipes.imatrix`.
         overrides: what is wanted otherwise than the recipe says.
         split_max_size: most bytes of tensor data in a file; None for one file, whatever its size.
     """
@@ -41,7 +41,7 @@ class QuantizeOptions:
         recipe = find_recipe(self.recipe)
         if self.imatrix is None:
             return recipe, None
-        from ..importance import load_importance  # with numpy, which a command's --help does without
+        from ..recipes.imatrix import load_importance  # with numpy, which a command's --help does without
 
         return recipe, load_importance(self.imatrix)
 

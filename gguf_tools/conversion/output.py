@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import OutputError, reported
-from ..files import AtomicDirectory, AtomicFile, check_target, require_space
-from ..inputs import NO_INPUTS, Inputs
-from ..siblings import hidden_sibling
+from ..io.atomic_files import AtomicDirectory, AtomicFile, check_target, require_space
+from ..io.input_guard import NO_INPUTS, Inputs
+from ..io.temp_names import hidden_sibling
 from ..source import row_count
 from ..system import allocated_bytes
 from .journal import Journal, Run

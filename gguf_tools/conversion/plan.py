@@ -15,11 +15,11 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..closing import Closing
-from ..reading import InputFile
+from ..io.closing import Closing
+from ..io.input_files import InputFile
 from ..source import Source, row_count
 from ..spec import GGMLType
-from .shares import TypeShare, type_shares
+from .type_stats import TypeShare, type_shares
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,7 +115,7 @@ class Plan(Closing):
         notes: what the user should know, one sentence each.
         inputs: the open files all rows come from.
         reads: what else is read for it, files and directories by name; no output may replace these or the
-            inputs, see `gguf_tools.inputs`.
+            inputs, see `gguf_tools.io.input_guard`.
         metadata: of a GGUF file, as its header has it.
         settings: what else decides the bytes and is seen nowhere above, such as the scale of an adapter.
         together: whether several files get their names when all are complete, the first one last, so that

@@ -12,7 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..container.sizes import alignment_of
+from ..container.layout import alignment_of
 from ..errors import GGUFToolsError
 from ..recipes import RECIPES, Overrides, needs_weights
 from ..source import row_count, row_length
@@ -23,8 +23,8 @@ from .to_gguf import draft_conversion
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..importance import ImportanceMatrix
     from ..recipes import Choice, Recipe
+    from ..recipes.imatrix import ImportanceMatrix
     from ..source import Source
     from .plan import Plan
 

@@ -13,12 +13,12 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ..closing import Closing, closed_on_error
 from ..container.opening import open_gguf
 from ..errors import UnsupportedError
+from ..io.closing import Closing, closed_on_error
 from ..recipes import Overrides, TensorFacts, choose, visiting_order
 from ..spec import BLOCK_SIZES, GGMLType
-from .assemble import assemble_gguf, ggml_shape, model_sizes, type_entries
+from .build_plan import assemble_gguf, ggml_shape, model_sizes, type_entries
 from .engine import execute
 from .options import QuantizeOptions
 from .plan import Plan
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from ..container.metadata import Metadata
     from ..container.reader import GGUFFile, Tensor
-    from ..importance import ImportanceMatrix
     from ..recipes import Choice, Recipe
+    from ..recipes.imatrix import ImportanceMatrix
     from ..source import Source
 
 __all__ = ["GGUFDraft", "draft_requantization", "plan_requantization", "requantize"]
@@ -62,7 +62,7 @@ def requantize(
         src: a GGUF file, or the first shard of a split one.
         dst: the file to write; it appears complete or not at all.
         type: a recipe, such as ``"Q4_K_M"`` or ``"F16"``.
-        imatrix: a file with an importance matrix, see `gguf_tools.importance`.
+        imatrix: a file with an importance matrix, see `gguf_tools.recipes.imatrix`.
         overrides: what is wanted otherwise than the recipe says.
         threads: workers; default all available cores.
         force: replace an existing file.

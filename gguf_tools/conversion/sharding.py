@@ -6,8 +6,8 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from ..container.layout import alignment_of
 from ..container.shards import MAX_SHARDS, shard_groups, shard_metadata, shard_name
-from ..container.sizes import alignment_of
 from ..container.writer import TensorInfo, header_bytes
 from ..errors import OutputError
 from .plan import Plan, PlannedFile

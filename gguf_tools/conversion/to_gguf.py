@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any
 from .. import architectures, recipes, tokenizers
 from ..architectures.shapes import require_shapes
 from ..checkpoint import Checkpoint, SafetensorsTensor, open_checkpoint, unpack
-from ..closing import Closing, closed_on_error
 from ..container.metadata import Array, Metadata
 from ..errors import ArchitectureError
+from ..io.closing import Closing, closed_on_error
 from ..spec import ValueType
-from .assemble import assemble_gguf, ggml_shape, model_sizes, type_entries
+from .build_plan import assemble_gguf, ggml_shape, model_sizes, type_entries
 from .engine import execute
 from .merging import MergeLora, Merger
 from .options import CheckpointOptions, QuantizeOptions
-from .packed import kept, packed_file_type, packed_notes, packed_type, weight_only_keys
 from .plan import Plan
+from .prequantized import kept, packed_file_type, packed_notes, packed_type, weight_only_keys
 from .run_options import Progress, RunOptions
 from .sharding import split_plan
 
 if TYPE_CHECKING:
-    from ..importance import ImportanceMatrix
-    from ..reading import InputFile
+    from ..io.input_files import InputFile
+    from ..recipes.imatrix import ImportanceMatrix
     from ..source import Source
     from ..spec import FileType
 
@@ -60,7 +60,7 @@ def convert(
             those of adapters, too.
         merge_lora: LoRA adapters to merge into the weights, in this order: directories as PEFT saves them, or
             such a directory and a factor for all it adds.
-        imatrix: a file with an importance matrix, see `gguf_tools.importance`.
+        imatrix: a file with an importance matrix, see `gguf_tools.recipes.imatrix`.
         overrides: what is wanted otherwise than the recipe says.
         threads: workers; default all available cores.
         force: replace an existing file.

@@ -8,12 +8,12 @@ from typing import Final, NamedTuple
 
 from .. import architectures, tokenizers
 from ..checkpoint import plan_shards
-from ..checkpoint.documents import json_bytes
+from ..checkpoint.json_files import json_bytes
 from ..checkpoint.packed.mxfp4 import BLOCKS, MXFP4_CONFIG, packed_parts
-from ..closing import closed_on_error
 from ..container.opening import open_gguf
 from ..container.reader import GGUFFile
 from ..errors import ArchitectureError, UnsupportedError
+from ..io.closing import closed_on_error
 from ..source import Source
 from ..spec import GGMLType
 from .engine import execute

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ..checkpoint.documents import parse_json
+from ..checkpoint.json_files import parse_json
 from ..container.array import Array, encode_text
 from ..container.metadata import Metadata, Value
 from ..errors import CheckpointError, FormatError, GGUFToolsError

@@ -22,13 +22,13 @@ import numpy as np
 
 from ..container.array import Array
 from ..container.header import fills_file
+from ..container.layout import alignment_of
 from ..container.metadata import Metadata
 from ..container.reader import GGUFFile, is_split, open_one
 from ..container.shards import shard_paths, shards_beside
-from ..container.sizes import alignment_of
 from ..conversion.run_options import Progress, RunOptions
 from ..errors import GGUFToolsError, OutputError, UnsupportedError, reported
-from ..remote import require_local
+from ..io.remote import require_local
 from ..source import SelfContained
 from ..spec import GGUF_MAGIC, GGMLType, ValueType, align
 from .changes import Changes, Difference, apply
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..conversion.plan import PlannedFile
-    from ..files import AtomicFile
+    from ..io.atomic_files import AtomicFile
 
 __all__ = ["PADDING_KEY", "Edit", "edit", "plan_edit", "recover"]
 

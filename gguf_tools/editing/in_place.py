@@ -25,10 +25,10 @@ from typing import Final
 
 from ..container.journal import MAGIC, MAX_OLD_BYTES, exists, journal_path, read_journal
 from ..errors import FormatError, OutputError, reported
-from ..files import AtomicFile
-from ..inputs import NO_INPUTS
+from ..io.atomic_files import AtomicFile
+from ..io.input_guard import NO_INPUTS
+from ..io.positional_io import read_at, write_at
 from ..system import has_leases, lease, open_file, sync, sync_directory
-from ..transfer import read_at, write_at
 
 __all__ = ["SECTOR", "NotAloneError", "changed_range", "overwrite", "recover"]
 

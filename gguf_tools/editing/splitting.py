@@ -36,7 +36,7 @@ from ..conversion.engine import execute
 from ..conversion.plan import Plan
 from ..conversion.run_options import Progress, RunOptions
 from ..errors import FormatError, GGUFToolsError, OutputError
-from ..inputs import Inputs
+from ..io.input_guard import Inputs
 from ..source import row_length
 from ..spec import ValueType
 from .outputs import OutputFile, lay_out, outputs_of, plan_copy

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ..compute.threads import Workers
 from ..errors import NonFiniteError, QuantizationError, UnsupportedError
 from ..source import row_count, row_length
 from ..spec import BLOCK_SIZES, GGMLType
 from ..system import available_cores
-from ..threads import Workers
 from .codec import Codec
 from .table import DECODED_ONLY, MODULES, codec, tensor_type
 
@@ -313,7 +313,7 @@ def _kernel_input(x: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
 
 
 def _require_finite(x: NDArray[np.float32], type_: GGMLType, name: str | None, first_row: int) -> None:
-    from .scan import largest_magnitude
+    from .kernels.scan import largest_magnitude
 
     if largest_magnitude(x.reshape(-1).view(np.uint32)) < _INFINITY_BITS:
         return

@@ -1,9 +1,9 @@
 """The layout of every tensor type's block, written once: a structured dtype.
 
-Kernels take the places of fields from here (`offsets`), and so does whoever looks at blocks without decoding
-them: `gguf_tools.container.blocks` turns big-endian ones around and looks for scales that are NaN. Layouts
-stand together, and not beside their kernels, because reading a file must not import numba. Bit diagrams are
-in the docstrings of the codecs.
+Kernels take the places of fields from here (`offsets`), and so does whoever looks at blocks without
+decoding them: `gguf_tools.container.block_fields` turns big-endian ones around and looks for scales that are
+NaN. Layouts stand together, and not beside their kernels, because reading a file must not import numba. Bit
+diagrams are in the docstrings of the codecs.
 
 A field of several bytes is one that ggml's C code stores as a whole, and so in the machine's byte order:
 numbers, and words of packed bits that are copied as one integer. Source: ggml, ``ggml-common.h`` (block

@@ -12,7 +12,7 @@ from typing import Final
 from ..errors import QuantizationError
 from ..spec import GGMLType
 from .codec import Codec
-from .numbers import NUMBERS, number_codec
+from .kernels.numbers import NUMBERS, number_codec
 
 __all__ = ["DECODED_ONLY", "MODULES", "codec", "tensor_type"]
 
@@ -62,7 +62,7 @@ def codec(type_: str | GGMLType) -> Codec:
     wanted = tensor_type(type_)
     if wanted in NUMBERS:
         return number_codec(wanted)
-    found: Codec = import_module(f".{MODULES[wanted]}", __package__).CODEC
+    found: Codec = import_module(f".codecs.{MODULES[wanted]}", __package__).CODEC
     return found
 
 

@@ -6,12 +6,12 @@ are those of llama.cpp b11434 (``llama_model_quantize`` for block types, ``conve
 types a file of theirs has. Every choice says in words which rule made it.
 """
 
-from .asking import combine, parse_tensor_type, read_overrides_file
-from .choosing import choose, choose_factor, is_embedding, needs_weights
-from .facts import Choice, ModelSizes, Overrides, TensorFacts
+from .overrides import combine, parse_tensor_type, read_overrides_file
 from .rules import Recipe
+from .select import choose, choose_factor, is_embedding, needs_weights
 from .table import ALIASES, RECIPES, find_recipe
 from .tensors import visiting_order
+from .types import Choice, ModelSizes, Overrides, TensorFacts
 
 __all__ = [
     "ALIASES",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..spec import FileType, GGMLType
-from .facts import ModelSizes
 from .tensors import Category
+from .types import ModelSizes
 
 __all__ = [
     "DOWN",

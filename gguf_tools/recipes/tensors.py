@@ -13,12 +13,12 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from ..spec import GGMLType
-from .facts import Choice
+from .types import Choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .facts import ModelSizes, TensorFacts
+    from .types import ModelSizes, TensorFacts
 
 __all__ = [
     "Category",

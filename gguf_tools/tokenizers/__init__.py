@@ -14,10 +14,9 @@ from typing import Any, Final
 from ..architectures.traits import PLAIN_VOCABULARY, SpacePrefix, VocabularyTraits
 from ..container.metadata import Metadata
 from ..errors import TokenizerError
-from ..remote import PathOrLocation
+from ..io.remote import PathOrLocation
 from ..spec import ValueType
 from .export import export
-from .fast import load_bpe, load_llama_hf, load_unscored, load_wordpiece
 from .files import TokenizerFiles
 from .pretokenizers import check_name
 from .replaced_pieces import adds_space, load_replaced_pieces, turn_end
@@ -26,6 +25,7 @@ from .rwkv import load_rwkv, rwkv_special
 from .special import ADD_KEYS, ID_KEYS, special_entries
 from .spm import load_spm
 from .tekken import has_tekken, tekken_entries
+from .tokenizer_json_reader import load_bpe, load_llama_hf, load_unscored, load_wordpiece
 from .unigram import load_unigram
 from .vocabulary import Entry, Vocabulary, setting
 

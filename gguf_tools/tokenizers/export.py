@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from ..checkpoint.documents import json_bytes
+from ..checkpoint.json_files import json_bytes
 from ..container.metadata import Array
 from ..errors import TokenizerError
 from ..spec import TokenType
+from .export_vocab import Spelling
 from .rwkv import FILE as RWKV_FILE
 from .rwkv import rwkv_files
 from .sentencepiece import Piece, PieceType, write_model
 from .special import ADD_KEYS, ID_KEYS
-from .spelling import Spelling
 from .tokenizer_json import added_token, tokenizer_json
 from .vocabulary import ADDED_SCORE
 

@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..checkpoint.documents import parse_json, read_bytes
+from ..checkpoint.json_files import parse_json, read_bytes
 from ..errors import CheckpointError, TokenizerError, reported
-from ..looks import looks_like
-from ..remote import Location, PathOrLocation, exists, list_names
+from ..io.file_magic import looks_like
+from ..io.remote import Location, PathOrLocation, exists, list_names
 
 __all__ = ["TokenizerFiles", "id_of_key", "items", "mapping", "text_of"]
 

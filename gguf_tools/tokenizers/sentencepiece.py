@@ -22,7 +22,7 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 from ..errors import TokenizerError
-from ..looks import looks_like
+from ..io.file_magic import looks_like
 from .vocabulary import MAX_TOKENS
 
 __all__ = [

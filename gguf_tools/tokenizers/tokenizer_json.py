@@ -8,8 +8,8 @@ from typing import Any, Final, TypeAlias
 from ..spec import TokenType
 from . import unigram_json
 from .decoders import decoded, decoder_parts
+from .export_vocab import Spelling
 from .merges import merges_by_id, merges_by_score
-from .spelling import Spelling
 
 __all__ = ["added_token", "tokenizer_json"]
 

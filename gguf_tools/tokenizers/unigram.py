@@ -17,17 +17,11 @@ from typing import Any, Final
 
 from ..errors import TokenizerError
 from ..spec import TokenType
-from .fast import BYTE, Fast, read_fast
 from .files import TokenizerFiles, items, mapping, text_of
 from .sentencepiece import ModelType, PieceType, SentencePieceModel, read_model
 from .spm import given_ids
-from .vocabulary import (
-    ADDED_SCORE,
-    PADDING_SCORE,
-    Vocabulary,
-    padding_token,
-    vocabulary_size,
-)
+from .tokenizer_json_reader import BYTE, Fast, read_fast
+from .vocabulary import ADDED_SCORE, PADDING_SCORE, Vocabulary, padding_token, vocabulary_size
 
 __all__ = ["load_unigram"]
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..container.metadata import Array
 from ..errors import TokenizerError
 from ..spec import TokenType, ValueType
-from .spelling import Spelling
+from .export_vocab import Spelling
 
 __all__ = ["metaspace", "model", "normalizer"]
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import gguf_tools
-from gguf_tools.analysis.inspection import Inspection, TensorDescription
-from gguf_tools.analysis.statistics import Measurement, measure
+from gguf_tools.inspection.inspect import Inspection, TensorDescription
+from gguf_tools.inspection.statistics import Measurement, measure
 from gguf_tools.spec import ValueType
 from tests.browser.chromium import Chromium
 from tests.references import oracles

@@ -17,9 +17,9 @@ import pytest
 import gguf_tools
 from gguf_tools.checkpoint import SafetensorsFile, unpack
 from gguf_tools.checkpoint.dtypes import dtype_named
-from gguf_tools.checkpoint.packed import turned
-from gguf_tools.checkpoint.packed.parts import Parts as Components
-from gguf_tools.checkpoint.packed.turned import Kept
+from gguf_tools.checkpoint.packed import transposed as turned
+from gguf_tools.checkpoint.packed.components import Parts as Components
+from gguf_tools.checkpoint.packed.transposed import Kept
 from gguf_tools.errors import CheckpointError, GGUFToolsError, UnsupportedError
 from gguf_tools.source import row_count
 from gguf_tools.spec import GGMLType

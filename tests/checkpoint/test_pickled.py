@@ -10,7 +10,7 @@ import pytest
 
 from gguf_tools.checkpoint import open_adapter, open_checkpoint, pickled
 from gguf_tools.errors import CheckpointError, UnsupportedError
-from gguf_tools.reading import LocalFile
+from gguf_tools.io.input_files import LocalFile
 from tests.adapters import write_adapter
 
 

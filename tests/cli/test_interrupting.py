@@ -52,7 +52,7 @@ def interrupted(tmp_path: Path, at: str, *arguments: object) -> subprocess.Compl
     [
         *("gguf_tools.cli", "click", "click.core", "gguf_tools.errors", "gguf_tools.cli.convert"),
         *("rich.console", "numpy", "numpy.linalg", "gguf_tools.conversion.to_gguf"),
-        *("numba", "llvmlite", "numba.core.types", "gguf_tools.quants.q4_0"),
+        *("numba", "llvmlite", "numba.core.types", "gguf_tools.quants.codecs.q4_0"),
     ],
 )
 def test_an_interrupt_during_import_ends_quietly(tmp_path: Path, at: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gguf_tools
-from gguf_tools.analysis.statistics import measure
+from gguf_tools.inspection.statistics import measure
 from tests.cli.invoking import Terminal, invoke, printed_json, refused, said
 
 DEMO = Path(__file__).resolve().parents[2] / "fixtures" / "demo"

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gguf_tools.analysis.places import place_of
 from gguf_tools.cli import main
 from gguf_tools.cli.console import console
 from gguf_tools.cli.tables import Listing
+from gguf_tools.inspection.tensor_names import place_of
 from tests import builders as b
 
 # As rich's

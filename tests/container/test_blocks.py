@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gguf_tools import quants
-from gguf_tools.container.blocks import nonfinite_blocks, swap_blocks
+from gguf_tools.container.block_fields import nonfinite_blocks, swap_blocks
 from gguf_tools.quants.layouts import LAYOUTS, Field, Role, fields
 from gguf_tools.spec import BLOCK_SIZES, GGMLType
 

@@ -12,8 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from gguf_tools import quants
-from gguf_tools.container import Array, open_gguf, wire
-from gguf_tools.container.wire import Wire
+from gguf_tools.container import Array, open_gguf
+from gguf_tools.container import header_buffer as wire
+from gguf_tools.container.header_buffer import Wire
 from gguf_tools.errors import FormatError, QuantizationError, UnsupportedError
 from gguf_tools.source import Source
 from gguf_tools.spec import BLOCK_SIZES, GGMLType, ValueType

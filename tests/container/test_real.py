@@ -11,8 +11,8 @@ import gguf
 import numpy as np
 import pytest
 
-from gguf_tools.analysis.verify import verify
 from gguf_tools.container import Array, open_gguf, write_gguf
+from gguf_tools.verification.verify import verify
 from tests.references import oracles
 
 VOCABULARIES = ["gemma-4", "llama-bpe", "llama-spm", "bert-bge", "qwen2", "gpt-2", "nomic-bert-moe"]

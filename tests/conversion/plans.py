@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gguf_tools.container.metadata import Metadata
-from gguf_tools.conversion.assemble import assemble_gguf, model_sizes
+from gguf_tools.conversion.build_plan import assemble_gguf, model_sizes
 from gguf_tools.conversion.plan import Plan
 from gguf_tools.recipes import TensorFacts, choose, find_recipe
 from gguf_tools.source import Source

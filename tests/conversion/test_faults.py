@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from gguf_tools import files, reading
 from gguf_tools.editing import in_place
+from gguf_tools.io import atomic_files as files
+from gguf_tools.io import input_files as reading
 from tests.faults.jobs import JOBS, RESUMABLE, sources
 from tests.faults.sweep import Swept, swept
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import gguf_tools
-from gguf_tools.analysis.verify import verify
 from gguf_tools.checkpoint import SafetensorsFile, open_checkpoint, unpack
 from gguf_tools.errors import CheckpointError
 from gguf_tools.recipes import Overrides
 from gguf_tools.source import row_count
 from gguf_tools.spec import FileType, GGMLType
+from gguf_tools.verification.verify import verify
 from tests.floats import assert_same_floats
 from tests.goldens.describe import describe
 from tests.packed_models import build_nvfp4

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from gguf_tools.conversion.plan import Plan, PlannedFile, PlannedTensor
-from gguf_tools.conversion.shares import TypeShare, type_shares
 from gguf_tools.conversion.to_gguf import plan_conversion
 from gguf_tools.conversion.to_hf import plan_export
+from gguf_tools.conversion.type_stats import TypeShare, type_shares
 from gguf_tools.errors import UnsupportedError
 from gguf_tools.source import ArraySource
 from gguf_tools.spec import GGMLType, row_bytes

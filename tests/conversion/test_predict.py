@@ -12,8 +12,8 @@ from gguf_tools.conversion.predict import predict_draft, predict_sizes
 from gguf_tools.conversion.requantize import draft_requantization, plan_requantization
 from gguf_tools.conversion.to_gguf import draft_conversion, plan_conversion
 from gguf_tools.errors import QuantizationError
-from gguf_tools.importance import load_importance
 from gguf_tools.recipes import RECIPES, Overrides, combine
+from gguf_tools.recipes.imatrix import load_importance
 from tests import tiny
 from tests.goldens.record_recipes import write_imatrix
 

@@ -14,9 +14,8 @@ from gguf_tools.container.metadata import Array
 from gguf_tools.conversion.requantize import plan_requantization, requantize
 from gguf_tools.errors import FormatError, NonFiniteError, OutputError, QuantizationError, UnsupportedError
 from gguf_tools.spec import FileType, GGMLType, ValueType
-from tests.recipe_models import IN_PROCESS, model_of
-
-from ..references.quantizer import model_keys, oracle_quantize, random_weights, write_model
+from tests.recipes.models import IN_PROCESS, model_of
+from tests.references.quantizer import model_keys, oracle_quantize, random_weights, write_model
 
 MODEL = model_of("llama", 3, 8, 2)
 

@@ -10,10 +10,9 @@ import pytest
 
 from gguf_tools.conversion.requantize import plan_requantization, requantize
 from gguf_tools.errors import QuantizationError, UnsupportedError
-
-from ..goldens.record_recipes import GOLDEN, REFUSED, real_folder
-from ..references.oracles import smollm2
-from ..references.quantizer import oracle_quantize
+from tests.goldens.record_recipes import GOLDEN, REFUSED, real_folder
+from tests.references.oracles import smollm2
+from tests.references.quantizer import oracle_quantize
 
 RECORDED: dict[str, str] = json.loads(GOLDEN.read_text())["real"]["SmolLM2-135M"]
 """SHA-256 of what llama-quantize b11434 makes of it, by recipe; ``weighted`` with an importance matrix."""

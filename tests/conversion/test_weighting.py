@@ -16,10 +16,9 @@ from gguf_tools.conversion.requantize import plan_requantization, requantize
 from gguf_tools.errors import QuantizationError, UnsupportedError
 from gguf_tools.recipes import Overrides, combine
 from gguf_tools.spec import GGMLType
-from tests.recipe_models import MODELS, asked
-
-from ..goldens.record_recipes import GOLDEN, OPTIONS, REFUSED, WHOLE, write_imatrix
-from ..references.quantizer import model_keys, random_weights, write_model
+from tests.goldens.record_recipes import GOLDEN, OPTIONS, REFUSED, WHOLE, write_imatrix
+from tests.recipes.models import MODELS, asked
+from tests.references.quantizer import model_keys, random_weights, write_model
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gguf_tools
-from gguf_tools.analysis.type_map import grouped, layer_ranges, type_maps
+from gguf_tools.inspection.type_map import grouped, layer_ranges, type_maps
 from tests.cli.invoking import said
 from tests.references.oracles import gemma3, minilm, smollm2
 

@@ -15,12 +15,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from gguf_tools.analysis.verify import verify
 from gguf_tools.conversion.engine import RunOptions, execute
 from gguf_tools.conversion.lora import plan_lora
 from gguf_tools.conversion.plan import Plan
 from gguf_tools.conversion.to_gguf import plan_conversion
 from gguf_tools.errors import GGUFToolsError
+from gguf_tools.verification.verify import verify
 from tests import tiny
 from tests.adapters import adapt
 from tests.fuzz.edits import Edit, Pool, edited

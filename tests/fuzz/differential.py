@@ -12,9 +12,9 @@ from pathlib import Path
 
 from gguf_tools.container import open_gguf
 from gguf_tools.container.array import Array
+from gguf_tools.container.header_buffer import SCALAR_FORMATS
 from gguf_tools.container.metadata import Metadata, encode_text
 from gguf_tools.container.reader import GGUFFile
-from gguf_tools.container.wire import SCALAR_FORMATS
 from gguf_tools.errors import GGUFToolsError
 from gguf_tools.spec import ValueType
 from tests.fuzz.policies import Case, Ours, policy_of

@@ -16,19 +16,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from gguf_tools import architectures
-from gguf_tools.analysis.config_facts import config_facts
-from gguf_tools.analysis.opening import describe, inspect
-from gguf_tools.analysis.type_map import type_maps
-from gguf_tools.analysis.verify import verify
 from gguf_tools.checkpoint import SafetensorsFile, open_checkpoint
-from gguf_tools.checkpoint.documents import parse_object
+from gguf_tools.checkpoint.json_files import parse_object
 from gguf_tools.container import open_gguf
 from gguf_tools.container.reader import GGUFFile
 from gguf_tools.conversion.to_hf import plan_export
 from gguf_tools.errors import GGUFToolsError
-from gguf_tools.importance import load_importance
+from gguf_tools.inspection.config_facts import config_facts
+from gguf_tools.inspection.opening import describe, inspect
+from gguf_tools.inspection.type_map import type_maps
+from gguf_tools.recipes.imatrix import load_importance
 from gguf_tools.source import row_count
 from gguf_tools.tokenizers import export
+from gguf_tools.verification.verify import verify
 from tests.architectures.sources import checkpoint
 from tests.checkpoint import build as safetensors
 from tests.fuzz.checkpoints import NAMES, Case, Checkpoints

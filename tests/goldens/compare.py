@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from .describe import Description, TensorFacts
+from tests.goldens.describe import Description, TensorFacts
 
 ABSENT = "absent"
 

@@ -118,7 +118,7 @@ def record_real(program: str) -> dict[str, str]:
 
 def main() -> None:
     """Record all of them."""
-    from tests.recipe_models import MODELS
+    from tests.recipes.models import MODELS
 
     program = os.environ["GGUF_TOOLS_LLAMA_QUANTIZE"]
     types: dict[str, dict[str, str]] = {}

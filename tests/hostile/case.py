@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gguf_tools.analysis.verify import verify
 from gguf_tools.errors import GGUFToolsError
+from gguf_tools.verification.verify import verify
 
 __all__ = ["Case", "Flagged", "Outcome", "Refused", "Taken", "judge", "one_file"]
 

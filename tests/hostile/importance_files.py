@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gguf_tools.errors import FormatError, QuantizationError
-from gguf_tools.importance import load_importance
+from gguf_tools.recipes.imatrix import load_importance
 from tests import builders as b
 from tests.hostile.case import Case, Outcome, Refused, Taken, one_file
 

@@ -13,10 +13,10 @@ from typing import Any, Final
 import numpy as np
 
 from gguf_tools import open as open_decoding
-from gguf_tools.analysis.summary import summarize
 from gguf_tools.container import open_gguf
 from gguf_tools.conversion.to_hf import plan_export
 from gguf_tools.errors import FormatError, GGUFToolsError, TokenizerError, UnsupportedError
+from gguf_tools.inspection.summary import summarize
 from gguf_tools.spec import BLOCK_SIZES, GGMLType
 from gguf_tools.tokenizers import export
 from tests import builders as b

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gguf_tools.analysis.verify import verify
+from gguf_tools.verification.verify import verify
 from tests.hostile.case import Case, Refused, judge
 from tests.hostile.gguf_files import CASES as GGUF_CASES
 from tests.hostile.registry import CASES, by_class

@@ -13,8 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 import gguf_tools
-from gguf_tools.analysis.hashing import load_manifest
-from gguf_tools.checkpoint.documents import MAX_DIGITS, parse_json, parse_object
+from gguf_tools.checkpoint.json_files import MAX_DIGITS, parse_json, parse_object
 from gguf_tools.cli import main
 from gguf_tools.container.journal import InterruptedEditError, journal_path
 from gguf_tools.conversion.lora import plan_lora
@@ -23,6 +22,7 @@ from gguf_tools.editing.changes import Changes
 from gguf_tools.editing.edit import recover
 from gguf_tools.errors import CheckpointError, GGUFToolsError
 from gguf_tools.recipes import read_overrides_file
+from gguf_tools.verification.hashing import load_manifest
 from tests import tiny
 from tests.adapters import adapt
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 import gguf_tools
-from gguf_tools import files
 from gguf_tools.conversion import engine
 from gguf_tools.conversion.extract import plan_extraction
 from gguf_tools.conversion.sharding import split_plan
@@ -20,8 +19,9 @@ from gguf_tools.conversion.to_gguf import plan_conversion
 from gguf_tools.conversion.to_hf import plan_export
 from gguf_tools.editing import in_place
 from gguf_tools.errors import OutputError
-from gguf_tools.files import AtomicDirectory, AtomicFile
-from gguf_tools.siblings import hidden_sibling
+from gguf_tools.io import atomic_files as files
+from gguf_tools.io.atomic_files import AtomicDirectory, AtomicFile
+from gguf_tools.io.temp_names import hidden_sibling
 
 
 def mode(path: Path) -> int:

@@ -19,8 +19,8 @@ import gguf_tools
 from gguf_tools.cli import COMMANDS, main
 from gguf_tools.editing.changes import Changes
 from gguf_tools.errors import OutputError
+from gguf_tools.io.temp_names import hidden_sibling
 from gguf_tools.recipes import Overrides, read_overrides_file
-from gguf_tools.siblings import hidden_sibling
 from tests import tiny
 from tests.adapters import adapt
 from tests.goldens.record_recipes import write_imatrix

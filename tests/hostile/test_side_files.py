@@ -26,8 +26,8 @@ import gguf_tools
 from gguf_tools.container.journal import InterruptedEditError, journal_path, read_journal
 from gguf_tools.editing.in_place import recover
 from gguf_tools.errors import FormatError, GGUFToolsError, OutputError
-from gguf_tools.files import AtomicFile
-from gguf_tools.siblings import hidden_sibling, open_own
+from gguf_tools.io.atomic_files import AtomicFile
+from gguf_tools.io.temp_names import hidden_sibling, open_own
 from tests import builders as b
 
 MODEL = b.small()

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 import gguf_tools
-from gguf_tools.analysis.templates import template_fault
 from gguf_tools.errors import CheckpointError, FormatError, GGUFToolsError, OutputError
+from gguf_tools.verification.templates import template_fault
 from tests import builders as b
 from tests import tiny
 from tests.adapters import CASES as ADAPTERS

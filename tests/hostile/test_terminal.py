@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 import gguf_tools
 from gguf_tools.cli import COMMANDS, main
-from gguf_tools.remote import session as sessions
+from gguf_tools.io.remote import session as sessions
 from tests.hostile.scenes import SCENES, Scene
 from tests.hostile.scenes.base import SOUND, of_checkpoint, of_gguf, sound, write, write_sound
 from tests.hostile.scenes.ggufs import every_text

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gguf_tools.checkpoint.documents import MAX_JSON_BYTES
+from gguf_tools.checkpoint.json_files import MAX_JSON_BYTES
 from gguf_tools.errors import GGUFToolsError
 from gguf_tools.tokenizers import export
 from gguf_tools.tokenizers.vocabulary import MAX_TOKENS

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gguf_tools.errors import CheckpointError, FormatError, GGUFToolsError
-from gguf_tools.importance import load_importance
+from gguf_tools.recipes.imatrix import load_importance
 from tests import builders as gguf
 from tests.checkpoint import build as safetensors
 from tests.hostile.case import Case, Refused, Taken, one_file

@@ -12,9 +12,8 @@ from typing import Final
 import numpy as np
 
 from gguf_tools.spec import BLOCK_SIZES, GGMLType
-
-from . import blocks_of_32, codebook_types, grid_searches, iq_grids, k_quants, simple_types
-from .parts import Block, Decoder, Encoder, Values
+from tests.naive import blocks_of_32, codebook_types, grid_searches, iq_grids, k_quants, simple_types
+from tests.naive.parts import Block, Decoder, Encoder, Values
 
 __all__ = ["DECODERS", "ENCODERS", "SLOW", "decode", "encode"]
 

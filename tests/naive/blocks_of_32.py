@@ -7,8 +7,7 @@ from typing import Final
 import numpy as np
 
 from gguf_tools.spec import GGMLType
-
-from .parts import Block, Decoder, Encoder, Levels, Values, bytes_of, fields, half, nibbles
+from tests.naive.parts import Block, Decoder, Encoder, Levels, Values, bytes_of, fields, half, nibbles
 
 
 def decode_q8_0(block: Block) -> Values:

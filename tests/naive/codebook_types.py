@@ -7,9 +7,8 @@ from typing import Final
 import numpy as np
 
 from gguf_tools.spec import GGMLType
-
-from .k_searches import TINY, greatest, largest_magnitude, nearest, total
-from .parts import Block, Decoder, Encoder, Levels, Values, bytes_of, fields, half, nibbles
+from tests.naive.k_searches import TINY, greatest, largest_magnitude, nearest, total
+from tests.naive.parts import Block, Decoder, Encoder, Levels, Values, bytes_of, fields, half, nibbles
 
 CODEBOOK: Final = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], "f4")
 

@@ -11,11 +11,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gguf_tools.quants.grids import GRIDS, levels, neighbours, point_indices
+from gguf_tools.quants.kernels.grids import GRIDS, levels, neighbours, point_indices
 from gguf_tools.spec import GGMLType
-
-from .k_searches import nearest, total
-from .parts import Block, Encoder, Levels, Values, bytes_of
+from tests.naive.k_searches import nearest, total
+from tests.naive.parts import Block, Encoder, Levels, Values, bytes_of
 
 ONE: Final = np.float32(1)
 HALF: Final = np.float32(0.5)

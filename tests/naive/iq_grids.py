@@ -7,10 +7,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gguf_tools.quants.grids import grid
+from gguf_tools.quants.kernels.grids import grid
 from gguf_tools.spec import GGMLType
-
-from .parts import Block, Decoder, Values, fields, half
+from tests.naive.parts import Block, Decoder, Values, fields, half
 
 HALF: Final = np.float32(0.5)
 QUARTER: Final = np.float32(0.25)

@@ -8,9 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gguf_tools.spec import GGMLType
-
-from .k_searches import greatest, nearest, relative, scale_and_min, scale_by_least_squares, scale_by_moves
-from .parts import Block, Decoder, Encoder, Levels, Values, bytes_of, fields, half, nibbles
+from tests.naive.k_searches import (
+    greatest,
+    nearest,
+    relative,
+    scale_and_min,
+    scale_by_least_squares,
+    scale_by_moves,
+)
+from tests.naive.parts import Block, Decoder, Encoder, Levels, Values, bytes_of, fields, half, nibbles
 
 
 def sub_scales(block: Block) -> tuple[Values, Values]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .parts import Levels, Values
+from tests.naive.parts import Levels, Values
 
 __all__ = [
     "TINY",

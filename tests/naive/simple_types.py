@@ -7,10 +7,9 @@ from typing import Final
 import numpy as np
 
 from gguf_tools.spec import GGMLType
-
-from .blocks_of_32 import inverse
-from .k_quants import packed
-from .parts import Block, Decoder, Encoder, Levels, Values, bytes_of, fields, half, nibbles
+from tests.naive.blocks_of_32 import inverse
+from tests.naive.k_quants import packed
+from tests.naive.parts import Block, Decoder, Encoder, Levels, Values, bytes_of, fields, half, nibbles
 
 FLOATS: Final = np.array([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], np.float32)
 """Twice the 4-bit floats."""

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from gguf_tools import system, transfer
+from gguf_tools import system
 from gguf_tools.errors import FormatError, OutputError
-from gguf_tools.files import AtomicFile
-from gguf_tools.reading import LocalFile
+from gguf_tools.io import positional_io as transfer
+from gguf_tools.io.atomic_files import AtomicFile
+from gguf_tools.io.input_files import LocalFile
 from tests.platforms.running import run, started
 
 DATA = os.urandom(1 << 20)

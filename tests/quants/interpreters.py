@@ -34,7 +34,7 @@ def python(code: str, environment: Mapping[str, str] | None = None, *, path: Pat
 
 ENCODE = """
 import json, numpy as np, gguf_tools.quants as q
-from gguf_tools.jit import cache_directory
+from gguf_tools.compute.jit import cache_directory
 data = q.quantize(np.linspace(-1, 1, 32, dtype=np.float32), "Q4_0")
 print(json.dumps([data.tolist(), str(cache_directory()), len(list(cache_directory().rglob("*.kernel")))]))
 """

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from gguf_tools import quants
 from gguf_tools.errors import NonFiniteError, QuantizationError, UnsupportedError
+from gguf_tools.quants.kernels.numbers import NUMBERS
 from gguf_tools.quants.layouts import LAYOUTS
-from gguf_tools.quants.numbers import NUMBERS
 from gguf_tools.quants.table import DECODED_ONLY
 from gguf_tools.spec import BLOCK_SIZES, GGMLType
 from tests.floats import assert_same_floats

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from gguf_tools import quants
-from gguf_tools.quants.half import scale_to_half, single_to_half
+from gguf_tools.quants.kernels.half import scale_to_half, single_to_half
 from gguf_tools.spec import BLOCK_SIZES, GGMLType
 from tests.floats import assert_same_floats
 from tests.quants.common import (

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gguf_tools.quants.grids import GRIDS, grid, levels, neighbours, point_indices
+from gguf_tools.quants.kernels.grids import GRIDS, grid, levels, neighbours, point_indices
 
 DISTANCES: Final = {"iq2_xxs": 2, "iq2_xs": 2, "iq2_s": 1, "iq1_s": 3, "iq3_xxs": 2, "iq3_s": 3}
 """``nwant`` of ggml's ``iq2xs_init_impl`` and ``iq3xs_init_impl``."""

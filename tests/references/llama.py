@@ -9,7 +9,7 @@ import cyllama.llama.llama_cpp as llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
-from gguf_tools.closing import Closing
+from gguf_tools.io.closing import Closing
 from gguf_tools.spec import FileType
 
 THREADS = 2

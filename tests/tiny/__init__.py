@@ -27,8 +27,7 @@ from tests.architectures.parts.base import (
     write_safetensors,
     write_sharded,
 )
-
-from . import packed
+from tests.tiny import packed
 
 __all__ = [
     "KNOWN",

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gguf_tools.checkpoint.documents import MAX_JSON_BYTES
+from gguf_tools.checkpoint.json_files import MAX_JSON_BYTES
 from gguf_tools.container.metadata import Array
 from gguf_tools.errors import CheckpointError, GGUFToolsError, TokenizerError
 from gguf_tools.spec import ValueType

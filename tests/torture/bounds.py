@@ -20,8 +20,8 @@ import numpy as np
 
 from gguf_tools import quants
 from gguf_tools.checkpoint import SafetensorsFile, unpack
+from gguf_tools.compute.jit import kernel
 from gguf_tools.errors import GGUFToolsError
-from gguf_tools.jit import kernel
 from gguf_tools.spec import BLOCK_SIZES, GGMLType
 from tests.packing import PACKINGS, Part, Parts, write_parts
 from tests.quants.common import ENCODABLE, TYPES, WEIGHTED, even_weights

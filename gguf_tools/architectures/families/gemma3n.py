@@ -9,15 +9,7 @@ from ...spec import ValueType
 from ..activation_sparsity import ActivationSparsity
 from ..config import GGUFFacts, HFConfig
 from ..decoder import HEAD, decoder, norms, renamed
-from ..keys import (
-    HEAD_DIM,
-    KV_HEADS,
-    DerivedKey,
-    Entry,
-    FromTensorRows,
-    Key,
-    Note,
-)
+from ..keys import HEAD_DIM, KV_HEADS, DerivedKey, Entry, FromTensorRows, Key, Note
 from ..padding import PadTokens
 from ..per_layer_keys import listed
 from ..rope import Rope

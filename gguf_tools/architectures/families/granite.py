@@ -3,14 +3,7 @@
 from ...spec import ValueType
 from ..config import HFConfig
 from ..decoder import FFN, decoder, head_count
-from ..granite_parts import (
-    HYBRID,
-    KV_ARRAY,
-    MIXER_KEYS,
-    MULTIPLIERS,
-    all_attention,
-    shared_mlp,
-)
+from ..granite_parts import HYBRID, KV_ARRAY, MIXER_KEYS, MULTIPLIERS, all_attention, shared_mlp
 from ..keys import (
     CAUSAL,
     KV_HEADS,

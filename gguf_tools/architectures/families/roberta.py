@@ -5,15 +5,7 @@ from typing import Any
 from ...spec import ValueType
 from ..classifier import chosen_by_head, dense_head
 from ..config import MAX_UINT32, GGUFFacts, HFConfig
-from ..encoder import (
-    ENCODER_EPS,
-    LOST_POOLER,
-    bert_classes,
-    blocks,
-    embeddings,
-    encoder,
-    heads_without_use,
-)
+from ..encoder import ENCODER_EPS, LOST_POOLER, bert_classes, blocks, embeddings, encoder, heads_without_use
 from ..keys import HEADS, INNER, LAYERS, WIDTH, DerivedKey
 from ..table import Architecture
 from ..tensors import Drop, Rule

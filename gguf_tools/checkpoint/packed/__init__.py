@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from ...errors import CheckpointError, UnsupportedError
 from ...source import Source
 from ..reader import SafetensorsTensor
-from .parts import Packing, Parts
+from .components import Packing, Parts
 
 __all__ = ["METHODS", "Packing", "Unpacked", "unpack"]
 

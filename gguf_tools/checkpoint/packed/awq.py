@@ -18,8 +18,8 @@ import numpy as np
 
 from ...errors import CheckpointError, UnsupportedError
 from ..reader import SafetensorsTensor
-from .parts import Parts, checked_scales, require_shape, setting
-from .turned import Band, Kept, Turned, turned_floats, turned_words
+from .components import Parts, checked_scales, require_shape, setting
+from .transposed import Band, Kept, Turned, turned_floats, turned_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

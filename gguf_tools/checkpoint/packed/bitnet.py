@@ -16,7 +16,7 @@ import numpy as np
 
 from ...errors import CheckpointError
 from ..reader import SafetensorsTensor
-from .parts import Parts, Unpacked, checked_scales, require_shape, whole_floats
+from .components import Parts, Unpacked, checked_scales, require_shape, whole_floats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ...errors import CheckpointError
-from ..documents import parse_object
+from ..json_files import parse_object
 from ..reader import SafetensorsTensor
-from .integers import pairs
-from .parts import Parts, Unpacked, checked_scales, require_shape, some_floats, whole, whole_floats
+from .bit_unpack import pairs
+from .components import Parts, Unpacked, checked_scales, require_shape, some_floats, whole, whole_floats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

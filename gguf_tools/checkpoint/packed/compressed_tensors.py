@@ -29,13 +29,13 @@ import numpy as np
 from ...errors import CheckpointError, UnsupportedError
 from ...spec import GGMLType
 from ..reader import SafetensorsTensor
-from .exact import exact_type, repacked
+from .bit_unpack import dense, fields, scaled, words
+from .components import Parts, Unpacked, checked_scales, group_order, require_shape, whole
 from .expressions import matches
-from .integers import dense, fields, scaled, words
+from .lossless_repack import exact_type, repacked
 from .nvfp4 import NVFP4
-from .parts import Parts, Unpacked, checked_scales, group_order, require_shape, whole
 from .scaled import Scaled, grid
-from .turned import Kept
+from .transposed import Kept
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

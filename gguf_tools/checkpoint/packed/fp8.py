@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ...errors import CheckpointError
-from .parts import Parts
+from .components import Parts
 from .scaled import Scaled, grid
 
 __all__ = ["unpack"]

@@ -26,10 +26,10 @@ from ...errors import CheckpointError, UnsupportedError
 from ...source import row_count
 from ...spec import GGMLType, row_bytes
 from ..reader import SafetensorsTensor
-from .exact import exact_type, repacked
-from .integers import scaled, stream
-from .parts import Parts, checked_scales, group_order, require_shape, setting
-from .turned import TILE, Band, Kept, Turned, tiled_words, turned_floats, turned_words
+from .bit_unpack import scaled, stream
+from .components import Parts, checked_scales, group_order, require_shape, setting
+from .lossless_repack import exact_type, repacked
+from .transposed import TILE, Band, Kept, Turned, tiled_words, turned_floats, turned_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from ...jit import kernel
-from ...registers import BLOCK, ordered_block, turn_block
+from ...compute.jit import kernel
+from ...compute.simd_transpose import BLOCK, ordered_block, turn_block
 
 __all__ = [
     "awq",

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ...errors import UnsupportedError
+from .components import Parts
 from .nvfp4 import NVFP4
-from .parts import Parts
 from .scaled import Scaled, grid
 
 __all__ = ["unpack"]

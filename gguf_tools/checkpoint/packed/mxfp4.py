@@ -28,8 +28,8 @@ from ...source import SelfContained, Source
 from ...spec import GGMLType
 from ..reader import SafetensorsTensor
 from ..small_floats import E8M0
+from .components import Parts, require_shape
 from .nvfp4 import e2m1
-from .parts import Parts, require_shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

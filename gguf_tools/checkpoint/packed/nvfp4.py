@@ -28,7 +28,7 @@ from ...errors import CheckpointError
 from ...spec import GGMLType
 from ..reader import SafetensorsTensor
 from ..small_floats import E2M1, E4M3
-from .parts import Unpacked, checked_scales, require_shape, whole_floats
+from .components import Unpacked, checked_scales, require_shape, whole_floats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,8 +10,8 @@ from ...errors import CheckpointError
 from ...source import Source
 from ...spec import GGMLType
 from ..reader import SafetensorsTensor
-from .exact import exact_type, repacked
-from .parts import Unpacked, checked_scales, whole_floats
+from .components import Unpacked, checked_scales, whole_floats
+from .lossless_repack import exact_type, repacked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...analysis.listing import ORDERS, arranged
+from ...inspection.sorting import ORDERS, arranged
 from ..console import console, json_option, print_json
 from ..parameters import expression, renamed_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ...analysis.inspection import Inspected, TensorDescription
-    from ...analysis.statistics import Measurement
+    from ...inspection.inspect import Inspected, TensorDescription
+    from ...inspection.statistics import Measurement
 
 __all__ = ["command"]
 
@@ -149,7 +149,7 @@ def command(
     map; with --tensors also tensor_list and tensor_totals, with --metadata metadata, with --sizes recipes,
     with --stats statistics. With --key it is the value.
     """
-    from ...analysis.opening import open_inspected
+    from ...inspection.opening import open_inspected
 
     chosen = pattern is not None or types or sort is not None or reverse
     tensors = tensors or (bool(chosen) and not metadata and not stats)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import FormatError
 from ..console import print_as_it_is, print_json, table
-from ..values import folded, plain, shortest, type_name
+from ..format_values import folded, plain, shortest, type_name
 
 if TYPE_CHECKING:
     from rich.console import Console

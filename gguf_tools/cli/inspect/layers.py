@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from ...analysis.type_map import Cell, Column, Row, TypeMap, folded, grouped, layer_ranges, type_maps
+from ...inspection.type_map import Cell, Column, Row, TypeMap, folded, grouped, layer_ranges, type_maps
 from ..console import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from ...analysis.inspection import TensorDescription
+    from ...inspection.inspect import TensorDescription
 
 __all__ = ["colour", "show", "to_json"]
 

@@ -11,16 +11,16 @@ from ..console import size
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ...analysis.inspection import Inspection
-    from ...analysis.statistics import Measurement
+    from ...inspection.inspect import Inspection
+    from ...inspection.statistics import Measurement
 
 __all__ = ["check", "show", "write"]
 
 
 def check(inspection: Inspection, path: str, *, force: bool) -> None:
     """Refuse a page that could not be written at the end, or must not be."""
-    from ...files import check_target
-    from ...inputs import Inputs
+    from ...io.atomic_files import check_target
+    from ...io.input_guard import Inputs
 
     check_target(Path(path), force, inputs=Inputs(inspection.reads))
 
@@ -29,7 +29,7 @@ def write(
     inspection: Inspection, path: str, measurements: Sequence[Measurement] | None, *, force: bool
 ) -> None:
     """Write the page; with histograms where there are measurements."""
-    from ...analysis.report import write_report
+    from ...reports import write_report
 
     write_report(inspection, path, measurements, force=force)
 

@@ -12,9 +12,9 @@ from ..report import print_types
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ...analysis.inspection import Inspection
-    from ...analysis.model_description import ModelDescription
-    from ...analysis.summary import Summary
+    from ...inspection.inspect import Inspection
+    from ...inspection.model_description import ModelDescription
+    from ...inspection.summary import Summary
 
 __all__ = ["show", "to_json"]
 

@@ -10,8 +10,8 @@ from ..console import printable, progress
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ...analysis.inspection import Inspected, TensorDescription
-    from ...analysis.statistics import Measurement, Statistics
+    from ...inspection.inspect import Inspected, TensorDescription
+    from ...inspection.statistics import Measurement, Statistics
 
 __all__ = ["measured", "show", "to_json"]
 
@@ -24,7 +24,7 @@ def measured(
     opened: Inspected, tensors: Sequence[TensorDescription], threads: int | None
 ) -> list[Measurement]:
     """Statistics of the tensors; takes a while, and shows how far it is."""
-    from ...analysis.statistics import measure_model
+    from ...inspection.statistics import measure_model
 
     with progress("measuring", quiet=False) as report:
         return measure_model(opened, tensors, threads=threads, progress=report)
@@ -80,5 +80,5 @@ def _figure(value: float | None) -> str:
 
 
 def to_json(measurements: Sequence[Measurement]) -> list[dict[str, Any]]:
-    """All figures and the histogram of each tensor; see `gguf_tools.analysis.statistics`."""
+    """All figures and the histogram of each tensor; see `gguf_tools.inspection.statistics`."""
     return [found.to_dict() for found in measurements]

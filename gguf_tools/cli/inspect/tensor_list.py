@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...analysis.listing import totals
+from ...inspection.sorting import totals
 from ..console import number, shape, size, table
 from .layers import colour
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ...analysis.inspection import TensorDescription
+    from ...inspection.inspect import TensorDescription
 
 __all__ = ["show", "to_json"]
 

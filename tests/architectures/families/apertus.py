@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..parts.base import Tiny
-from ..parts.decoders import AT, HEAD, INNER, LLAMA3, WIDTH, attention, config, layers, named, weights
+from tests.architectures.parts.base import Tiny
+from tests.architectures.parts.decoders import (
+    AT,
+    HEAD,
+    INNER,
+    LLAMA3,
+    WIDTH,
+    attention,
+    config,
+    layers,
+    named,
+    weights,
+)
 
 MODELS: dict[str, Tiny] = {
     # xIELU's four parameters are tensors of one value in every layer.

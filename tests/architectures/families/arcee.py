@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny
-from ..parts.decoders import AT, HEAD, INNER, PRE_NORMS, WIDTH, attention, config, layers, weights
+from tests.architectures.parts.base import Tiny
+from tests.architectures.parts.decoders import (
+    AT,
+    HEAD,
+    INNER,
+    PRE_NORMS,
+    WIDTH,
+    attention,
+    config,
+    layers,
+    weights,
+)
 
 MODELS: dict[str, Tiny] = {
     "arcee": Tiny(

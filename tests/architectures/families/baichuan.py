@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, shaped
-from ..parts.decoders import AT, LLAMA2, config, named
+from tests.architectures.parts.base import Tiny, shaped
+from tests.architectures.parts.decoders import AT, LLAMA2, config, named
 
 MODELS: dict[str, Tiny] = {
     # Query, key and value in one, and as many layers as llama.cpp knows the rotated Baichuan by.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from ..parts.base import ALL_KINDS, Tiny, encoder
-from ..parts.encoders import MODULES, POOLING
+from tests.architectures.parts.base import ALL_KINDS, Tiny, encoder
+from tests.architectures.parts.encoders import MODULES, POOLING
 
 MODELS: dict[str, Tiny] = {
     # F32, sentence-transformers' mean pooling.

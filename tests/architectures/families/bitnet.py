@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, shaped
-from ..parts.decoders import LLAMA2, PRE_NORMS, WIDTH, attention, config, mlp, named, weights
+from tests.architectures.parts.base import Tiny, shaped
+from tests.architectures.parts.decoders import (
+    LLAMA2,
+    PRE_NORMS,
+    WIDTH,
+    attention,
+    config,
+    mlp,
+    named,
+    weights,
+)
 
 MODELS: dict[str, Tiny] = {
     # Weights of any value, which conversion rounds to three: what an export cannot undo.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, shaped, with_bias
-from ..parts.decoders import (
+from tests.architectures.families.glm4 import GATE_UP, GLM_TOKENS
+from tests.architectures.parts.base import Tiny, shaped, with_bias
+from tests.architectures.parts.decoders import (
     HEAD,
     HEADS,
     INNER,
@@ -16,7 +17,6 @@ from ..parts.decoders import (
     layers,
     weights,
 )
-from .glm4 import GATE_UP, GLM_TOKENS
 
 REMOTE = "transformer.encoder.layers.{i}."
 

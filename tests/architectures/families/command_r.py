@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny
-from ..parts.decoders import attention, config, layers, mlp, named, weights
+from tests.architectures.parts.base import Tiny
+from tests.architectures.parts.decoders import attention, config, layers, mlp, named, weights
 
 MODELS: dict[str, Tiny] = {
     "command-r": Tiny(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tensors, Tiny, shaped, with_bias
-from ..parts.encoders import HEADS, INNER, LAYERS, WIDTH, Config
+from tests.architectures.parts.base import Tensors, Tiny, shaped, with_bias
+from tests.architectures.parts.encoders import HEADS, INNER, LAYERS, WIDTH, Config
 
 
 def distilbert(config: Config) -> Tensors:

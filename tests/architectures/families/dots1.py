@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, shaped
-from ..parts.decoders import (
+from tests.architectures.families.deepseek2 import SHARED
+from tests.architectures.parts.base import Tiny, shaped
+from tests.architectures.parts.decoders import (
     AT,
     HEAD,
     HEADS,
@@ -18,7 +19,6 @@ from ..parts.decoders import (
     router,
     weights,
 )
-from .deepseek2 import SHARED
 
 DOTS = PRE_NORMS | weights(attention(HEADS)) | named("self_attn.q_norm", "self_attn.k_norm", size=HEAD)
 

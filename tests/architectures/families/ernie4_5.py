@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, shaped
-from ..parts.decoders import HEAD, PRE_NORMS, WIDTH, attention, config, ends, mlp, weights
+from tests.architectures.parts.base import Tiny, shaped
+from tests.architectures.parts.decoders import HEAD, PRE_NORMS, WIDTH, attention, config, ends, mlp, weights
 
 MODELS: dict[str, Tiny] = {
     "ernie": Tiny(

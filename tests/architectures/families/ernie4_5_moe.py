@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, shaped
-from ..parts.decoders import (
+from tests.architectures.parts.base import Tiny, shaped
+from tests.architectures.parts.decoders import (
     AT,
     INNER,
     PRE_NORMS,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, shaped
-from ..parts.decoders import HEAD, INNER, LLAMA3, TOKENS, WIDTH, config
+from tests.architectures.parts.base import Tiny, shaped
+from tests.architectures.parts.decoders import HEAD, INNER, LLAMA3, TOKENS, WIDTH, config
 
 MODELS: dict[str, Tiny] = {
     # Names after GPT-2's, frequencies as in Llama 3.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, shaped, with_bias
-from ..parts.decoders import HEAD, KV_HEADS, TOKENS, WIDTH, config, fused, weights
+from tests.architectures.parts.base import Tiny, shaped, with_bias
+from tests.architectures.parts.decoders import HEAD, KV_HEADS, TOKENS, WIDTH, config, fused, weights
 
 MODELS: dict[str, Tiny] = {
     # Groups of heads, each with its own keys and values; two norms side by side.

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny
-from ..parts.decoders import AT, HEAD, TOKENS, WIDTH, Shapes, attention, config, mlp, named, weights
-from ..parts.mixers import SSM_HEADS, STATE, mamba2, mixed
+from tests.architectures.parts.base import Tiny
+from tests.architectures.parts.decoders import (
+    AT,
+    HEAD,
+    TOKENS,
+    WIDTH,
+    Shapes,
+    attention,
+    config,
+    mlp,
+    named,
+    weights,
+)
+from tests.architectures.parts.mixers import SSM_HEADS, STATE, mamba2, mixed
 
 FALCON = {
     "head_dim": HEAD,

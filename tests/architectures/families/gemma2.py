@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, decoder
-from ..parts.decoders import HEAD, config
+from tests.architectures.parts.base import Tiny, decoder
+from tests.architectures.parts.decoders import HEAD, config
 
 MODELS: dict[str, Tiny] = {
     # Soft-capped, every other layer with a window shorter than the prompts.

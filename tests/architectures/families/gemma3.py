@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..parts.base import ALL_KINDS, Tiny, decoder
-from ..parts.decoders import generation
-from ..parts.towers import wrapped
+from tests.architectures.parts.base import ALL_KINDS, Tiny, decoder
+from tests.architectures.parts.decoders import generation
+from tests.architectures.parts.towers import wrapped
 
 # Seven layers, so that one attends globally; a window shorter than the prompts; linear RoPE scaling.
 GEMMA3 = Tiny(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, shaped
-from ..parts.decoders import AT, HEAD, NARROW, Shapes, config
+from tests.architectures.parts.base import Tiny, shaped
+from tests.architectures.parts.decoders import AT, HEAD, NARROW, Shapes, config
 
 THIN = 128
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, decoder
-from ..parts.encoders import sentence_transformer
-from .gemma3 import GEMMA3
+from tests.architectures.families.gemma3 import GEMMA3
+from tests.architectures.parts.base import Tiny, decoder
+from tests.architectures.parts.encoders import sentence_transformer
 
 MODELS: dict[str, Tiny] = {
     # Its window reaches both ways.

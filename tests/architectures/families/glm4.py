@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import json
 
-from ..parts.base import TOKENIZERS, Tiny, with_bias
-from ..parts.decoders import AT, HEAD, INNER, PRE_NORMS, WIDTH, attention, config, layers, named
+from tests.architectures.parts.base import TOKENIZERS, Tiny, with_bias
+from tests.architectures.parts.decoders import (
+    AT,
+    HEAD,
+    INNER,
+    PRE_NORMS,
+    WIDTH,
+    attention,
+    config,
+    layers,
+    named,
+)
 
 
 def with_tokens(tokenizer: str, *texts: str) -> dict[str, str]:

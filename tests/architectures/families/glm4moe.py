@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, shaped, with_bias
-from ..parts.decoders import (
+from tests.architectures.families.glm4 import GLM_TOKENS
+from tests.architectures.parts.base import Tiny, shaped, with_bias
+from tests.architectures.parts.decoders import (
     AT,
     HEAD,
     INNER,
@@ -18,8 +19,7 @@ from ..parts.decoders import (
     router,
     weights,
 )
-from ..parts.towers import wrapped
-from .glm4 import GLM_TOKENS
+from tests.architectures.parts.towers import wrapped
 
 MOE_BLOCK = (
     PRE_NORMS

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tensors, Tiny, shaped, with_bias
-from ..parts.decoders import HEADS, TOKENS, WIDTH, Shapes
+from tests.architectures.parts.base import Tensors, Tiny, shaped, with_bias
+from tests.architectures.parts.decoders import HEADS, TOKENS, WIDTH, Shapes
 
 
 def gpt2_like(

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, with_bias
-from ..parts.decoders import AT, HEAD, HEADS, INNER, PRE_NORMS, WIDTH, attention, config, layers
+from tests.architectures.parts.base import Tiny, with_bias
+from tests.architectures.parts.decoders import (
+    AT,
+    HEAD,
+    HEADS,
+    INNER,
+    PRE_NORMS,
+    WIDTH,
+    attention,
+    config,
+    layers,
+)
 
 OSS = (
     PRE_NORMS,

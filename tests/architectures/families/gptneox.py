@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, shaped, with_bias
-from ..parts.decoders import TOKENS, WIDTH, config, fused
+from tests.architectures.parts.base import Tiny, shaped, with_bias
+from tests.architectures.parts.decoders import TOKENS, WIDTH, config, fused
 
 MODELS: dict[str, Tiny] = {
     "gpt-neox": Tiny(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny
-from ..parts.decoders import PRE_NORMS, attention, config, ends, layers, mlp, weights
-from ..parts.mixers import mixed
-from .granitehybrid import GRANITE, GRANITE_SHARED
+from tests.architectures.families.granitehybrid import GRANITE, GRANITE_SHARED
+from tests.architectures.parts.base import Tiny
+from tests.architectures.parts.decoders import PRE_NORMS, attention, config, ends, layers, mlp, weights
+from tests.architectures.parts.mixers import mixed
 
 MODELS: dict[str, Tiny] = {
     "granite": Tiny(

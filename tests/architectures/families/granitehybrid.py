@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny
-from ..parts.decoders import AT, HEAD, INNER, PRE_NORMS, WIDTH, attention, config, ends, weights
-from ..parts.mixers import SSM_HEADS, STATE, mamba2, mixed
+from tests.architectures.parts.base import Tiny
+from tests.architectures.parts.decoders import (
+    AT,
+    HEAD,
+    INNER,
+    PRE_NORMS,
+    WIDTH,
+    attention,
+    config,
+    ends,
+    weights,
+)
+from tests.architectures.parts.mixers import SSM_HEADS, STATE, mamba2, mixed
 
 GRANITE = {
     "attention_bias": False,

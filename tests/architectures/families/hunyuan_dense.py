@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny
-from ..parts.decoders import HEAD, PRE_NORMS, attention, config, generation, layers, mlp, named, weights
+from tests.architectures.parts.base import Tiny
+from tests.architectures.parts.decoders import (
+    HEAD,
+    PRE_NORMS,
+    attention,
+    config,
+    generation,
+    layers,
+    mlp,
+    named,
+    weights,
+)
 
 MODELS: dict[str, Tiny] = {
     # The base of RoPE stretched, the head both tied and stored.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, shaped
-from ..parts.decoders import AT, INNER, LLAMA2, WIDTH, config, named
+from tests.architectures.parts.base import Tiny, shaped
+from tests.architectures.parts.decoders import AT, INNER, LLAMA2, WIDTH, config, named
 
 MODELS: dict[str, Tiny] = {
     # Query, key and value in one, by groups of heads.

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny
-from ..parts.decoders import AT, INNER, WIDTH, Shapes, attention, config, mlp, named, router, weights
-from ..parts.mixers import mixed
-from .falcon_h1 import FALCON_ENDS
+from tests.architectures.families.falcon_h1 import FALCON_ENDS
+from tests.architectures.parts.base import Tiny
+from tests.architectures.parts.decoders import (
+    AT,
+    INNER,
+    WIDTH,
+    Shapes,
+    attention,
+    config,
+    mlp,
+    named,
+    router,
+    weights,
+)
+from tests.architectures.parts.mixers import mixed
 
 
 def mamba1(at: str = AT + "mamba.", inner: int = 2 * WIDTH, rank: int = 16, state: int = 16) -> Shapes:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..parts.base import Tensors, Tiny, shaped, with_bias
-from ..parts.encoders import INNER, LAYERS, WIDTH, Config, bert_config, sentence_transformer
+from tests.architectures.parts.base import Tensors, Tiny, shaped, with_bias
+from tests.architectures.parts.encoders import INNER, LAYERS, WIDTH, Config, bert_config, sentence_transformer
 
 
 def jina_bert(config: Config) -> Tensors:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, shaped
-from ..parts.decoders import AT, HEAD, TOKENS, WIDTH, attention, config, named, weights
+from tests.architectures.parts.base import Tiny, shaped
+from tests.architectures.parts.decoders import AT, HEAD, TOKENS, WIDTH, attention, config, named, weights
 
 LFM = named("operator_norm", "ffn_norm") | {
     AT + "feed_forward.w1.weight": (384, WIDTH),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..parts.base import ALL_KINDS, Tiny, decoder, shaped
-from ..parts.decoders import (
+from tests.architectures.parts.base import ALL_KINDS, Tiny, decoder, shaped
+from tests.architectures.parts.decoders import (
     AT,
     HEAD,
     INNER,

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, shaped
-from ..parts.decoders import AT, HEAD, INNER, PRE_NORMS, WIDTH, attention, config, ends, mlp, weights
+from tests.architectures.parts.base import Tiny, shaped
+from tests.architectures.parts.decoders import (
+    AT,
+    HEAD,
+    INNER,
+    PRE_NORMS,
+    WIDTH,
+    attention,
+    config,
+    ends,
+    mlp,
+    weights,
+)
 
 FORWARD = AT + "feed_forward."
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, shaped
-from ..parts.decoders import TOKENS, WIDTH
+from tests.architectures.parts.base import Tiny, shaped
+from tests.architectures.parts.decoders import TOKENS, WIDTH
 
 MODELS: dict[str, Tiny] = {
     "mamba": Tiny(

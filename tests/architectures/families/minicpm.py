@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, shaped
-from ..parts.decoders import LLAMA2, LLAMA2_ENDS, PRE_NORMS, WIDTH, attention, config, mlp, weights
+from tests.architectures.parts.base import Tiny, shaped
+from tests.architectures.parts.decoders import (
+    LLAMA2,
+    LLAMA2_ENDS,
+    PRE_NORMS,
+    WIDTH,
+    attention,
+    config,
+    mlp,
+    weights,
+)
 
 MODELS: dict[str, Tiny] = {
     "minicpm": Tiny(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, shaped
-from ..parts.decoders import HEADS, LLAMA2, PRE_NORMS, WIDTH, config, mlp, weights
-from .deepseek2 import NOPE, RANK, ROPE, latent
+from tests.architectures.families.deepseek2 import NOPE, RANK, ROPE, latent
+from tests.architectures.parts.base import Tiny, shaped
+from tests.architectures.parts.decoders import HEADS, LLAMA2, PRE_NORMS, WIDTH, config, mlp, weights
 
 MODELS: dict[str, Tiny] = {
     # Latent attention, computed head by head.

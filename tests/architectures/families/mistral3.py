@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny
-from ..parts.decoders import HEAD, PRE_NORMS, attention, config, layers, mlp, weights
-from ..parts.towers import wrapped
+from tests.architectures.parts.base import Tiny
+from tests.architectures.parts.decoders import HEAD, PRE_NORMS, attention, config, layers, mlp, weights
+from tests.architectures.parts.towers import wrapped
 
 MODELS: dict[str, Tiny] = {
     "mistral3": wrapped(

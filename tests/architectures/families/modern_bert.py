@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tensors, Tiny, shaped
-from ..parts.encoders import HEADS, INNER, WIDTH, Config, sentence_transformer
+from tests.architectures.parts.base import Tensors, Tiny, shaped
+from tests.architectures.parts.encoders import HEADS, INNER, WIDTH, Config, sentence_transformer
 
 
 def modern_bert(config: Config) -> Tensors:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, shaped
-from ..parts.decoders import HEADS, TOKENS, WIDTH, weights
+from tests.architectures.parts.base import Tiny, shaped
+from tests.architectures.parts.decoders import HEADS, TOKENS, WIDTH, weights
 
 MODELS: dict[str, Tiny] = {
     "mpt": Tiny(

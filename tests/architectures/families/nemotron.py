@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, shaped, with_bias
-from ..parts.decoders import AT, HEAD, INNER, WIDTH, attention, config, weights
+from tests.architectures.parts.base import Tiny, shaped, with_bias
+from tests.architectures.parts.decoders import AT, HEAD, INNER, WIDTH, attention, config, weights
 
 MODELS: dict[str, Tiny] = {
     # Layer norms with biases, half of each head rotated.

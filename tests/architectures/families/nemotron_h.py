@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tensors, Tiny
-from ..parts.decoders import HEAD, INNER, TOKENS, WIDTH, Shapes, attention, config, weights
-from ..parts.mixers import STATE, mamba2, mixed
+from tests.architectures.parts.base import Tensors, Tiny
+from tests.architectures.parts.decoders import HEAD, INNER, TOKENS, WIDTH, Shapes, attention, config, weights
+from tests.architectures.parts.mixers import STATE, mamba2, mixed
 
 NEMOTRON = {
     "attention_bias": False,

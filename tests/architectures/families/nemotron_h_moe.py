@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny
-from ..parts.decoders import INNER, config
-from .nemotron_h import NEMOTRON, nemotron
+from tests.architectures.families.nemotron_h import NEMOTRON, nemotron
+from tests.architectures.parts.base import Tiny
+from tests.architectures.parts.decoders import INNER, config
 
 MODELS: dict[str, Tiny] = {
     "nemotron-h-moe": Tiny(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tensors, Tiny, shaped, with_bias
-from ..parts.encoders import HEADS, INNER, LAYERS, WIDTH, Config, sentence_transformer
+from tests.architectures.parts.base import Tensors, Tiny, shaped, with_bias
+from tests.architectures.parts.encoders import HEADS, INNER, LAYERS, WIDTH, Config, sentence_transformer
 
 
 def nomic_bert(config: Config) -> Tensors:

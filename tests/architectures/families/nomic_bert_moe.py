@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny
-from .nomic_bert import NOMIC_BERT, nomic_bert
+from tests.architectures.families.nomic_bert import NOMIC_BERT, nomic_bert
+from tests.architectures.parts.base import Tiny
 
 MODELS: dict[str, Tiny] = {
     "nomic-bert-moe": Tiny(

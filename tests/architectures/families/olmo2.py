@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny
-from ..parts.decoders import HEAD, HEADS, KV_HEADS, attention, config, layers, mlp, named, weights
+from tests.architectures.parts.base import Tiny
+from tests.architectures.parts.decoders import (
+    HEAD,
+    HEADS,
+    KV_HEADS,
+    attention,
+    config,
+    layers,
+    mlp,
+    named,
+    weights,
+)
 
 QK_NORMS = {**named("self_attn.q_norm", size=HEADS * HEAD), **named("self_attn.k_norm", size=KV_HEADS * HEAD)}
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny
-from ..parts.decoders import (
+from tests.architectures.parts.base import Tiny
+from tests.architectures.parts.decoders import (
     HEADS,
     INNER,
     PRE_NORMS,

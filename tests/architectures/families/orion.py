@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, shaped, with_bias
-from ..parts.decoders import AT, LLAMA2, LLAMA2_ENDS, WIDTH, attention, config, mlp, weights
+from tests.architectures.parts.base import Tiny, shaped, with_bias
+from tests.architectures.parts.decoders import AT, LLAMA2, LLAMA2_ENDS, WIDTH, attention, config, mlp, weights
 
 MODELS: dict[str, Tiny] = {
     # Layer norms, whose epsilon the config gives as one of RMS norms.

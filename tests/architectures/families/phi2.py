@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, shaped, with_bias
-from ..parts.decoders import AT, HEADS, TOKENS, WIDTH, attention, config
+from tests.architectures.parts.base import Tiny, shaped, with_bias
+from tests.architectures.parts.decoders import AT, HEADS, TOKENS, WIDTH, attention, config
 
 MODELS: dict[str, Tiny] = {
     "phi2": Tiny(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, shaped
-from ..parts.decoders import AT, HEAD, HEADS, INNER, PRE_NORMS, WIDTH, config, ends
+from tests.architectures.parts.base import Tiny, shaped
+from tests.architectures.parts.decoders import AT, HEAD, HEADS, INNER, PRE_NORMS, WIDTH, config, ends
 
 FUSED_PHI = {
     AT + "self_attn.qkv_proj.weight": (2 * HEADS * HEAD, WIDTH),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, shaped, with_bias
-from ..parts.decoders import AT, INNER, WIDTH, attention, config, expert_weights, router
+from tests.architectures.parts.base import Tiny, shaped, with_bias
+from tests.architectures.parts.decoders import AT, INNER, WIDTH, attention, config, expert_weights, router
 
 MODELS: dict[str, Tiny] = {
     # Experts, and biases of norms and output.

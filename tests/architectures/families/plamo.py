@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, shaped
-from ..parts.decoders import LLAMA2, config
+from tests.architectures.parts.base import Tiny, shaped
+from tests.architectures.parts.decoders import LLAMA2, config
 
 
 def plamo(width: int, heads: int, shared: int) -> Tiny:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import ALL_KINDS, Tiny, decoder
-from ..parts.decoders import generation
+from tests.architectures.parts.base import ALL_KINDS, Tiny, decoder
+from tests.architectures.parts.decoders import generation
 
 MODELS: dict[str, Tiny] = {
     # Biases on q, k, v; tied.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, with_bias
-from ..parts.decoders import PRE_NORMS, WIDTH, attention, config, layers, mlp, weights
-from ..parts.towers import wrapped
+from tests.architectures.parts.base import Tiny, with_bias
+from tests.architectures.parts.decoders import PRE_NORMS, WIDTH, attention, config, layers, mlp, weights
+from tests.architectures.parts.towers import wrapped
 
 MODELS: dict[str, Tiny] = {
     # Several axes of rotation, which in text are one. With these weights llama.cpp is as close as 4e-6 to the

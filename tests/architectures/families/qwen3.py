@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..parts.base import ALL_KINDS, Tiny, decoder
+from tests.architectures.parts.base import ALL_KINDS, Tiny, decoder
 
 MODELS: dict[str, Tiny] = {
     # Norms on q and k; heads × head_dim (384) is not the width; tied, and the output is stored as well.

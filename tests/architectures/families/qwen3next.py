@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tensors, Tiny, shaped
-from ..parts.decoders import (
+from tests.architectures.parts.base import Tensors, Tiny, shaped
+from tests.architectures.parts.decoders import (
     AT,
     HEAD,
     HEADS,

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny
-from ..parts.decoders import HEAD, PRE_NORMS, WIDTH, attention, config, layers, mlp, named, weights
-from ..parts.towers import wrapped
+from tests.architectures.parts.base import Tiny
+from tests.architectures.parts.decoders import (
+    HEAD,
+    PRE_NORMS,
+    WIDTH,
+    attention,
+    config,
+    layers,
+    mlp,
+    named,
+    weights,
+)
+from tests.architectures.parts.towers import wrapped
 
 MODELS: dict[str, Tiny] = {
     "qwen3-vl": wrapped(

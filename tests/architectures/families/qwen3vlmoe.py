@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny
-from ..parts.decoders import (
+from tests.architectures.parts.base import Tiny
+from tests.architectures.parts.decoders import (
     AT,
     HEAD,
     INNER,
@@ -16,7 +16,7 @@ from ..parts.decoders import (
     router,
     weights,
 )
-from ..parts.towers import wrapped
+from tests.architectures.parts.towers import wrapped
 
 MODELS: dict[str, Tiny] = {
     # Experts stacked and transposed.

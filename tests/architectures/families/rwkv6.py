@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tensors, Tiny, shaped
-from ..parts.decoders import HEAD, HEADS, WIDTH, Shapes
+from tests.architectures.parts.base import Tensors, Tiny, shaped
+from tests.architectures.parts.decoders import HEAD, HEADS, WIDTH, Shapes
 
 RWKV_TOKENS = 464
 

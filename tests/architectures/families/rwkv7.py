@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tensors, Tiny, shaped
-from ..parts.decoders import HEAD, HEADS, WIDTH, Shapes
-from .rwkv6 import RWKV_CONFIG, RWKV_TOKENS, layer_norms
+from tests.architectures.families.rwkv6 import RWKV_CONFIG, RWKV_TOKENS, layer_norms
+from tests.architectures.parts.base import Tensors, Tiny, shaped
+from tests.architectures.parts.decoders import HEAD, HEADS, WIDTH, Shapes
 
 RWKV7_RANKS = {"w": 64, "a": 32, "v": 32, "g": 96}
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, with_bias
-from ..parts.decoders import HEAD, PRE_NORMS, attention, config, layers, mlp, weights
+from tests.architectures.parts.base import Tiny, with_bias
+from tests.architectures.parts.decoders import HEAD, PRE_NORMS, attention, config, layers, mlp, weights
 
 MODELS: dict[str, Tiny] = {
     "seed-oss": Tiny(

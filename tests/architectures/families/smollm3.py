@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny
-from ..parts.decoders import PRE_NORMS, attention, config, layers, mlp, weights
+from tests.architectures.parts.base import Tiny
+from tests.architectures.parts.decoders import PRE_NORMS, attention, config, layers, mlp, weights
 
 MODELS: dict[str, Tiny] = {
     # The fourth layer is not rotated.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, shaped, with_bias
-from ..parts.decoders import AT, WIDTH, attention, config, ends, mlp, weights
+from tests.architectures.parts.base import Tiny, shaped, with_bias
+from tests.architectures.parts.decoders import AT, WIDTH, attention, config, ends, mlp, weights
 
 MODELS: dict[str, Tiny] = {
     "stablelm": Tiny(

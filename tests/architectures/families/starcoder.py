@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, with_bias
-from ..parts.decoders import HEAD, HEADS, TOKENS, WIDTH
-from .gpt2 import gpt2_like
+from tests.architectures.families.gpt2 import gpt2_like
+from tests.architectures.parts.base import Tiny, with_bias
+from tests.architectures.parts.decoders import HEAD, HEADS, TOKENS, WIDTH
 
 MODELS: dict[str, Tiny] = {
     # One head of keys and values for all.

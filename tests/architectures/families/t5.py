@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..parts.base import Tensors, Tiny, shaped
-from ..parts.encoders import HEADS, INNER, LAYERS, WIDTH, Config
+from tests.architectures.parts.base import Tensors, Tiny, shaped
+from tests.architectures.parts.encoders import HEADS, INNER, LAYERS, WIDTH, Config
 
 
 def t5(config: Config) -> Tensors:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny
-from .t5 import t5, t5_config
+from tests.architectures.families.t5 import t5, t5_config
+from tests.architectures.parts.base import Tiny
 
 MODELS: dict[str, Tiny] = {
     "t5-encoder": Tiny(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..parts.base import Tiny, encoder
-from ..parts.encoders import bert_config, classifier, sentence_transformer
+from tests.architectures.parts.base import Tiny, encoder
+from tests.architectures.parts.encoders import bert_config, classifier, sentence_transformer
 
 MODELS: dict[str, Tiny] = {
     # From the SentencePiece model, whose ids are not the tokenizer's.

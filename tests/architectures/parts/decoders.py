@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .base import Tensors, shaped
+from tests.architectures.parts.base import Tensors, shaped
 
 Shapes = dict[str, tuple[int, ...]]
 

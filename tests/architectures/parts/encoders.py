@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .base import Tensors, encoder, norm, weight
+from tests.architectures.parts.base import Tensors, encoder, norm, weight
 
 Config = dict[str, Any]
 

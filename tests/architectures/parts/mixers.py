@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .base import Tensors, shaped
-from .decoders import AT, HEAD, WIDTH, Shapes
+from tests.architectures.parts.base import Tensors, shaped
+from tests.architectures.parts.decoders import AT, HEAD, WIDTH, Shapes
 
 
 def mixed(outside: Shapes, blocks: Sequence[Shapes]) -> Tensors:

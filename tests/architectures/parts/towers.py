@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from .base import Tensors, Tiny, normal
+from tests.architectures.parts.base import Tensors, Tiny, normal
 
 
 def wrapped(

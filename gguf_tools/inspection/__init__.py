@@ -1,0 +1,1 @@
+"""What is in a file: summaries, lists, statistics, maps of types, differences."""

@@ -1,0 +1,1 @@
+"""One block format a module: its layout, its kernels, its codec."""
