@@ -67,6 +67,7 @@ POINT_FLOATS: Final = ONE_SCALE + 24
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
 _INFINITE = np.float32(np.inf)
+_WITHOUT_SIGN = np.int32(0x7FFF_FFFF)
 _FARTHEST = np.int64(0x7FFF_FFFF_FFFF_FFFF)
 _NUMBER = np.int64(0xFFFF_FFFF)
 _16 = np.uint32(16)
@@ -133,6 +134,17 @@ def put_distances(start, scale, s):
 
 
 @inlined
+def _key(distance, n):
+    """A number that is less for the nearer of two neighbours, or the first: the distance, then the place.
+
+    A NaN, of an infinite distance whose weight is 0, is farther than anything: which sign it has is the
+    processor's choice.
+    """
+    bits = np.int32(np.float32(distance).view(np.int32) & _WITHOUT_SIGN)
+    return np.int64(np.int64(bits) << _32) | np.int64(n)
+
+
+@inlined
 def nearest_of_eight(at, count, lists, d, s):
     """The place of the nearest of ``count`` neighbours, whose list starts at ``at``: the first of several.
 
@@ -150,7 +162,7 @@ def nearest_of_eight(at, count, lists, d, s):
         distance += _pick(code, 10, s[d + 15], s[d + 16], s[d + 17])
         distance += _pick(code, 12, s[d + 18], s[d + 19], s[d + 20])
         distance += _pick(code, 14, s[d + 21], s[d + 22], s[d + 23])
-        best = min(best, np.int64(np.int64(np.float32(distance).view(np.int32)) << _32) | np.int64(n))
+        best = min(best, _key(distance, n))
     return np.int32(lists[best & _NUMBER] >> _16)
 
 
@@ -172,7 +184,7 @@ def nearest_of_four(start, scale, at, count, lists, s):
         distance += _distance(code, 3, x1, w1, scale)
         distance += _distance(code, 6, x2, w2, scale)
         distance += _distance(code, 9, x3, w3, scale)
-        best = min(best, np.int64(np.int64(np.float32(distance).view(np.int32)) << _32) | np.int64(n))
+        best = min(best, _key(distance, n))
     return np.int32(lists[best & _NUMBER] >> _16)
 
 
