@@ -171,7 +171,7 @@ def test_a_file_without_an_architecture_says_nothing(architecture: Any) -> None:
 
 
 @pytest.mark.parametrize("name", SIZES)
-@pytest.mark.parametrize("odd", ODD.keys() - {"no items"})
+@pytest.mark.parametrize("odd", sorted(ODD.keys() - {"no items"}))
 def test_a_value_that_is_no_size_is_an_error_where_somebody_does(name: str, odd: str) -> None:
     model = CheckedHyperparameters(
         {"general.architecture": "x", **{f"x.{k}": v for k, v in SIZES.items()}, f"x.{name}": ODD[odd]},
