@@ -52,6 +52,7 @@ FAMILIES: Final = (
     "lfm2",
     "llama",
     "llama4",
+    "maincoder",
     "smollm3",
     "arcee",
     "orion",
