@@ -282,6 +282,7 @@ def decoder(
     head_dim: KeyRule | None = HeadDim(always=False),  # noqa: B008 - immutable
     own: tuple[KeyRule, ...] = (),
     bias: str | None = "attention_bias",
+    flags: tuple[KeyRule, ...] = (),
     activation: tuple[str, ...] | Mapping[str, tuple[str, ...]] = ("silu", "swish"),
     assumed: Mapping[str, Any] = MappingProxyType({}),
     checks: tuple[KeyRule, ...] = (),
@@ -311,6 +312,7 @@ def decoder(
         head_dim: the rule for the head's size; None for none.
         own: rules for keys of the family's own, in the order in which they are written.
         bias: the flag that says query, key, value and output have biases; None where there is no such flag.
+        flags: rules for further flags that GGUF tells by tensors, such as other biases.
         activation: ``hidden_act`` as the runtime acts on it, the usual name first; or another HF key for it,
             with such names.
         assumed: further HF keys the runtime takes for granted, with the value it acts on.
@@ -352,6 +354,7 @@ def decoder(
             *own,
             VOCABULARY_ROWS,
             *((FromTensorPresence(bias, "blk.0.attn_q.bias"),) if bias else ()),
+            *flags,
             TIED,
             *(AssumedByRuntime(key, names) for key, names in activations.items()),
             *(AssumedByRuntime(key, (value,)) for key, value in assumed.items()),

@@ -15,7 +15,7 @@ ARCHITECTURE = decoder(
     head_dim=HEAD_DIM,
     own=(VOCABULARY_SIZE, ROPE_DIMENSION),
     activation=("relu2",),
-    checks=(FromTensorPresence("mlp_bias", "blk.0.ffn_up.bias"),),
+    flags=(FromTensorPresence("mlp_bias", "blk.0.ffn_up.bias"),),
     permuted=True,
     ffn=modules(("mlp.up_proj", "ffn_up"), ("mlp.down_proj", "ffn_down"), bias=flag("mlp_bias")),
     computed=(Llama3Factors(),),

@@ -26,7 +26,7 @@ ARCHITECTURE = decoder(
     rope=Rope(kinds=()),
     eps=LAYER_EPS,
     own=(LOGIT_SCALE, NO_SCALING_TYPE),
-    checks=(FromTensorPresence("use_qk_norm", "blk.0.attn_q_norm.weight"),),
+    flags=(FromTensorPresence("use_qk_norm", "blk.0.attn_q_norm.weight"),),
     output=ENDS,
     pre_norms=NORM,
     qk_norms=limit_to(flag("use_qk_norm"), QK_NORMS),

@@ -31,7 +31,7 @@ ARCHITECTURE = decoder(
         *EXPERT_SCALE_AND_NORM,
         Predicting(_FURTHER),
     ),
-    checks=(FromTensorPresence("use_qk_norm", "blk.0.attn_q_norm.weight"),),
+    flags=(FromTensorPresence("use_qk_norm", "blk.0.attn_q_norm.weight"),),
     pre_norms=norms(("input_layernorm", "attn_norm"), ("post_attention_layernorm", "post_attention_norm")),
     attn=attention(bias=flag("attention_bias"), output_bias=optional),
     qk_norms=limit_to(flag("use_qk_norm"), QK_NORMS),

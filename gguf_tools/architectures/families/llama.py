@@ -41,7 +41,8 @@ ARCHITECTURE = decoder(
     ),
     head_dim=HeadDim(always=lambda facts: facts.find("expert_count") is None),
     own=(Key("vocab_size", "vocab_size", optional=True), ROPE_DIMENSION, YarnMultiplier()),
-    checks=(MLP_BIAS, NO_WINDOW),
+    flags=(MLP_BIAS,),
+    checks=(NO_WINDOW,),
     permuted=True,
     ffn=(
         *routed(

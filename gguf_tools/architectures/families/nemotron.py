@@ -30,7 +30,7 @@ ARCHITECTURE = decoder(
         NO_SCALING_TYPE,
     ),
     activation=("relu2",),
-    checks=(FromTensorPresence("mlp_bias", "blk.0.ffn_up.bias"),),
+    flags=(FromTensorPresence("mlp_bias", "blk.0.ffn_up.bias"),),
     output=(EMBEDDING, HEAD),
     pre_norms=(
         *(Rule((f"{hf}.weight",), (f"{gguf}.weight",), AddOne()) for hf, gguf in _NORMS.items()),

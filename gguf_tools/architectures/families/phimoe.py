@@ -15,7 +15,7 @@ ARCHITECTURE = decoder(
     leading_keys=(phi3.SCALE,),
     keys=phi3.KEYS,
     own=(phi3.Window(), *reversed(experts_keys("num_local_experts"))),
-    checks=(FromTensorPresence("lm_head_bias", "output.bias"),),
+    flags=(FromTensorPresence("lm_head_bias", "output.bias"),),
     computed=phi3.FACTORS,
     output=(
         *(EMBEDDING, *LAST_LAYER_NORM, HEAD),

@@ -26,7 +26,7 @@ ARCHITECTURE = decoder(
     ),
     bias="use_qkv_bias",
     assumed={"rope_theta": 10000.0},
-    checks=(FromTensorPresence("qk_layernorm", "blk.0.attn_q_norm.weight"),),
+    flags=(FromTensorPresence("qk_layernorm", "blk.0.attn_q_norm.weight"),),
     output=(EMBEDDING, *LAST_LAYER_NORM, HEAD),
     pre_norms=(
         *modules(("input_layernorm", "attn_norm")),
