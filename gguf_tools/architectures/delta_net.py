@@ -13,7 +13,7 @@ from ..source import Source
 from .config import HFConfig
 from .tensors import Rule
 from .transforms import SQUEEZED, NegativeExp, Transform
-from .views import Gathered, Joined
+from .views import Concat, RowPermutation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,8 +32,8 @@ class SplitDelta(Transform):
         (source,) = sources
         mixed, gate = self._order(config, source.shape)
         return [
-            Gathered(source, lambda row: mixed[row], (len(mixed), source.shape[1])),
-            Gathered(source, lambda row: gate[row], (len(gate), source.shape[1])),
+            RowPermutation(source, lambda row: mixed[row], (len(mixed), source.shape[1])),
+            RowPermutation(source, lambda row: gate[row], (len(gate), source.shape[1])),
         ]
 
     def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
@@ -44,7 +44,7 @@ class SplitDelta(Transform):
         if found != expected:
             raise ArchitectureError("the parts have the wrong number of rows", found=found, expected=expected)
         back = np.argsort(np.concatenate(order))
-        return [Gathered(Joined(list(sources), both), lambda row: back[row])]
+        return [RowPermutation(Concat(list(sources), both), lambda row: back[row])]
 
     @staticmethod
     def _order(config: HFConfig, shape: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

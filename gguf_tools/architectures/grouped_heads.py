@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import ArchitectureError
 from ..source import Source
 from .config import HFConfig
-from .views import Columns, Gathered
+from .views import ColumnPermutation, RowPermutation
 
 __all__ = ["GroupHeads"]
 
@@ -49,5 +49,5 @@ class GroupHeads:
         if inverse:
             order = np.argsort(order)
         if self.columns:
-            return [Columns(source, (order[:, None] * size + np.arange(size)).reshape(-1))]
-        return [Gathered(source, lambda row: order[row // size] * size + row % size)]
+            return [ColumnPermutation(source, (order[:, None] * size + np.arange(size)).reshape(-1))]
+        return [RowPermutation(source, lambda row: order[row // size] * size + row % size)]

@@ -9,7 +9,7 @@ from ..errors import ArchitectureError
 from ..source import Source
 from .config import HFConfig
 from .transforms import Transform
-from .views import Gathered, Joined, Reshaped, Transposed
+from .views import Concat, Reshaped, RowPermutation, Transposed
 
 __all__ = ["Deinterleave", "DeinterleaveRows"]
 
@@ -33,7 +33,10 @@ class Deinterleave(Transform):
         else:
             rows = Reshaped(source, (experts, 2 * size, 1))
             shape = (experts, size, 1)
-        parts = [Gathered(rows, lambda row: 2 * row, shape), Gathered(rows, lambda row: 2 * row + 1, shape)]
+        parts = [
+            RowPermutation(rows, lambda row: 2 * row, shape),
+            RowPermutation(rows, lambda row: 2 * row + 1, shape),
+        ]
         return list(parts) if len(source.shape) == 3 else [Reshaped(part, (experts, size)) for part in parts]
 
     def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
@@ -44,8 +47,8 @@ class Deinterleave(Transform):
         is_bias = len(gate.shape) == 2
         length = 1 if is_bias else gate.shape[2]
         parts = [Reshaped(part, (experts, size, 1)) if is_bias else part for part in sources]
-        both = Joined(parts, (experts, 2 * size, length))
-        rows = Gathered(both, lambda row: row // 2 + row % 2 * (experts * size))
+        both = Concat(parts, (experts, 2 * size, length))
+        rows = RowPermutation(both, lambda row: row // 2 + row % 2 * (experts * size))
         return [Reshaped(rows, (experts, 2 * size)) if is_bias else Transposed(rows)]
 
 
@@ -59,8 +62,8 @@ class DeinterleaveRows(Transform):
             raise ArchitectureError("fused experts need an even number of outputs", found=source.shape)
         shape = (source.shape[0], source.shape[1] // 2, source.shape[2])
         return [
-            Gathered(source, lambda row: 2 * row, shape),
-            Gathered(source, lambda row: 2 * row + 1, shape),
+            RowPermutation(source, lambda row: 2 * row, shape),
+            RowPermutation(source, lambda row: 2 * row + 1, shape),
         ]
 
     def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
@@ -68,5 +71,5 @@ class DeinterleaveRows(Transform):
         if gate.shape != up.shape or len(gate.shape) != 3:
             raise ArchitectureError("the experts differ in shape", found=[gate.shape, up.shape])
         experts, size, length = gate.shape
-        both = Joined(sources, (experts, 2 * size, length))
-        return [Gathered(both, lambda row: row // 2 + row % 2 * (experts * size))]
+        both = Concat(sources, (experts, 2 * size, length))
+        return [RowPermutation(both, lambda row: row // 2 + row % 2 * (experts * size))]

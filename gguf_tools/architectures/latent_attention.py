@@ -14,7 +14,7 @@ from .decoder import BLOCK, norms
 from .keys import Entry
 from .tensors import Rule, limit_to, unless
 from .transforms import Transform
-from .views import Gathered, Joined, Sliced, Transposed
+from .views import Concat, RowPermutation, RowSlice, Transposed
 
 __all__ = ["FUSED_KEYS_AND_VALUES", "LATENT_ATTENTION", "SPLIT_KEYS_AND_VALUES", "KeyParts", "SplitLatent"]
 
@@ -60,8 +60,8 @@ class SplitLatent(Transform):
                 expected=heads * (key + value),
             )
         rank = source.shape[1]
-        keys = Gathered(source, lambda row: row + row // key * value, (heads, key, rank))
-        values = Gathered(source, lambda row: row + (row // value + 1) * key, (heads, value, rank))
+        keys = RowPermutation(source, lambda row: row + row // key * value, (heads, key, rank))
+        values = RowPermutation(source, lambda row: row + (row // value + 1) * key, (heads, value, rank))
         return [Transposed(keys), values]
 
     def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
@@ -75,11 +75,11 @@ class SplitLatent(Transform):
                 expected=[(heads, rank, key), (heads, value, rank)],
             )
         parts = [
-            Sliced(part, head * rows, (rows, rank))
+            RowSlice(part, head * rows, (rows, rank))
             for head in range(heads)
             for part, rows in ((keys, key), (values, value))
         ]
-        return [Joined(parts, (heads * (key + value), rank))]
+        return [Concat(parts, (heads * (key + value), rank))]
 
     @staticmethod
     def _sizes(config: HFConfig) -> tuple[int, int, int]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import ArchitectureError
 from ..source import ComputedSource, Source, row_count
-from .views import Columns, Gathered, Joined, Reshaped, Sliced, Transposed
+from .views import ColumnPermutation, Concat, Reshaped, RowPermutation, RowSlice, Transposed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,16 +77,16 @@ def factored(source: Source) -> LowRank:
         case Transposed():
             pair = _flat(source.base)
             return LowRank(transposed(pair.b), transposed(pair.a))
-        case Columns():
+        case ColumnPermutation():
             pair = _flat(source.base)
-            return LowRank(Columns(pair.a, source.order), pair.b)
-        case Sliced():
+            return LowRank(ColumnPermutation(pair.a, source.order), pair.b)
+        case RowSlice():
             pair = _flat(source.base)
-            return LowRank(pair.a, Sliced(pair.b, source.first, _narrow(source, pair)))
-        case Gathered():
+            return LowRank(pair.a, RowSlice(pair.b, source.first, _narrow(source, pair)))
+        case RowPermutation():
             pair = _flat(source.base)
-            return LowRank(pair.a, Gathered(pair.b, source.place, _narrow(source, pair)))
-        case Joined(parts=parts) if len(source.shape) == 3 and len(parts) == source.shape[0]:
+            return LowRank(pair.a, RowPermutation(pair.b, source.place, _narrow(source, pair)))
+        case Concat(parts=parts) if len(source.shape) == 3 and len(parts) == source.shape[0]:
             return _stacked([_flat(part) for part in parts])
     if isinstance(source, Reshaped) and source.shape[-1:] == source.base.shape[-1:]:
         pair = _flat(source.base)
@@ -121,4 +121,4 @@ def _stacked(pairs: list[LowRank]) -> LowRank:
     if len(ranks) != 1:
         raise ArchitectureError("tensors that are stacked differ in rank", found=sorted(ranks))
     a, b = [pair.a for pair in pairs], [pair.b for pair in pairs]
-    return LowRank(Joined(a, (len(a), *a[0].shape)), Joined(b, (len(b), *b[0].shape)))
+    return LowRank(Concat(a, (len(a), *a[0].shape)), Concat(b, (len(b), *b[0].shape)))

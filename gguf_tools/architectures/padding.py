@@ -11,7 +11,7 @@ import numpy as np
 from ..source import SelfContained, Source, row_count, row_length
 from ..spec import GGMLType, row_bytes
 from .config import HFConfig
-from .views import Joined
+from .views import Concat
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,9 +47,9 @@ class PadTokens:
         missing = wanted - row_count(source.shape)
         if missing <= 0:
             return [source]
-        return [Joined([source, _Zeros((missing, columns), source.storage)], (wanted, columns))]
+        return [Concat([source, _Zeros((missing, columns), source.storage)], (wanted, columns))]
 
     def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
         (source,) = sources
         kept = min(config.integer("vocab_size_per_layer_input"), row_count(source.shape))
-        return [Joined([source], (kept, row_length(source.shape)))]
+        return [Concat([source], (kept, row_length(source.shape)))]

@@ -15,7 +15,7 @@ from ..source import Source
 from ..spec import GGMLType
 from .config import GGUFFacts, HFConfig, real
 from .keys import Entry
-from .views import Joined, Mapped, Sliced
+from .views import Concat, Elementwise, RowSlice
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,10 +59,10 @@ class Scaled:
             )
         bounds = np.cumsum([0, *sizes]).tolist()
         pieces = [
-            apply(Sliced(source, start, (stop - start, source.shape[1])), factors)
+            apply(RowSlice(source, start, (stop - start, source.shape[1])), factors)
             for (start, stop), (_, factors) in zip(pairwise(bounds), parts, strict=True)
         ]
-        return [Joined(pieces, source.shape)]
+        return [Concat(pieces, source.shape)]
 
 
 def _multiplied(source: Source, factors: Factors) -> Source:
@@ -73,7 +73,7 @@ def _multiplied(source: Source, factors: Factors) -> Source:
                 x = x.astype(np.float16).astype(np.float32)
         return x
 
-    return Mapped(source, product)
+    return Elementwise(source, product)
 
 
 def _divided(source: Source, factors: Factors) -> Source:
@@ -82,7 +82,7 @@ def _divided(source: Source, factors: Factors) -> Source:
             x = x / np.float32(factor)
         return x
 
-    return Mapped(source, quotient)
+    return Elementwise(source, quotient)
 
 
 @dataclass(frozen=True)

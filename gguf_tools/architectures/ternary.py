@@ -12,7 +12,7 @@ import numpy as np
 from ..source import Source, row_count, row_length
 from ..spec import GGMLType
 from .config import HFConfig
-from .views import Mapped
+from .views import Elementwise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,7 +67,7 @@ class Ternary:
     """
 
     def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
-        return [Mapped(source, _rounding(_Scale(source))) for source in sources]
+        return [Elementwise(source, _rounding(_Scale(source))) for source in sources]
 
     def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
         return list(sources)

@@ -22,7 +22,7 @@ from ..errors import ArchitectureError
 from ..source import Source
 from ..spec import GGMLType
 from .rounding import exponentials, logarithms
-from .views import Gathered, Joined, Mapped, Reshaped, Sliced, Transposed, Zeros, by_rows, like
+from .views import Concat, Elementwise, Reshaped, RowPermutation, RowSlice, Transposed, Zeros, by_rows, like
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -126,7 +126,9 @@ class PermuteHeads:
                 expected=f"a multiple of {2 * heads} rows",
             )
         size = view.shape[0] // heads
-        return [like(Gathered(view, lambda row: row - row % size + place(row % size, size // 2)), source)]
+        return [
+            like(RowPermutation(view, lambda row: row - row % size + place(row % size, size // 2)), source)
+        ]
 
 
 @dataclass(frozen=True)
@@ -138,10 +140,10 @@ class AddOne:
     """
 
     def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
-        return [Mapped(source, _plus_one) for source in sources]
+        return [Elementwise(source, _plus_one) for source in sources]
 
     def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
-        return [Mapped(source, lambda x, _: x - np.float32(1)) for source in sources]
+        return [Elementwise(source, lambda x, _: x - np.float32(1)) for source in sources]
 
 
 def _plus_one(x: NDArray[np.float32], storage: GGMLType | None) -> NDArray[np.float32]:
@@ -159,7 +161,7 @@ class KeepTokens:
         tokens = config.token_count
         if tokens is None or len(source.shape) != 2 or tokens >= source.shape[0]:
             return [source]
-        return [Sliced(source, 0, (tokens, *source.shape[1:]))]
+        return [RowSlice(source, 0, (tokens, *source.shape[1:]))]
 
     def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
         return list(sources)
@@ -181,7 +183,7 @@ class SkipRows:
             raise ArchitectureError(
                 f"not a matrix of more than {count} rows, which are left out", found=source.shape
             )
-        return [Sliced(source, count, (source.shape[0] - count, source.shape[1]))]
+        return [RowSlice(source, count, (source.shape[0] - count, source.shape[1]))]
 
     def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
         (source,) = sources
@@ -189,7 +191,7 @@ class SkipRows:
         if len(source.shape) != 2:
             raise ArchitectureError("a matrix is needed", found=source.shape)
         rows, columns = source.shape
-        return [Joined([Zeros((count, columns), source.storage), source], (count + rows, columns))]
+        return [Concat([Zeros((count, columns), source.storage), source], (count + rows, columns))]
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,7 @@ class StackExperts:
         shapes = {source.shape for source in sources}
         if len(shapes) != 1:
             raise ArchitectureError("the experts differ in shape", found=sorted(shapes))
-        return [Joined(sources, (len(sources), *shapes.pop()))]
+        return [Concat(sources, (len(sources), *shapes.pop()))]
 
     def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
         (source,) = sources
@@ -208,7 +210,7 @@ class StackExperts:
             raise ArchitectureError("stacked experts need a dimension of their own", found=source.shape)
         experts, shape = source.shape[0], source.shape[1:]
         rows = int(np.prod(shape[:-1]))
-        return [Sliced(source, expert * rows, shape) for expert in range(experts)]
+        return [RowSlice(source, expert * rows, shape) for expert in range(experts)]
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,7 @@ class SplitRows:
             )
         starts = np.cumsum([0, *sizes]).tolist()
         return [
-            like(Sliced(view, start, (size, view.shape[1])), source)
+            like(RowSlice(view, start, (size, view.shape[1])), source)
             for start, size in zip(starts, sizes, strict=False)
         ]
 
@@ -241,7 +243,7 @@ class SplitRows:
                 "the parts have the wrong number of rows", found=found, expected=list(self.sizes(config))
             )
         views = [by_rows(source) for source in sources]
-        return [like(Joined(views, (sum(found), views[0].shape[1])), sources[0])]
+        return [like(Concat(views, (sum(found), views[0].shape[1])), sources[0])]
 
 
 @dataclass(frozen=True)
@@ -262,8 +264,8 @@ class SplitMiddle:
         rows = both // 2
         shape = (*experts, rows, columns)
         return [
-            Gathered(source, lambda row: row + row // rows * rows, shape),
-            Gathered(source, lambda row: row + (row // rows + 1) * rows, shape),
+            RowPermutation(source, lambda row: row + row // rows * rows, shape),
+            RowPermutation(source, lambda row: row + (row // rows + 1) * rows, shape),
         ]
 
     def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
@@ -272,11 +274,11 @@ class SplitMiddle:
             raise ArchitectureError("gate and up differ in shape", found=[gate.shape, up.shape])
         *experts, rows, columns = gate.shape
         parts = [
-            Sliced(source, expert * rows, (rows, columns))
+            RowSlice(source, expert * rows, (rows, columns))
             for expert in range(math.prod(experts))
             for source in (gate, up)
         ]
-        return [Joined(parts, (*experts, 2 * rows, columns))]
+        return [Concat(parts, (*experts, 2 * rows, columns))]
 
 
 @dataclass(frozen=True)
@@ -288,7 +290,7 @@ class SwapHalves:
         if len(source.shape) != 2 or source.shape[0] % 2:
             raise ArchitectureError("not a matrix with an even number of rows", found=source.shape)
         rows = source.shape[0]
-        return [Gathered(source, lambda row: (row + rows // 2) % rows)]
+        return [RowPermutation(source, lambda row: (row + rows // 2) % rows)]
 
     def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
         return self.forward(sources, config)
@@ -341,7 +343,7 @@ class UngroupQKV:
         order = np.concatenate([grouped[:, :-2].reshape(-1), grouped[:, -2], grouped[:, -1]])
         if inverse:
             order = np.argsort(order)
-        return [like(Gathered(view, lambda row: order[row // size] * size + row % size), source)]
+        return [like(RowPermutation(view, lambda row: order[row // size] * size + row % size), source)]
 
 
 @dataclass(frozen=True)
@@ -370,10 +372,10 @@ class NegativeExp:
     """
 
     def forward(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
-        return [Mapped(source, lambda x, _: -exponentials(x)) for source in sources]
+        return [Elementwise(source, lambda x, _: -exponentials(x)) for source in sources]
 
     def inverse(self, sources: Sequence[Source], config: HFConfig) -> list[Source]:
-        return [Mapped(source, lambda x, _: logarithms(-x)) for source in sources]
+        return [Elementwise(source, lambda x, _: logarithms(-x)) for source in sources]
 
 
 @dataclass(frozen=True)

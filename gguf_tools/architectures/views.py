@@ -1,6 +1,6 @@
 """Row sources wrapped around other row sources: the moving parts of the transforms.
 
-All of them work on the first dimension of a tensor and keep the bytes of every row, except `Mapped`,
+All of them work on the first dimension of a tensor and keep the bytes of every row, except `Elementwise`,
 which computes. A one-dimensional tensor has a single row, so `by_rows` first presents it as a column of
 one-value rows and `like` turns the result back; everything between only thinks of rows.
 """
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Column",
-    "Columns",
-    "Gathered",
-    "Joined",
-    "Mapped",
+    "ColumnPermutation",
+    "Concat",
+    "Elementwise",
     "Reshaped",
     "Row",
-    "Sliced",
+    "RowPermutation",
+    "RowSlice",
     "Transposed",
     "Zeros",
     "by_rows",
@@ -56,7 +56,7 @@ class _View(SelfContained):
         return self._storage
 
 
-class Sliced(_View):
+class RowSlice(_View):
     """``shape`` worth of rows of ``base``, from row ``first`` on."""
 
     def __init__(self, base: Source, first: int, shape: tuple[int, ...]) -> None:
@@ -72,7 +72,7 @@ class Sliced(_View):
         return self.base.raw(self.first + start, self.first + stop)
 
 
-class Joined(_View):
+class Concat(_View):
     """The rows of several sources of equal row length, one source after the other.
 
     Where the parts have factors, they keep their stored form if those are the same, or the parts are experts
@@ -119,7 +119,7 @@ def _joined_factors(parts: Sequence[Source], *, experts: bool) -> Factors | None
     return {ending: tuple(factors.get(ending, (1.0,))[0] for factors in found) for ending in endings}
 
 
-class Gathered(_View):
+class RowPermutation(_View):
     """Rows of ``base`` in another order: row r is ``base``'s row ``place(r)``.
 
     ``place`` maps an int64 array of wanted rows to the rows they come from. Rows that stand side by side
@@ -266,7 +266,7 @@ class Zeros(_View):
         return np.zeros((stop - start, row_bytes(self.storage, row_length(self.shape))), np.uint8)
 
 
-class Columns(_View):
+class ColumnPermutation(_View):
     """The values of every row in another order: value c is ``base``'s value ``order[c]``.
 
     Types with blocks lose their stored form.
@@ -288,7 +288,7 @@ class Columns(_View):
         return values.take(self.order, axis=1).reshape(stop - start, count * size)
 
 
-class Mapped(_View):
+class Elementwise(_View):
     """Values computed from those of ``base``, row by row; only float32 exists of them.
 
     ``function`` gets the rows as `Source.rows` gives them and the type they are stored as.

@@ -8,14 +8,14 @@
 from .adapter import Adapter, LoraPair, open_adapter
 from .directory import Checkpoint, open_checkpoint, read_config
 from .dtypes import DTYPES
-from .packed import METHODS, Packing, Unpacked, unpack
+from .packed import METHODS, Packing, UnpackedCheckpoint, unpack
 from .reader import SafetensorsFile, SafetensorsTensor
 from .writer import (
     MAX_SHARD_BYTES,
     SafetensorsLayout,
     Shard,
     ShardPlan,
-    TensorEntry,
+    StoredEntry,
     plan_shards,
     safetensors_header,
 )
@@ -33,8 +33,8 @@ __all__ = [
     "SafetensorsTensor",
     "Shard",
     "ShardPlan",
-    "TensorEntry",
-    "Unpacked",
+    "StoredEntry",
+    "UnpackedCheckpoint",
     "open_adapter",
     "open_checkpoint",
     "plan_shards",

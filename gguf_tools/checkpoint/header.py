@@ -18,7 +18,14 @@ from ..spec import MAX_BESIDE_ZERO
 from .dtypes import Dtype, dtype_named
 from .json_files import parse_object
 
-__all__ = ["MAX_HEADER_BYTES", "MAX_TENSORS", "Entry", "Header", "header_length", "parse_header"]
+__all__ = [
+    "MAX_HEADER_BYTES",
+    "MAX_TENSORS",
+    "SafetensorsEntry",
+    "SafetensorsHeader",
+    "header_length",
+    "parse_header",
+]
 
 MAX_HEADER_BYTES: Final = 25_000_000
 """As huggingface.js. The reference allows 100 MB; the headers of the largest real files are below 2 MB."""
@@ -34,7 +41,7 @@ _MAX_RANK: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SafetensorsEntry:
     """A tensor as the header describes it; ``offset`` and ``nbytes`` in bytes, from the file's start."""
 
     name: str
@@ -45,10 +52,10 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class SafetensorsHeader:
     """A whole header: ``entries`` by name in the header's order, and ``__metadata__``."""
 
-    entries: dict[str, Entry]
+    entries: dict[str, SafetensorsEntry]
     metadata: dict[str, str]
 
 
@@ -84,7 +91,7 @@ def header_length(start: bytes, size: int, path: str) -> int:
     return length
 
 
-def parse_header(text: bytes, size: int, path: str) -> Header:
+def parse_header(text: bytes, size: int, path: str) -> SafetensorsHeader:
     """Read the JSON and check it against the file's size.
 
     Raises:
@@ -101,7 +108,7 @@ def parse_header(text: bytes, size: int, path: str) -> Header:
     begin = 8 + len(text)
     entries = {name: _entry(name, value, begin, path) for name, value in values.items()}
     _check_coverage(list(entries.values()), begin, size, path)
-    return Header(entries, metadata)
+    return SafetensorsHeader(entries, metadata)
 
 
 def _metadata(value: Any, path: str) -> dict[str, str]:
@@ -112,7 +119,7 @@ def _metadata(value: Any, path: str) -> dict[str, str]:
     return value
 
 
-def _entry(name: str, value: Any, begin: int, path: str) -> Entry:
+def _entry(name: str, value: Any, begin: int, path: str) -> SafetensorsEntry:
     """One tensor's description, checked by itself."""
 
     def fault(message: str, found: object, expected: object = None) -> CheckpointError:
@@ -150,7 +157,7 @@ def _entry(name: str, value: Any, begin: int, path: str) -> Entry:
             f"{stop - start} bytes",
             f"{bits // 8} bytes" if bits % 8 == 0 else f"{bits} bits",
         )
-    return Entry(name, dtype, tuple(shape), begin + start, stop - start)
+    return SafetensorsEntry(name, dtype, tuple(shape), begin + start, stop - start)
 
 
 def _naturals(value: Any) -> bool:
@@ -158,7 +165,7 @@ def _naturals(value: Any) -> bool:
     return isinstance(value, list) and all(type(item) is int and 0 <= item < _MAX_DIMENSION for item in value)
 
 
-def _check_coverage(entries: list[Entry], begin: int, size: int, path: str) -> None:
+def _check_coverage(entries: list[SafetensorsEntry], begin: int, size: int, path: str) -> None:
     """Tensors follow one another without gap or overlap from the header's end to the file's end.
 
     Raises:

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import CheckpointError, UnsupportedError
 from ..io.input_files import LocalFile
 from .dtypes import dtype_named
-from .header import Entry
+from .header import SafetensorsEntry
 from .reader import SafetensorsTensor
 
 if TYPE_CHECKING:
@@ -173,5 +173,7 @@ def _tensor(file: LocalFile, name: str, value: Any) -> SafetensorsTensor:
             expected=f"at least {end}",
         )
     if value.is_contiguous():
-        return SafetensorsTensor(file, Entry(name, dtype, shape, start, size))
-    return SafetensorsTensor(_Turned(file, start, shape, steps, width), Entry(name, dtype, shape, 0, size))
+        return SafetensorsTensor(file, SafetensorsEntry(name, dtype, shape, start, size))
+    return SafetensorsTensor(
+        _Turned(file, start, shape, steps, width), SafetensorsEntry(name, dtype, shape, 0, size)
+    )

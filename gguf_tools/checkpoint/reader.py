@@ -12,7 +12,7 @@ from ..io.closing import Closing
 from ..io.remote import locate, open_input
 from ..source import SelfContained, row_count, row_length
 from ..spec import GGMLType
-from .header import Entry, header_length, parse_header
+from .header import SafetensorsEntry, header_length, parse_header
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,7 +48,7 @@ class SafetensorsTensor(SelfContained):
         nbytes: of its data.
     """
 
-    def __init__(self, file: Readable, entry: Entry) -> None:
+    def __init__(self, file: Readable, entry: SafetensorsEntry) -> None:
         self._file = file
         self._dtype = entry.dtype
         self._shape = entry.shape

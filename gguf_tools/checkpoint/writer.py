@@ -23,7 +23,7 @@ __all__ = [
     "SafetensorsLayout",
     "Shard",
     "ShardPlan",
-    "TensorEntry",
+    "StoredEntry",
     "plan_shards",
     "safetensors_header",
 ]
@@ -35,7 +35,7 @@ PYTORCH_METADATA: Final[Mapping[str, str]] = {"format": "pt"}
 """What transformers insists on finding in a file of a PyTorch model."""
 
 
-class TensorEntry(NamedTuple):
+class StoredEntry(NamedTuple):
     """A tensor to be written: ``dtype`` as safetensors spells it, ``shape`` slowest dimension first."""
 
     name: str
@@ -65,7 +65,7 @@ class Shard:
     """One file of a checkpoint: its name, what is in it, and where."""
 
     name: str
-    entries: tuple[TensorEntry, ...]
+    entries: tuple[StoredEntry, ...]
     layout: SafetensorsLayout
 
 
@@ -137,11 +137,11 @@ def plan_shards(
     Raises:
         CheckpointError: as `safetensors_header`, across all files.
     """
-    groups: list[list[TensorEntry]] = [[]]
+    groups: list[list[StoredEntry]] = [[]]
     filled = total = 0
     weight_map: dict[str, int] = {}
     for name, dtype, shape in entries:
-        entry = TensorEntry(name, dtype, tuple(shape))
+        entry = StoredEntry(name, dtype, tuple(shape))
         size = _dtype(name, dtype).bits // 8 * prod(entry.shape)
         if groups[-1] and filled + size > max_shard_bytes:
             groups.append([])

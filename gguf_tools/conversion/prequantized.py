@@ -18,7 +18,7 @@ from ..recipes import Choice, Recipe
 from ..source import Source
 from ..spec import BLOCK_SIZES, FileType, GGMLType, ValueType
 
-__all__ = ["Kept", "kept", "packed_file_type", "packed_notes", "packed_type", "weight_only_keys"]
+__all__ = ["RetainedTensors", "kept", "packed_file_type", "packed_notes", "packed_type", "weight_only_keys"]
 
 _FILE_TYPES: Final = {GGMLType.MXFP4: FileType.MXFP4_MOE, GGMLType.NVFP4: FileType.NVFP4}
 """Types that checkpoints are published in, and what a file of such is called."""
@@ -44,7 +44,7 @@ def packed_file_type(
     return recipe.file_type
 
 
-class Kept(NamedTuple):
+class RetainedTensors(NamedTuple):
     """What is written: tensors with their choices."""
 
     tensors: list[tuple[str, Source]]
@@ -53,7 +53,7 @@ class Kept(NamedTuple):
 
 def kept(
     tensors: Sequence[tuple[str, Source]], choices: Sequence[Choice], factors: Mapping[str, str]
-) -> Kept:
+) -> RetainedTensors:
     """The tensors without those that only go with a stored form that is not kept; choices that say what is.
 
     Args:
@@ -66,7 +66,7 @@ def kept(
         for (name, source), choice in zip(tensors, choices, strict=True)
         if _blocks(source) is choice.type
     }
-    found = Kept([], [])
+    found = RetainedTensors([], [])
     for (name, source), choice in zip(tensors, choices, strict=True):
         if name in factors and factors[name] not in held:
             continue

@@ -12,8 +12,8 @@ from .graph_builder import Builder
 from .model import Layer, Model
 
 __all__ = [
+    "AttentionInputs",
     "CacheInputs",
-    "Inputs",
     "attended",
     "attention",
     "attention_inputs",
@@ -45,7 +45,7 @@ class CacheInputs:
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
+class AttentionInputs:
     """What attention is given with every batch: positions, and for each kind of cache its inputs."""
 
     positions: Value
@@ -53,7 +53,7 @@ class Inputs:
     windowed: CacheInputs
 
 
-def attention_inputs(build: Builder) -> Inputs:
+def attention_inputs(build: Builder) -> AttentionInputs:
     """The inputs of all layers; only those a layer uses take memory."""
     model, sizes = build.model, build.sizes
     positions = build.input(build.tokens * positions_per_token(model))
@@ -61,12 +61,12 @@ def attention_inputs(build: Builder) -> Inputs:
         plain = windowed = _cache_inputs(build, build.tokens, [])
         if model.window:
             windowed = _cache_inputs(build, build.tokens, [])
-        return Inputs(positions, plain, windowed)
+        return AttentionInputs(positions, plain, windowed)
     plain = _cache_inputs(build, sizes.cells, [layer for layer in model.layers if not layer.windowed])
     if not model.window:
-        return Inputs(positions, plain, plain)
+        return AttentionInputs(positions, plain, plain)
     windowed = _cache_inputs(build, sizes.window_cells, [layer for layer in model.layers if layer.windowed])
-    return Inputs(positions, plain, windowed)
+    return AttentionInputs(positions, plain, windowed)
 
 
 def _cache_inputs(build: Builder, cells: int, layers: list[Layer]) -> CacheInputs:
@@ -101,7 +101,7 @@ def _rotation(build: Builder, kind: GGMLType, heads: list[int], *, grow: bool) -
     return build.input(size, size)
 
 
-def attention(build: Builder, index: int, value: Value, inputs: Inputs) -> Value:
+def attention(build: Builder, index: int, value: Value, inputs: AttentionInputs) -> Value:
     """Attention of one layer, up to and with its output matrix."""
     layer = build.model.layers[index]
     query_gate: Value | None = None
@@ -155,7 +155,7 @@ def _is_gated(build: Builder, index: int, layer: Layer) -> bool:
 
 
 def _turned_by_position(
-    build: Builder, index: int, query: Value, key: Value, inputs: Inputs
+    build: Builder, index: int, query: Value, key: Value, inputs: AttentionInputs
 ) -> tuple[Value, Value]:
     """Queries and keys normalized where the family does, and rotated by their positions."""
     made = []
@@ -171,7 +171,7 @@ def _turned_by_position(
 
 
 def _latent(
-    build: Builder, index: int, layer: Layer, value: Value, inputs: Inputs
+    build: Builder, index: int, layer: Layer, value: Value, inputs: AttentionInputs
 ) -> tuple[Value, Value, Value]:
     """Queries, keys and values where keys and values are compressed to a few values per token."""
     hparams, tokens, heads = build.model.hparams, build.tokens, layer.heads
@@ -202,7 +202,7 @@ def _latent(
 
 
 def _attend(
-    build: Builder, index: int, layer: Layer, query: Value, key: Value, values: Value, inputs: Inputs
+    build: Builder, index: int, layer: Layer, query: Value, key: Value, values: Value, inputs: AttentionInputs
 ) -> Value:
     """What the values add up to, by head: heads times their size, for each token."""
     given = inputs.windowed if layer.windowed else inputs.plain

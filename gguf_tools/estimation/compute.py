@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..architectures.traits import Mixer, Stack
-from .attention import Inputs, attention, attention_inputs
+from .attention import AttentionInputs, attention, attention_inputs
 from .feed_forward import experts, feed_forward
 from .gemma3n import gemma3n
 from .graph import HOST, Value
@@ -50,7 +50,7 @@ def _is_rwkv(model: Model) -> bool:
     return model.graph.stack is Stack.RWKV
 
 
-def _embedded(build: Builder, inputs: Inputs | None) -> Value:
+def _embedded(build: Builder, inputs: AttentionInputs | None) -> Value:
     """Embeddings of the tokens, or of pictures in their place, or of both mixed: there is room for all."""
     model, tokens = build.model, build.tokens
     weight = build.weight(BEFORE)
@@ -89,7 +89,7 @@ def _looked_up(build: Builder, weight: Value, width: int) -> Value:
     return found if width == build.model.width else build.fresh("pad", (width, tokens), found)
 
 
-def _layer(build: Builder, index: int, hidden: Value, inputs: Inputs | None, chosen: Value) -> Value:
+def _layer(build: Builder, index: int, hidden: Value, inputs: AttentionInputs | None, chosen: Value) -> Value:
     """One layer: something that mixes tokens, a network for each token, and sums around both."""
     model, layer = build.model, build.model.layers[index]
     normed = build.norm("attn_norm", index, hidden) if _norms_first(build, index) else hidden
@@ -122,7 +122,7 @@ def _layer(build: Builder, index: int, hidden: Value, inputs: Inputs | None, cho
     return _normed_after(build, index, "layer_output_norm", hidden)
 
 
-def _mixed(build: Builder, index: int, value: Value, hidden: Value, inputs: Inputs | None) -> Value:
+def _mixed(build: Builder, index: int, value: Value, hidden: Value, inputs: AttentionInputs | None) -> Value:
     """Attention, a recurrence, or both, which then is given what is normalized again."""
     model, layer = build.model, build.model.layers[index]
     if layer.heads and inputs is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .attention import Inputs, attention
+from .attention import AttentionInputs, attention
 from .graph import HOST, Value
 from .graph_builder import BEFORE, Builder
 
@@ -14,7 +14,7 @@ _FIRST: Final = 0
 """The weights that belong to no layer are where this one's are."""
 
 
-def gemma3n(build: Builder, hidden: Value, inputs: Inputs, chosen: Value) -> Value:
+def gemma3n(build: Builder, hidden: Value, inputs: AttentionInputs, chosen: Value) -> Value:
     """All layers, from the embeddings to the one hidden state that is left."""
     model, tokens, width = build.model, build.tokens, build.model.width
     count = model.hparams.number("altup.num_inputs", least=2, most=64)
@@ -58,7 +58,9 @@ def _per_layer(build: Builder, hidden: Value) -> Value:
     return build.packed(build.turned(made, each, tokens, layers))
 
 
-def _layer(build: Builder, index: int, states: Value, inputs: Inputs, extra: Value, count: int) -> Value:
+def _layer(
+    build: Builder, index: int, states: Value, inputs: AttentionInputs, extra: Value, count: int
+) -> Value:
     tokens, width = build.tokens, build.model.width
     predicted = _predicted(build, index, states, count)
     active = build.part(predicted, width, tokens)

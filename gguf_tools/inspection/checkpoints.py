@@ -12,7 +12,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..architectures import mistral_config
-from ..checkpoint import SafetensorsFile, SafetensorsTensor, Unpacked, open_checkpoint, read_config, unpack
+from ..checkpoint import (
+    SafetensorsFile,
+    SafetensorsTensor,
+    UnpackedCheckpoint,
+    open_checkpoint,
+    read_config,
+    unpack,
+)
 from ..conversion.type_stats import type_shares
 from ..errors import CheckpointError, GGUFToolsError
 from ..io.remote import PathOrLocation, exists
@@ -121,7 +128,9 @@ def _translated(params: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         return params, [f"params.json cannot be translated: {error.message} ({error.key})"]
 
 
-def _described(stored: Mapping[str, SafetensorsTensor], plain: Unpacked) -> tuple[TensorDescription, ...]:
+def _described(
+    stored: Mapping[str, SafetensorsTensor], plain: UnpackedCheckpoint
+) -> tuple[TensorDescription, ...]:
     """Everything that is stored, once: whole tensors, packed ones, and parts nothing is made of."""
     left_out = {name: stored[name] for name, _ in plain.dropped if name in stored}
     made: dict[str, Source] = {**plain.tensors, **left_out}
@@ -146,13 +155,13 @@ def _described(stored: Mapping[str, SafetensorsTensor], plain: Unpacked) -> tupl
 
 def _unpacked(
     config: Mapping[str, Any], tensors: Mapping[str, SafetensorsTensor], producer: Any
-) -> tuple[Unpacked, list[str]]:
+) -> tuple[UnpackedCheckpoint, list[str]]:
     """Packed tensors as wholes; what cannot be unpacked stays in its parts, and a note says so."""
     try:
         return unpack(config, tensors, producer), []
     except GGUFToolsError as error:
         why = f"packed weights are listed part by part, and parameters cannot be counted: {brief(error)}"
-        return Unpacked(dict(tensors), [], [], {}), [why]
+        return UnpackedCheckpoint(dict(tensors), [], [], {}), [why]
 
 
 def _config_beside(path: PathOrLocation) -> tuple[dict[str, Any], list[str]]:

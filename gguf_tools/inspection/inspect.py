@@ -26,7 +26,7 @@ class TensorDescription:
         nbytes: of its data, all parts together; None where the type is unknown.
         offset: of its data from the start of its file, in bytes (of a packed tensor, its first part).
         file: the file it is in.
-        stack, layer, role: see `gguf_tools.inspection.tensor_names.Place`.
+        stack, layer, role: see `gguf_tools.inspection.tensor_names.TensorRole`.
         parts: tensors of the checkpoint it is packed in; empty for a plain one.
     """
 

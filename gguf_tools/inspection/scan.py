@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Consumer", "Piece", "Progress", "scan"]
+__all__ = ["Chunk", "Consumer", "Progress", "scan"]
 
 Progress = Callable[[int, int, str], None]
 """Called with bytes done, bytes in all, and a tensor's or file's name."""
@@ -38,7 +38,7 @@ _IN_FLIGHT: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Chunk:
     """Bytes ``start`` to ``stop`` of a file: whole blocks of one tensor, or what lies between tensors.
 
     ``fresh`` is where the part begins that was in no piece before: tensors of a faulty file may overlap.
@@ -51,7 +51,7 @@ class Piece:
     fresh: int
 
 
-Wanted = tuple[Piece, list[int]]
+Wanted = tuple[Chunk, list[int]]
 """A piece, and the numbers of the consumers that want it."""
 
 
@@ -61,13 +61,13 @@ class Consumer(Protocol):
     ordered: bool
     """Whether pieces are to come one after the other, as they stand in the file; else from many threads."""
 
-    def wants(self, piece: Piece) -> bool:
+    def wants(self, piece: Chunk) -> bool:
         """Whether a piece is of interest; one that interests nobody is not read."""
 
-    def take(self, piece: Piece, data: NDArray[np.uint8]) -> None:
+    def take(self, piece: Chunk, data: NDArray[np.uint8]) -> None:
         """The piece's bytes as they are in the file."""
 
-    def miss(self, piece: Piece, fault: GGUFToolsError) -> None:
+    def miss(self, piece: Chunk, fault: GGUFToolsError) -> None:
         """The piece cannot be read."""
 
 
@@ -127,7 +127,7 @@ def _chunks(wanted: Iterable[Wanted]) -> Iterator[list[Wanted]]:
         yield chunk
 
 
-def _read(pieces: Sequence[Piece]) -> list[NDArray[np.uint8] | GGUFToolsError]:
+def _read(pieces: Sequence[Chunk]) -> list[NDArray[np.uint8] | GGUFToolsError]:
     """The bytes of pieces that lie one after the other; of each that cannot be read, the reason."""
     shard, start = pieces[0].shard, pieces[0].start
     try:
@@ -139,7 +139,7 @@ def _read(pieces: Sequence[Piece]) -> list[NDArray[np.uint8] | GGUFToolsError]:
     return [data[piece.start - start : piece.stop - start] for piece in pieces]
 
 
-def _give(consumer: Consumer, found: Sequence[tuple[Piece, NDArray[np.uint8] | GGUFToolsError]]) -> None:
+def _give(consumer: Consumer, found: Sequence[tuple[Chunk, NDArray[np.uint8] | GGUFToolsError]]) -> None:
     for piece, data in found:
         if isinstance(data, GGUFToolsError):
             consumer.miss(piece, data)
@@ -147,7 +147,7 @@ def _give(consumer: Consumer, found: Sequence[tuple[Piece, NDArray[np.uint8] | G
             consumer.take(piece, data)
 
 
-def _pieces(shard: GGUFFile) -> Iterator[Piece]:
+def _pieces(shard: GGUFFile) -> Iterator[Chunk]:
     """All of a file, in order of position. Tensors that are not wholly in it count as what lies between."""
     position = 0
     for tensor in sorted(shard.tensors.values(), key=lambda tensor: tensor.offset):
@@ -162,15 +162,15 @@ def _pieces(shard: GGUFFile) -> Iterator[Piece]:
     yield from _cut(shard, None, position, shard.file_size, position)
 
 
-def _cut(shard: GGUFFile, tensor: Tensor | None, start: int, stop: int, seen: int) -> Iterator[Piece]:
+def _cut(shard: GGUFFile, tensor: Tensor | None, start: int, stop: int, seen: int) -> Iterator[Chunk]:
     """A range in pieces of whole blocks; an empty tensor is one empty piece."""
     block = 1 if tensor is None or tensor.storage is None else BLOCK_SIZES[tensor.storage].bytes
     step = max(1, _CHUNK // block) * block
     for first in range(start, stop, step):
         last = min(first + step, stop)
-        yield Piece(shard, tensor, first, last, min(max(first, seen), last))
+        yield Chunk(shard, tensor, first, last, min(max(first, seen), last))
     if tensor is not None and start == stop:
-        yield Piece(shard, tensor, start, stop, stop)
+        yield Chunk(shard, tensor, start, stop, stop)
 
 
 def _finish(jobs: list[Future[None]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-__all__ = ["Place", "place_of"]
+__all__ = ["TensorRole", "place_of"]
 
 _LAYER: Final = re.compile(
     r"(?:(?P<before>.+?)\.)?(?P<word>blk|layers?|h|blocks?)\.(?P<layer>\d{1,9})\.(?P<role>.+)",
@@ -16,7 +16,7 @@ _LAYER: Final = re.compile(
 _EXPERT: Final = re.compile(r"(?<=experts\.)\d+(?=\.)")
 
 
-class Place(NamedTuple):
+class TensorRole(NamedTuple):
     """A tensor's place.
 
     Attributes:
@@ -31,7 +31,7 @@ class Place(NamedTuple):
     role: str
 
 
-def place_of(name: str) -> Place:
+def place_of(name: str) -> TensorRole:
     """The place of the tensor called ``name``.
 
     >>> place_of("blk.3.attn_q.weight")
@@ -43,7 +43,7 @@ def place_of(name: str) -> Place:
     """
     found = _LAYER.fullmatch(name)
     if found is None:
-        return Place("", None, name.removesuffix(".weight"))
+        return TensorRole("", None, name.removesuffix(".weight"))
     before, word, layer, role = found.group("before", "word", "layer", "role")
     stack = f"{before}.{word}" if before else word
-    return Place(stack, int(layer), _EXPERT.sub("*", role.removesuffix(".weight")))
+    return TensorRole(stack, int(layer), _EXPERT.sub("*", role.removesuffix(".weight")))

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Buffer",
+    "CopyTarget",
     "InputFile",
     "LocalFile",
     "LocalPages",
     "MemoryPages",
-    "Output",
     "Pages",
     "open_regular",
     "read_small",
@@ -57,7 +57,7 @@ _LARGEST_BLOCK: Final = 1 << 17
 """As much is read at once where reading goes on: the cost of a call is spread, and it fits the cache."""
 
 
-class Output(Protocol):
+class CopyTarget(Protocol):
     """A file being written; see `gguf_tools.io.atomic_files.AtomicFile`."""
 
     @property
@@ -222,7 +222,9 @@ class InputFile(ABC):
                 self._fill(flat[i * count : (i + 1) * count], offset + i * step, tensor)
         return data
 
-    def copy_to(self, output: Output, offset: int, start: int, stop: int, tensor: str | None = None) -> None:
+    def copy_to(
+        self, output: CopyTarget, offset: int, start: int, stop: int, tensor: str | None = None
+    ) -> None:
         """Copy bytes ``start`` to ``stop`` to ``offset`` of a file being written.
 
         Raises:
@@ -322,7 +324,9 @@ class LocalFile(InputFile, Suspendable):
                     self._fill(run, offset + i * step, tensor)
         return data
 
-    def copy_to(self, output: Output, offset: int, start: int, stop: int, tensor: str | None = None) -> None:
+    def copy_to(
+        self, output: CopyTarget, offset: int, start: int, stop: int, tensor: str | None = None
+    ) -> None:
         """As everywhere; by the kernel where it can, which on some file systems shares the data."""
         with self._at_hand(tensor) as fd:
             start, offset = _copy_in_kernel(fd, output.fd, offset, start, stop)

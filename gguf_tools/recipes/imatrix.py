@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from ..container.reader import GGUFFile
 
-__all__ = ["Entry", "ImportanceMatrix", "load_importance"]
+__all__ = ["ImatrixEntry", "ImportanceMatrix", "load_importance"]
 
 _MAX_ENTRIES: Final = 1 << 20
 _MAX_NAME: Final = 1 << 10
@@ -46,7 +46,7 @@ _COUNTS: Final = ".counts"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ImatrixEntry:
     """Importances of one tensor.
 
     Attributes:
@@ -70,7 +70,7 @@ class ImportanceMatrix:
     """
 
     path: str
-    entries: dict[str, Entry]
+    entries: dict[str, ImatrixEntry]
     datasets: tuple[str, ...] = ()
     chunks: int = 0
 
@@ -152,7 +152,7 @@ def _from_gguf(file: GGUFFile) -> ImportanceMatrix:
         none = seen <= 0
         with np.errstate(divide="ignore", invalid="ignore"):
             means = np.where(none[:, None], np.float32(1), rows / seen[:, None])
-        entries[name] = Entry(means, tuple(np.flatnonzero(none).tolist()))
+        entries[name] = ImatrixEntry(means, tuple(np.flatnonzero(none).tolist()))
     datasets = file.metadata.get("imatrix.datasets")
     chunks = file.metadata.get("imatrix.chunk_count")
     return ImportanceMatrix(
@@ -168,7 +168,7 @@ def _from_binary(file: InputFile) -> ImportanceMatrix:
     count = reader.number()
     if not 0 < count <= _MAX_ENTRIES:
         raise FormatError("is not an importance matrix: number of entries", path=file.path, found=count)
-    entries: dict[str, Entry] = {}
+    entries: dict[str, ImatrixEntry] = {}
     for _ in range(count):
         name = reader.take(reader.number(), _MAX_NAME, "length of a name").decode("utf-8", "surrogateescape")
         calls = reader.number()
@@ -178,7 +178,7 @@ def _from_binary(file: InputFile) -> ImportanceMatrix:
             raise FormatError("an entry is unusable", path=file.path, offset=reader.position, tensor=name)
         if name in entries:
             raise FormatError("an entry occurs twice", path=file.path, offset=reader.position, tensor=name)
-        entries[name] = Entry(values / np.float32(calls) if calls > 0 else values)
+        entries[name] = ImatrixEntry(values / np.float32(calls) if calls > 0 else values)
     chunks = 0 if reader.at_end else reader.number()
     datasets: tuple[str, ...] = ()
     if not reader.at_end:

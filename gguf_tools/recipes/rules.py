@@ -18,9 +18,9 @@ __all__ = [
     "OUTPUT_PROJECTION",
     "QUERIES",
     "VALUES",
-    "Place",
     "Recipe",
-    "Rule",
+    "RecipeRule",
+    "TensorContext",
     "all_of",
     "always",
     "any_of",
@@ -41,7 +41,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TensorContext:
     """Where a tensor stands among its kind.
 
     Attributes:
@@ -62,36 +62,36 @@ class Place:
     model: ModelSizes
 
 
-Condition = Callable[[Place], bool]
+Condition = Callable[[TensorContext], bool]
 
 
-def always(place: Place) -> bool:
+def always(place: TensorContext) -> bool:
     return True
 
 
-def more_bits(place: Place) -> bool:
+def more_bits(place: TensorContext) -> bool:
     """The first eighth, the last eighth, and every third in between."""
     eighth = place.count // 8
     return place.index < eighth or place.index >= 7 * place.count // 8 or (place.index - eighth) % 3 == 2
 
 
-def eight_experts(place: Place) -> bool:
+def eight_experts(place: TensorContext) -> bool:
     return place.model.experts == 8
 
 
-def fewer_bits(place: Place) -> bool:
+def fewer_bits(place: TensorContext) -> bool:
     return place.model.traits.fewer_bits
 
 
-def stacked(place: Place) -> bool:
+def stacked(place: TensorContext) -> bool:
     return place.stacked
 
 
-def weighted(place: Place) -> bool:
+def weighted(place: TensorContext) -> bool:
     return place.weighted
 
 
-def grouped(place: Place) -> bool:
+def grouped(place: TensorContext) -> bool:
     """Four heads or more share a key and a value."""
     heads, kv_heads = place.model.heads, place.model.kv_heads
     return kv_heads > 0 and heads // kv_heads >= 4
@@ -112,7 +112,7 @@ def first_seen(share: int) -> Condition:
     return lambda place: place.seen < place.count // share
 
 
-def middle(place: Place) -> bool:
+def middle(place: TensorContext) -> bool:
     """Neither in the first nor in the last eighth."""
     return place.count // 8 <= place.index < 7 * place.count // 8
 
@@ -133,7 +133,7 @@ def unless(condition: Condition) -> Condition:
     return lambda place: not condition(place)
 
 
-def seventy_billion(place: Place) -> bool:
+def seventy_billion(place: TensorContext) -> bool:
     """Models llama.cpp takes for a 70B, whose few key/value heads make attn_v small."""
     model = place.model
     if model.layers != model.traits.large_layers:
@@ -151,7 +151,7 @@ EVERYTHING: Final = frozenset(Category)
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RecipeRule:
     """Tensors of these kinds get this type, where the condition holds.
 
     ``instead_of`` limits it to tensors that were about to get one of these types.
@@ -163,7 +163,7 @@ class Rule:
     when: Condition = always
     instead_of: frozenset[GGMLType] | None = None
 
-    def applies(self, category: Category, place: Place, so_far: GGMLType) -> bool:
+    def applies(self, category: Category, place: TensorContext, so_far: GGMLType) -> bool:
         """Whether the rule decides about a tensor of this kind, at this place, about to get ``so_far``."""
         return (
             category in self.categories
@@ -190,11 +190,11 @@ class Recipe:
     name: str
     file_type: FileType
     base: GGMLType
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[RecipeRule, ...] = ()
     output: GGMLType = GGMLType.Q6_K
     embedding: GGMLType | None = None
-    weighted_rules: tuple[Rule, ...] = ()
-    shared_rules: tuple[Rule, ...] = ()
+    weighted_rules: tuple[RecipeRule, ...] = ()
+    shared_rules: tuple[RecipeRule, ...] = ()
 
     @property
     def quantizes(self) -> bool:

@@ -14,7 +14,7 @@ from typing import Final
 from ..errors import QuantizationError
 from ..source import row_length
 from ..spec import BLOCK_SIZES, GGMLType
-from .rules import VALUES, Place, Recipe
+from .rules import VALUES, Recipe, TensorContext
 from .table import find_recipe
 from .tensors import Category, as_converted, category, layer_of, reason_to_keep, visiting_order
 from .types import Choice, ModelSizes, Overrides, TensorFacts
@@ -187,7 +187,7 @@ class _Chooser:
             return fixed, f"{what}, of {self._model.architecture}: {fixed.name}"
         return self._recipe.output, f"{what}: {self._recipe.output.name}"
 
-    def _place(self, kind: Category, tensor: TensorFacts) -> Place:
+    def _place(self, kind: Category, tensor: TensorFacts) -> TensorContext:
         if kind in VALUES:  # fused and separate value projections are counted together
             kind = Category.ATTENTION_V
         seen = index = self._seen[kind]
@@ -198,7 +198,7 @@ class _Chooser:
             if self._model.experts > 1:
                 index = self._layer(tensor.name)
         stacked = len(tensor.shape) > 2 and tensor.shape[-3] > 1
-        return Place(index, seen, count, stacked, self._weighted, self._model)
+        return TensorContext(index, seen, count, stacked, self._weighted, self._model)
 
     def _layer(self, name: str) -> int:
         """Several such tensors per layer: the running number says nothing, the name has to."""

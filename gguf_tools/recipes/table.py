@@ -21,7 +21,7 @@ from .rules import (
     QUERIES,
     VALUES,
     Recipe,
-    Rule,
+    RecipeRule,
     all_of,
     any_of,
     before,
@@ -44,22 +44,22 @@ __all__ = ["ALIASES", "RECIPES", "find_recipe"]
 _T: Final = GGMLType
 
 _SHARED: Final = (
-    Rule(
+    RecipeRule(
         VALUES,
         _T.Q5_K,
         "70B: attn_v is small next to the rest, so gets more bits",
         seventy_billion,
         instead_of=frozenset({_T.Q3_K, _T.Q4_K}),
     ),
-    Rule(VALUES, _T.Q8_0, "8 experts: attn_v in Q8_0", eight_experts),
-    Rule(KEYS, _T.Q8_0, "8 experts: attn_k in Q8_0", eight_experts),
+    RecipeRule(VALUES, _T.Q8_0, "8 experts: attn_v in Q8_0", eight_experts),
+    RecipeRule(KEYS, _T.Q8_0, "8 experts: attn_k in Q8_0", eight_experts),
 )
 """Rules of every recipe but the smallest and MXFP4_MOE."""
 
 _MORE: Final = "more bits in the first and last eighth and every third between"
 _GROUPED: Final = "attn_v shared by four heads or more: more bits"
 
-_OUTPUT_OF_EIGHT_EXPERTS: Final = Rule(
+_OUTPUT_OF_EIGHT_EXPERTS: Final = RecipeRule(
     OUTPUT_PROJECTION,
     _T.Q5_K,
     "8 experts: attn_output in Q5_K",
@@ -67,98 +67,102 @@ _OUTPUT_OF_EIGHT_EXPERTS: Final = Rule(
 )
 
 
-def _output(type_: GGMLType) -> Rule:
+def _output(type_: GGMLType) -> RecipeRule:
     """attn_output of a model that is neither falcon nor has eight experts."""
     dense = unless(any_of(fewer_bits, eight_experts))
-    return Rule(OUTPUT_PROJECTION, type_, f"attn_output: {type_.name}", dense)
+    return RecipeRule(OUTPUT_PROJECTION, type_, f"attn_output: {type_.name}", dense)
 
 
-def _first_down(type_: GGMLType) -> tuple[Rule, ...]:
+def _first_down(type_: GGMLType) -> tuple[RecipeRule, ...]:
     """Guards the first layers against what an importance matrix may do to them."""
-    return (Rule(DOWN, type_, f"ffn_down: {type_.name} in the first eighth", first(8)),)
+    return (RecipeRule(DOWN, type_, f"ffn_down: {type_.name} in the first eighth", first(8)),)
 
 
 _Q4_K_S: Final = (
-    Rule(VALUES, _T.Q5_K, "attn_v: more bits in the first four", before(4)),
-    Rule(DOWN, _T.Q5_K, "ffn_down: more bits in the first eighth", all_of(first(8), unless(fewer_bits))),
+    RecipeRule(VALUES, _T.Q5_K, "attn_v: more bits in the first four", before(4)),
+    RecipeRule(
+        DOWN, _T.Q5_K, "ffn_down: more bits in the first eighth", all_of(first(8), unless(fewer_bits))
+    ),
     _OUTPUT_OF_EIGHT_EXPERTS,
 )
 
 _Q4_K_M: Final = (
-    Rule(VALUES, _T.Q6_K, f"attn_v: {_MORE}", more_bits),
-    Rule(
+    RecipeRule(VALUES, _T.Q6_K, f"attn_v: {_MORE}", more_bits),
+    RecipeRule(
         DOWN, _T.Q6_K, "ffn_down of falcon: most bits in the first sixteenth", all_of(fewer_bits, first(16))
     ),
-    Rule(DOWN, _T.Q5_K, f"ffn_down of falcon: {_MORE}", all_of(fewer_bits, more_bits)),
-    Rule(DOWN, _T.Q6_K, f"ffn_down: {_MORE}", all_of(unless(fewer_bits), more_bits)),
+    RecipeRule(DOWN, _T.Q5_K, f"ffn_down of falcon: {_MORE}", all_of(fewer_bits, more_bits)),
+    RecipeRule(DOWN, _T.Q6_K, f"ffn_down: {_MORE}", all_of(unless(fewer_bits), more_bits)),
     _OUTPUT_OF_EIGHT_EXPERTS,
 )
 
 _Q5_K_M: Final = (
-    Rule(VALUES, _T.Q6_K, f"attn_v: {_MORE}", more_bits),
-    Rule(DOWN, _T.Q6_K, f"ffn_down: {_MORE}", more_bits),
+    RecipeRule(VALUES, _T.Q6_K, f"attn_v: {_MORE}", more_bits),
+    RecipeRule(DOWN, _T.Q6_K, f"ffn_down: {_MORE}", more_bits),
 )
 
 _Q2_K: Final = (
-    Rule(VALUES, _T.Q4_K, _GROUPED, grouped),
-    Rule(VALUES, _T.Q3_K, "attn_v: more bits"),
-    Rule(DOWN, _T.Q3_K, "ffn_down: more bits"),
+    RecipeRule(VALUES, _T.Q4_K, _GROUPED, grouped),
+    RecipeRule(VALUES, _T.Q3_K, "attn_v: more bits"),
+    RecipeRule(DOWN, _T.Q3_K, "ffn_down: more bits"),
     _OUTPUT_OF_EIGHT_EXPERTS,
     _output(_T.Q3_K),
 )
 
 _Q2_K_S: Final = (
-    Rule(VALUES, _T.Q4_K, _GROUPED, grouped),
-    Rule(DOWN, _T.Q4_K, "ffn_down: more bits in the first eighth", first(8)),
+    RecipeRule(VALUES, _T.Q4_K, _GROUPED, grouped),
+    RecipeRule(DOWN, _T.Q4_K, "ffn_down: more bits in the first eighth", first(8)),
 )
 
 _Q3_K_M: Final = (
-    Rule(VALUES, _T.Q5_K, "attn_v: most bits in the first two", before(2)),
-    Rule(VALUES, _T.Q4_K, "attn_v: more bits"),
-    Rule(DOWN, _T.Q5_K, "ffn_down: most bits in the first sixteenth", first(16)),
-    Rule(DOWN, _T.Q4_K, "ffn_down: more bits", any_of(unless(fewer_bits), more_bits)),
+    RecipeRule(VALUES, _T.Q5_K, "attn_v: most bits in the first two", before(2)),
+    RecipeRule(VALUES, _T.Q4_K, "attn_v: more bits"),
+    RecipeRule(DOWN, _T.Q5_K, "ffn_down: most bits in the first sixteenth", first(16)),
+    RecipeRule(DOWN, _T.Q4_K, "ffn_down: more bits", any_of(unless(fewer_bits), more_bits)),
     _OUTPUT_OF_EIGHT_EXPERTS,
     _output(_T.Q4_K),
 )
 
 _Q3_K_L: Final = (
-    Rule(VALUES, _T.Q5_K, "attn_v: more bits"),
-    Rule(DOWN, _T.Q4_K, "ffn_down of falcon: more bits", fewer_bits),
-    Rule(DOWN, _T.Q5_K, "ffn_down: more bits"),
-    Rule(OUTPUT_PROJECTION, _T.Q4_K, "attn_output of falcon: Q4_K", fewer_bits),
+    RecipeRule(VALUES, _T.Q5_K, "attn_v: more bits"),
+    RecipeRule(DOWN, _T.Q4_K, "ffn_down of falcon: more bits", fewer_bits),
+    RecipeRule(DOWN, _T.Q5_K, "ffn_down: more bits"),
+    RecipeRule(OUTPUT_PROJECTION, _T.Q4_K, "attn_output of falcon: Q4_K", fewer_bits),
     _output(_T.Q5_K),
 )
 
 _IQ3_XXS: Final = (
-    Rule(VALUES, _T.Q4_K, _GROUPED, grouped),
-    Rule(VALUES, _T.IQ3_S, "attn_v: more bits without an importance matrix", unless(weighted)),
-    Rule(KEYS | QUERIES, _T.IQ2_S, "attn_k and attn_q: fewer bits"),
-    Rule(DOWN, _T.Q4_K, "ffn_down: most bits in the first eighth", all_of(unless(weighted), first(8))),
-    Rule(DOWN, _T.Q3_K, "ffn_down: more bits without an importance matrix", unless(weighted)),
+    RecipeRule(VALUES, _T.Q4_K, _GROUPED, grouped),
+    RecipeRule(VALUES, _T.IQ3_S, "attn_v: more bits without an importance matrix", unless(weighted)),
+    RecipeRule(KEYS | QUERIES, _T.IQ2_S, "attn_k and attn_q: fewer bits"),
+    RecipeRule(DOWN, _T.Q4_K, "ffn_down: most bits in the first eighth", all_of(unless(weighted), first(8))),
+    RecipeRule(DOWN, _T.Q3_K, "ffn_down: more bits without an importance matrix", unless(weighted)),
     _OUTPUT_OF_EIGHT_EXPERTS,
     _output(_T.IQ3_S),
 )
 
 _IQ3_XS: Final = (
-    Rule(VALUES, _T.Q4_K, _GROUPED, grouped),
-    Rule(KEYS | QUERIES, _T.IQ3_XXS, "attn_k and attn_q: fewer bits"),
-    Rule(GATE_AND_UP, _T.IQ3_XXS, "ffn_gate and ffn_up: fewer bits but in the first and last eighth", middle),
+    RecipeRule(VALUES, _T.Q4_K, _GROUPED, grouped),
+    RecipeRule(KEYS | QUERIES, _T.IQ3_XXS, "attn_k and attn_q: fewer bits"),
+    RecipeRule(
+        GATE_AND_UP, _T.IQ3_XXS, "ffn_gate and ffn_up: fewer bits but in the first and last eighth", middle
+    ),
     _OUTPUT_OF_EIGHT_EXPERTS,
 )
 
-_IQ3_S: Final = (Rule(VALUES, _T.Q4_K, _GROUPED, grouped), _OUTPUT_OF_EIGHT_EXPERTS)
+_IQ3_S: Final = (RecipeRule(VALUES, _T.Q4_K, _GROUPED, grouped), _OUTPUT_OF_EIGHT_EXPERTS)
 
 _IQ3_M: Final = (
-    Rule(VALUES, _T.Q4_K, "attn_v: more bits"),
-    Rule(DOWN, _T.Q4_K, "ffn_down: more bits in the first eighth", first(8)),
-    Rule(DOWN, _T.Q4_K, f"ffn_down of 8 experts: {_MORE}", all_of(eight_experts, more_bits)),
+    RecipeRule(VALUES, _T.Q4_K, "attn_v: more bits"),
+    RecipeRule(DOWN, _T.Q4_K, "ffn_down: more bits in the first eighth", first(8)),
+    RecipeRule(DOWN, _T.Q4_K, f"ffn_down of 8 experts: {_MORE}", all_of(eight_experts, more_bits)),
     _OUTPUT_OF_EIGHT_EXPERTS,
     _output(_T.Q4_K),
 )
 
 _IQ4: Final = (
-    Rule(VALUES, _T.Q5_K, _GROUPED, grouped),
-    Rule(
+    RecipeRule(VALUES, _T.Q5_K, _GROUPED, grouped),
+    RecipeRule(
         DOWN,
         _T.Q5_K,
         "ffn_down: more bits in the first eighth without an importance matrix",
@@ -168,18 +172,20 @@ _IQ4: Final = (
 )
 
 
-def _smallest(more: GGMLType, output: GGMLType | None) -> tuple[Rule, ...]:
+def _smallest(more: GGMLType, output: GGMLType | None) -> tuple[RecipeRule, ...]:
     """The recipes of two bits and less: what they cannot do without gets ``more``."""
     rules = (
-        Rule(VALUES, _T.Q4_K, "attn_v of many heads or experts: Q4_K", any_of(grouped, experts_from(4))),
-        Rule(VALUES, more, "attn_v: more bits"),
-        Rule(KEYS, _T.Q4_K, "8 experts: attn_k in Q4_K", eight_experts),
-        Rule(DOWN, more, "ffn_down: more bits in the first eighth", first_seen(8)),
-        Rule(OUTPUT_PROJECTION, _T.Q5_K, "8 experts: attn_output in Q5_K", eight_experts),
+        RecipeRule(
+            VALUES, _T.Q4_K, "attn_v of many heads or experts: Q4_K", any_of(grouped, experts_from(4))
+        ),
+        RecipeRule(VALUES, more, "attn_v: more bits"),
+        RecipeRule(KEYS, _T.Q4_K, "8 experts: attn_k in Q4_K", eight_experts),
+        RecipeRule(DOWN, more, "ffn_down: more bits in the first eighth", first_seen(8)),
+        RecipeRule(OUTPUT_PROJECTION, _T.Q5_K, "8 experts: attn_output in Q5_K", eight_experts),
     )
     if output is None:
         return rules
-    return (*rules, Rule(OUTPUT_PROJECTION, output, f"attn_output: {output.name}"))
+    return (*rules, RecipeRule(OUTPUT_PROJECTION, output, f"attn_output: {output.name}"))
 
 
 _IQ2_M: Final = _smallest(_T.IQ3_S, _T.IQ3_S)
@@ -187,20 +193,20 @@ _IQ2_XS: Final = _smallest(_T.Q2_K, None)
 _IQ1: Final = _smallest(_T.Q2_K, _T.IQ2_XXS)
 
 _MXFP4_MOE: Final = (
-    Rule(EVERYTHING, _T.MXFP4, "experts: MXFP4", stacked),
-    Rule(EVERYTHING, _T.Q8_0, "everything but experts: Q8_0"),
+    RecipeRule(EVERYTHING, _T.MXFP4, "experts: MXFP4", stacked),
+    RecipeRule(EVERYTHING, _T.Q8_0, "everything but experts: Q8_0"),
 )
 
 
 def _recipe(
     name: str,
     base: GGMLType,
-    rules: tuple[Rule, ...] = (),
+    rules: tuple[RecipeRule, ...] = (),
     *,
     output: GGMLType = _T.Q6_K,
     embedding: GGMLType | None = None,
-    weighted_rules: tuple[Rule, ...] = (),
-    shared: tuple[Rule, ...] = _SHARED,
+    weighted_rules: tuple[RecipeRule, ...] = (),
+    shared: tuple[RecipeRule, ...] = _SHARED,
 ) -> Recipe:
     return Recipe(name, FileType[name], base, rules, output, embedding, weighted_rules, shared)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..checkpoint.json_files import parse_object
 from ..container.opening import open_gguf
 from ..errors import CheckpointError, FormatError, GGUFToolsError, UnsupportedError
-from ..inspection.scan import Consumer, Piece, Progress, scan
+from ..inspection.scan import Chunk, Consumer, Progress, scan
 from ..io.input_files import read_small
 from .findings import Finding, error, place, warning
 
@@ -107,16 +107,16 @@ class _FileHashes:
         self.hashers: dict[str, Any] = {}
         self.fault: GGUFToolsError | None = None
 
-    def wants(self, piece: Piece) -> bool:
+    def wants(self, piece: Chunk) -> bool:
         return True
 
-    def take(self, piece: Piece, data: NDArray[np.uint8]) -> None:
+    def take(self, piece: Chunk, data: NDArray[np.uint8]) -> None:
         name = piece.shard.path.name
         if name not in self.hashers:
             self.hashers[name] = self._new()
         self.hashers[name].update(data[piece.fresh - piece.start :].data)
 
-    def miss(self, piece: Piece, fault: GGUFToolsError) -> None:
+    def miss(self, piece: Chunk, fault: GGUFToolsError) -> None:
         self.fault = fault
 
 
@@ -130,10 +130,10 @@ class _TensorHashes:
         self._open: dict[str, Any] = {}
         self.digests: dict[str, str] = {}
 
-    def wants(self, piece: Piece) -> bool:
+    def wants(self, piece: Chunk) -> bool:
         return piece.tensor is not None
 
-    def take(self, piece: Piece, data: NDArray[np.uint8]) -> None:
+    def take(self, piece: Chunk, data: NDArray[np.uint8]) -> None:
         assert piece.tensor is not None
         name = piece.tensor.name
         hasher = self._open.pop(name, None) or self._new()
@@ -143,7 +143,7 @@ class _TensorHashes:
         else:
             self.digests[name] = hasher.hexdigest()
 
-    def miss(self, piece: Piece, fault: GGUFToolsError) -> None:
+    def miss(self, piece: Chunk, fault: GGUFToolsError) -> None:
         """The file's checksum is missing, too, and says why."""
 
 

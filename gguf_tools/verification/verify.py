@@ -42,7 +42,7 @@ from ..container.reader import GGUFFile, Tensor, is_split, open_one
 from ..container.shards import check_member, open_shard, shard_paths
 from ..errors import GGUFToolsError, RemoteError, UnsupportedError
 from ..hyperparameters import Hyperparameters
-from ..inspection.scan import Piece, Progress, scan
+from ..inspection.scan import Chunk, Progress, scan
 from ..io.remote import Location, is_url
 from ..quants.layouts import Role, fields
 from ..source import Source, row_length
@@ -305,10 +305,10 @@ class _Finite:
         self._bad: dict[tuple[PathOrLocation, str], tuple[int, int]] = {}
         self._faults: dict[tuple[PathOrLocation, str], GGUFToolsError] = {}
 
-    def wants(self, piece: Piece) -> bool:
+    def wants(self, piece: Chunk) -> bool:
         return piece.tensor is not None and piece.stop > piece.start and _has_floats(piece.tensor)
 
-    def take(self, piece: Piece, data: NDArray[np.uint8]) -> None:
+    def take(self, piece: Chunk, data: NDArray[np.uint8]) -> None:
         tensor = piece.tensor
         assert tensor is not None  # see `wants`
         assert tensor.storage is not None
@@ -323,7 +323,7 @@ class _Finite:
             known, earliest = self._bad.get((piece.shard.path, tensor.name), (0, first))
             self._bad[piece.shard.path, tensor.name] = known + count, min(first, earliest)
 
-    def miss(self, piece: Piece, fault: GGUFToolsError) -> None:
+    def miss(self, piece: Chunk, fault: GGUFToolsError) -> None:
         if isinstance(fault, RemoteError):
             raise fault
         assert piece.tensor is not None

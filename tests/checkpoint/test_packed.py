@@ -19,7 +19,7 @@ from gguf_tools.checkpoint import SafetensorsFile, unpack
 from gguf_tools.checkpoint.dtypes import dtype_named
 from gguf_tools.checkpoint.packed import transposed as turned
 from gguf_tools.checkpoint.packed.components import Parts as Components
-from gguf_tools.checkpoint.packed.transposed import Kept
+from gguf_tools.checkpoint.packed.transposed import BandCache
 from gguf_tools.errors import CheckpointError, GGUFToolsError, UnsupportedError
 from gguf_tools.source import row_count
 from gguf_tools.spec import GGMLType
@@ -120,7 +120,7 @@ def test_matrices_of_many_rows(name: str, tmp_path: Path) -> None:
 
 class TestKept:
     def test_what_two_want_is_made_once(self) -> None:
-        kept, made, begun = Kept(), [], threading.Barrier(2)
+        kept, made, begun = BandCache(), [], threading.Barrier(2)
 
         def make() -> int:
             made.append(1)
@@ -134,19 +134,19 @@ class TestKept:
             assert [done.result() for done in [pool.submit(want), pool.submit(want)]] == [1, 1]
 
     def test_nothing_may_be_kept_too(self) -> None:
-        kept = Kept()
+        kept = BandCache()
         assert kept.get(("a", 0), lambda: None) is None
         assert kept.get(("a", 0), lambda: pytest.fail("made again")) is None
 
     def test_what_failed_is_made_again(self) -> None:
-        kept = Kept()
+        kept = BandCache()
         with pytest.raises(ZeroDivisionError):
             kept.get(("a", 0), lambda: 1 // 0)
         assert kept.get(("a", 0), lambda: 1) == 1
 
     def test_the_oldest_go(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Kept, "SIZE", 20)
-        kept = Kept()
+        monkeypatch.setattr(BandCache, "SIZE", 20)
+        kept = BandCache()
         for key in ("a", "b", "a", "c"):
             kept.get((key, 0), lambda: np.zeros(10, np.uint8))
         assert kept.get(("a", 0), lambda: pytest.fail("made again")).size == 10

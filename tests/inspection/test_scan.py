@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gguf_tools.container import GGUFFile, Metadata, open_gguf, write_gguf
 from gguf_tools.errors import GGUFToolsError, RemoteError
 from gguf_tools.inspection import scan as scanning
-from gguf_tools.inspection.scan import Piece, scan
+from gguf_tools.inspection.scan import Chunk, scan
 from gguf_tools.spec import ValueType
 
 
@@ -22,16 +22,16 @@ class Collecting:
     def __init__(self, *, tensors_only: bool = False) -> None:
         self.ordered = True
         self.tensors_only = tensors_only
-        self.taken: list[tuple[Piece, bytes]] = []
-        self.missed: list[tuple[Piece, GGUFToolsError]] = []
+        self.taken: list[tuple[Chunk, bytes]] = []
+        self.missed: list[tuple[Chunk, GGUFToolsError]] = []
 
-    def wants(self, piece: Piece) -> bool:
+    def wants(self, piece: Chunk) -> bool:
         return piece.tensor is not None or not self.tensors_only
 
-    def take(self, piece: Piece, data: NDArray[np.uint8]) -> None:
+    def take(self, piece: Chunk, data: NDArray[np.uint8]) -> None:
         self.taken.append((piece, data.tobytes()))
 
-    def miss(self, piece: Piece, fault: GGUFToolsError) -> None:
+    def miss(self, piece: Chunk, fault: GGUFToolsError) -> None:
         self.missed.append((piece, fault))
 
 
@@ -97,7 +97,7 @@ def test_what_is_remote_is_asked_for_once(model: Path, monkeypatch: pytest.Monke
 
 def test_a_fault_of_a_consumer_is_raised(model: Path) -> None:
     class Failing(Collecting):
-        def take(self, piece: Piece, data: NDArray[np.uint8]) -> None:
+        def take(self, piece: Chunk, data: NDArray[np.uint8]) -> None:
             raise GGUFToolsError("enough")
 
     with open_gguf(model) as file, pytest.raises(GGUFToolsError, match="enough"):

@@ -12,7 +12,7 @@ from ..table import HFClass
 from ..traits import GraphTraits
 
 
-class Window:
+class ZeroMeansNone:
     """``sliding_window``, of which 0 stands for none."""
 
     def forward(self, config: HFConfig) -> Iterator[Entry]:
@@ -39,7 +39,7 @@ ARCHITECTURE = decoder(
     tokenizers=("spm", "bpe"),
     leading_keys=(SCALE,),
     keys=KEYS,
-    own=(Window(),),
+    own=(ZeroMeansNone(),),
     bias=None,
     computed=FACTORS,
     attn=norms(("self_attn.qkv_proj", "attn_qkv"), ("self_attn.o_proj", "attn_output")),

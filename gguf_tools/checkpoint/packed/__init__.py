@@ -16,7 +16,7 @@ from ...source import Source
 from ..reader import SafetensorsTensor
 from .components import Packing, Parts
 
-__all__ = ["METHODS", "Packing", "Unpacked", "unpack"]
+__all__ = ["METHODS", "Packing", "UnpackedCheckpoint", "unpack"]
 
 _UNPACKERS: Final = {
     "fp8": "fp8",
@@ -36,7 +36,7 @@ METHODS: Final = tuple(_UNPACKERS)
 _WORDS: Final = "the weights are packed with {}, and are unpacked on the way"
 
 
-class Unpacked(NamedTuple):
+class UnpackedCheckpoint(NamedTuple):
     """A checkpoint's tensors as plain rows.
 
     Attributes:
@@ -54,7 +54,7 @@ class Unpacked(NamedTuple):
 
 def unpack(
     config: Mapping[str, Any], tensors: Mapping[str, SafetensorsTensor], producer: Any = None
-) -> Unpacked:
+) -> UnpackedCheckpoint:
     """Put row sources in place of packed tensors.
 
     Args:
@@ -70,7 +70,7 @@ def unpack(
     settings = _settings(config, producer)
     method = None if settings is None else settings.get("quant_method")
     if settings is None or method is None:
-        return Unpacked(dict(tensors), [], [], {})
+        return UnpackedCheckpoint(dict(tensors), [], [], {})
     if not isinstance(method, str) or method not in _UNPACKERS:
         raise UnsupportedError(
             "unsupported packing of the weights",
@@ -83,7 +83,7 @@ def unpack(
     import_module(f".{_UNPACKERS[method]}", __name__).unpack(settings, parts)
     found = parts.finish()
     notes = [_WORDS.format(method)] if parts.computes else []
-    return Unpacked(found, parts.dropped, notes + parts.notes, parts.packings)
+    return UnpackedCheckpoint(found, parts.dropped, notes + parts.notes, parts.packings)
 
 
 def _settings(config: Mapping[str, Any], producer: Any) -> Mapping[str, Any] | None:

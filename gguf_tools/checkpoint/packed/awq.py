@@ -19,7 +19,7 @@ import numpy as np
 from ...errors import CheckpointError, UnsupportedError
 from ..reader import SafetensorsTensor
 from .components import Parts, checked_scales, require_shape, setting
-from .transposed import Band, Kept, Turned, turned_floats, turned_words
+from .transposed import Band, BandCache, Turned, turned_floats, turned_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +45,7 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
             found=version,
             expected="gemm",
         )
-    kept = Kept()
+    kept = BandCache()
     for base in list(parts.bases(".qweight")):
         found = [parts.take(base, ending) for ending in (".qweight", ".qzeros", ".scales")]
         if any(part is None for part in found):
@@ -63,7 +63,7 @@ class _Linear(Turned):
         zeros: SafetensorsTensor,
         scales: SafetensorsTensor,
         group: int,
-        kept: Kept,
+        kept: BandCache,
     ) -> None:
         if len(weight.shape) != 2:
             raise CheckpointError("not a matrix", tensor=weight.name, found=weight.shape)

@@ -16,7 +16,7 @@ import numpy as np
 
 from ...errors import CheckpointError
 from ..reader import SafetensorsTensor
-from .components import Parts, Unpacked, checked_scales, require_shape, whole_floats
+from .components import DequantizedSource, Parts, checked_scales, require_shape, whole_floats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +40,7 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
         )
 
 
-class _Ternary(Unpacked):
+class _Ternary(DequantizedSource):
     def __init__(self, weight: SafetensorsTensor, scale: SafetensorsTensor) -> None:
         if len(weight.shape) != 2:
             raise CheckpointError("not a matrix", tensor=weight.name, found=weight.shape)

@@ -25,7 +25,15 @@ from ...errors import CheckpointError
 from ..json_files import parse_object
 from ..reader import SafetensorsTensor
 from .bit_unpack import pairs
-from .components import Parts, Unpacked, checked_scales, require_shape, some_floats, whole, whole_floats
+from .components import (
+    DequantizedSource,
+    Parts,
+    checked_scales,
+    require_shape,
+    some_floats,
+    whole,
+    whole_floats,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,7 +70,7 @@ def _state(tensor: SafetensorsTensor) -> dict[str, Any]:
     return parse_object(whole(tensor, "u1").tobytes(), tensor.name, strict=False)
 
 
-class _FourBits(Unpacked):
+class _FourBits(DequantizedSource):
     def __init__(
         self,
         weight: SafetensorsTensor,
@@ -142,7 +150,7 @@ class _FourBits(Unpacked):
         return checked_scales(scales, self._scales.name, zero=True)
 
 
-class _EightBits(Unpacked):
+class _EightBits(DequantizedSource):
     def __init__(self, weight: SafetensorsTensor, scales: SafetensorsTensor) -> None:
         if len(weight.shape) != 2:
             raise CheckpointError("not a matrix", tensor=weight.name, found=weight.shape)

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "DequantizedSource",
     "Packing",
     "Parts",
-    "Unpacked",
     "Unpacker",
     "checked_scales",
     "group_order",
@@ -35,7 +35,7 @@ MAX_AUXILIARY: Final = 1 << 31
 """Bytes of a part that is read whole (scales, zero points): larger than any published."""
 
 
-class Unpacked(ComputedSource):
+class DequantizedSource(ComputedSource):
     """A source of what packed tensors stand for. Subclasses give ``rows``.
 
     Attributes:

@@ -30,12 +30,12 @@ from ...errors import CheckpointError, UnsupportedError
 from ...spec import GGMLType
 from ..reader import SafetensorsTensor
 from .bit_unpack import dense, fields, scaled, words
-from .components import Parts, Unpacked, checked_scales, group_order, require_shape, whole
+from .components import DequantizedSource, Parts, checked_scales, group_order, require_shape, whole
 from .expressions import matches
 from .lossless_repack import exact_type, repacked
 from .nvfp4 import NVFP4
-from .scaled import Scaled, grid
-from .transposed import Kept
+from .scaled import ScaledWeights, grid
+from .transposed import BandCache
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,7 +89,7 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
             inputs = parts.find(base, ".input_global_scale")
             made = NVFP4(base + ".weight", packed, scale, tensor_scale, inputs, divide=True)
             parts.make(base, made.name, made, at=packed.name, form="NVFP4", first=made.storage is not None)
-    kept = Kept()
+    kept = BandCache()
     for base in list(parts.bases(".weight_packed")):
         packed, scale, shape = (parts.take(base, f".weight_{part}") for part in ("packed", "scale", "shape"))
         zeros, order = (parts.find(base, f".weight_{part}") for part in ("zero_point", "g_idx"))
@@ -105,7 +105,7 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
         size = grid(tuple(weight.shape), scale, groups.block(base))
         if zeros is not None:
             require_shape(zeros, [tuple(scale.shape)], ["I8"])
-        plain = Scaled(weight.name, weight, scale, size, zeros=zeros)
+        plain = ScaledWeights(weight.name, weight, scale, size, zeros=zeros)
         parts.make(base, weight.name, plain, at=weight.name, form=_form(weight.dtype))
     parts.drop(_UNUSED, "a scale of activations, which GGUF has no use for")
 
@@ -181,7 +181,7 @@ class _Groups:
         return False
 
 
-class _Linear(Unpacked):
+class _Linear(DequantizedSource):
     def __init__(
         self,
         name: str,
@@ -191,7 +191,7 @@ class _Linear(Unpacked):
         zeros: SafetensorsTensor | None,
         order: SafetensorsTensor | None,
         bits: int,
-        kept: Kept,
+        kept: BandCache,
     ) -> None:
         require_shape(shape, [(2,)], ["I64", "I32"])
         rows, columns = (int(n) for n in whole(shape, "<i8" if shape.dtype == "I64" else "<i4"))

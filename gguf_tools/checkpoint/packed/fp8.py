@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from ...errors import CheckpointError
 from .components import Parts
-from .scaled import Scaled, grid
+from .scaled import ScaledWeights, grid
 
 __all__ = ["unpack"]
 
@@ -46,7 +46,7 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
             found = parts.take(base, weight)
             if scale is None or found is None:
                 continue
-            made = Scaled(found.name, found, scale, grid(tuple(found.shape), scale, block))
+            made = ScaledWeights(found.name, found, scale, grid(tuple(found.shape), scale, block))
             parts.make(base, found.name, made, at=found.name, form=found.dtype)
     parts.drop(_UNUSED, "a scale of activations, which GGUF has no use for")
     for name, tensor in parts.tensors.items():

@@ -29,7 +29,7 @@ from ..reader import SafetensorsTensor
 from .bit_unpack import scaled, stream
 from .components import Parts, checked_scales, group_order, require_shape, setting
 from .lossless_repack import exact_type, repacked
-from .transposed import TILE, Band, Kept, Turned, tiled_words, turned_floats, turned_words
+from .transposed import TILE, Band, BandCache, Turned, tiled_words, turned_floats, turned_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,7 +58,7 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
             found=stored,
             expected=" or ".join(_FORMATS),
         )
-    kept = Kept()
+    kept = BandCache()
     for base in list(parts.bases(".qweight")):
         found = [parts.take(base, ending) for ending in (".qweight", ".qzeros", ".scales")]
         if any(part is None for part in found):
@@ -82,7 +82,7 @@ class _Linear(Turned):
         group: int,
         added: int,
         symmetric: object,
-        kept: Kept,
+        kept: BandCache,
     ) -> None:
         if len(weight.shape) != 2:
             raise CheckpointError("not a matrix", tensor=weight.name, found=weight.shape)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from ...errors import UnsupportedError
 from .components import Parts
 from .nvfp4 import NVFP4
-from .scaled import Scaled, grid
+from .scaled import ScaledWeights, grid
 
 __all__ = ["unpack"]
 
@@ -58,7 +58,7 @@ def unpack(settings: Mapping[str, Any], parts: Parts) -> None:
     for base in list(parts.bases(".weight_scale")):
         weight, scale = parts.take(base, ".weight"), parts.take(base, ".weight_scale")
         if weight is not None and scale is not None:
-            made_fp8 = Scaled(weight.name, weight, scale, grid(tuple(weight.shape), scale))
+            made_fp8 = ScaledWeights(weight.name, weight, scale, grid(tuple(weight.shape), scale))
             parts.make(base, weight.name, made_fp8, at=weight.name, form=weight.dtype)
     parts.drop(_UNUSED, "a scale of activations, which GGUF has no use for")
 

@@ -28,7 +28,7 @@ from ...errors import CheckpointError
 from ...spec import GGMLType
 from ..reader import SafetensorsTensor
 from ..small_floats import E2M1, E4M3
-from .components import Unpacked, checked_scales, require_shape, whole_floats
+from .components import DequantizedSource, checked_scales, require_shape, whole_floats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,7 +69,7 @@ def e2m1(
     return out
 
 
-class NVFP4(Unpacked):
+class NVFP4(DequantizedSource):
     """The values; and where rows are blocks of 64, the same as GGUF stores them.
 
     Args:

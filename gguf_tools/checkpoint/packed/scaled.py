@@ -10,13 +10,13 @@ from ...errors import CheckpointError
 from ...source import Source
 from ...spec import GGMLType
 from ..reader import SafetensorsTensor
-from .components import Unpacked, checked_scales, whole_floats
+from .components import DequantizedSource, checked_scales, whole_floats
 from .lossless_repack import exact_type, repacked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Scaled", "grid"]
+__all__ = ["ScaledWeights", "grid"]
 
 
 _FLOAT8: Final = {"F8_E4M3": "e4m3", "F8_E5M2": "e5m2"}
@@ -69,7 +69,7 @@ def grid(
     )
 
 
-class Scaled(Unpacked):
+class ScaledWeights(DequantizedSource):
     """``value × scale``, or ``value ÷ scale``; with zero points ``(value − zero) × scale``.
 
     Args:

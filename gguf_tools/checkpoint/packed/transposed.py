@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 import numpy as np
 
 from ..reader import SafetensorsTensor
-from .components import Unpacked
+from .components import DequantizedSource
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["TILE", "Band", "Kept", "Turned", "tiled_words", "turned_floats", "turned_words"]
+__all__ = ["TILE", "Band", "BandCache", "Turned", "tiled_words", "turned_floats", "turned_words"]
 
 _Value = TypeVar("_Value")
 
@@ -39,7 +39,7 @@ _WIDEST: Final = 16384
 """Bytes of each of the file's rows in a band; widths are multiples of the narrowest."""
 
 
-class Kept:
+class BandCache:
     """The last things made, up to so many bytes. What two threads want at the same time is made once."""
 
     SIZE: Final = 24 << 20
@@ -102,7 +102,7 @@ class Band(NamedTuple):
         return self.words.nbytes + self.zeros.nbytes + self.scales.nbytes
 
 
-class Turned(Unpacked, ABC):
+class Turned(DequantizedSource, ABC):
     """A matrix of which a checkpoint has the words turned. Subclasses say how a band is read and decoded.
 
     Args:
@@ -112,7 +112,7 @@ class Turned(Unpacked, ABC):
         kept: where bands are kept, one for all matrices of a checkpoint.
     """
 
-    def __init__(self, name: str, shape: tuple[int, int], weight: SafetensorsTensor, kept: Kept) -> None:
+    def __init__(self, name: str, shape: tuple[int, int], weight: SafetensorsTensor, kept: BandCache) -> None:
         super().__init__(name, shape)
         self._weight, self._kept = weight, kept
         height, width = weight.shape
