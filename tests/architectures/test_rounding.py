@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from decimal import Decimal, localcontext
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -119,3 +120,11 @@ def test_scalars() -> None:
     assert rounding.power(0.0, 1.5) == 0
     root = math.sqrt(1 + math.log(32) / math.log(4096))
     assert rounding.square_root_of_logarithms(32.0, 4096) == pytest.approx(root, rel=1e-15)
+
+
+def test_no_share_of_gemma3n_is_near_halfway() -> None:
+    """Of its quantiles, which Python's C code computes, the rounding to float32 hides the last bits."""
+    for share in range(1, 1000):
+        doubled = float(np.float32(2) * np.float32(share / 1000) - np.float32(1))
+        near = NormalDist().inv_cdf((doubled + 1) / 2) / math.sqrt(2)
+        assert np.float32(near * (1 - 2.0**-46)) == np.float32(near * (1 + 2.0**-46))

@@ -64,7 +64,7 @@ def test_rows_are_those_of_the_format(checkpoint: Path) -> None:
                 again = gguf_tools.dequantize(
                     source.raw(start, stop), "MXFP4", (stop - start, source.shape[-1])
                 )
-                # ggml's MXFP4 has no negative zero, and any zero plus this one is it
+                # ggml's MXFP4 has no negative zero: −0 + 0 is +0
                 assert_same_floats(again, expected[start:stop] + np.float32(0))
 
 
