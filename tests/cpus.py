@@ -39,8 +39,8 @@ TESTS: Final = (
     "tests/conversion/test_lora.py",
     "tests/conversion/test_mxfp4.py",
     "tests/conversion/test_nvfp4.py",
-    "tests/analysis/test_statistics.py",
-    "tests/analysis/test_diff.py",
+    "tests/inspection/test_statistics.py",
+    "tests/inspection/test_diff.py",
     "-k",
     "not with_importances_to_the_bytes",
 )

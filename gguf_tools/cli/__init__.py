@@ -96,7 +96,9 @@ class _Commands(click.Group):
         except MemoryError:
             _fail(ctx, "out of memory; fewer --threads need less")
         except KeyboardInterrupt:
-            click.echo("\nAborted!", err=True)  # behind the ^C that terminals show
+            from .console import print_aborted
+
+            print_aborted()
             sys.exit(INTERRUPTED)
 
 

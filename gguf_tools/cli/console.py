@@ -75,6 +75,11 @@ def print_error(message: str) -> None:
     click.echo(f"{click.style('error:', fg='red', bold=True)} {printable(message)}", err=True)
 
 
+def print_aborted() -> None:
+    """That Ctrl-C ended a command, below the ^C that terminals show."""
+    click.echo("\nAborted!", err=True)
+
+
 def print_notice(message: str) -> None:
     """One line on stderr, of what does not fail."""
     click.echo(f"note: {printable(message)}", err=True)

@@ -10,10 +10,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from operator import le
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.segment import Segment
 from rich.style import Style
@@ -21,10 +20,14 @@ from rich.text import Text
 
 from ..printable import printable
 
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+
 __all__ = ["Listing"]
 
 _WORD: Final = re.compile(r"\S+\s*|\s+")
 _RULE: Final = "─"
+_ASCII_RULE: Final = "-"
 
 
 class Listing:
@@ -82,7 +85,8 @@ class Listing:
                 yield from line
                 yield newline
             if number == 0:
-                yield Segment(_RULE * (sum(widths) + self._gap * (len(widths) - 1)))
+                rule = _ASCII_RULE if options.ascii_only else _RULE
+                yield Segment(rule * (sum(widths) + self._gap * (len(widths) - 1)))
                 yield newline
 
     def _fitted(self, natural: list[int], width: int) -> list[int]:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from ..container.opening import open_gguf
 from ..io.closing import closed_on_error
 from ..io.remote import locate
-from .checkpoints import open_described
 from .inspect import Inspected, Inspection, TensorDescription
 from .summary import summarize
 from .tensor_names import place_of
@@ -43,6 +42,8 @@ def open_inspected(path: str | os.PathLike[str]) -> Inspected:
     """As `inspect`, with the files kept open so that values can be read."""
     given = locate(path)
     if given.is_dir() or given.name.endswith(".safetensors"):
+        from .checkpoints import open_described  # imports numpy, which GGUF files do without
+
         return open_described(given)
     with closed_on_error(open_gguf(path)) as file:
         return Inspected(describe(file), file.tensors, file.close)

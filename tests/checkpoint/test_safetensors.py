@@ -82,7 +82,9 @@ def test_every_half_precision_pattern_is_decoded_exactly(name: str, tmp_path: Pa
     path.write_bytes(b.file_of({"x": b.described(name, [65536], 0, 131072)}, patterns.tobytes()))
     if name == "F16":
         halves = patterns.view(np.float16)
-        expected = halves.astype(np.float32).view(np.uint32) | np.where(np.isnan(halves), 0x40_0000, 0)
+        expected = halves.astype(np.float32).view(np.uint32) | np.where(
+            np.isnan(halves), 0x40_0000, 0
+        ).astype(np.uint32)
     else:
         expected = patterns.astype(np.uint32) << 16
     with SafetensorsFile(path) as file:
