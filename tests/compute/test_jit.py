@@ -79,7 +79,11 @@ import importlib, json, sys, threading
 import numba
 from numba.core import config
 sys.setswitchinterval(1e-6)
-names = ["lanes", "q4_k", "q6_k"], ["half", "scan", "extremes", "q8_0"], ["f16", "bf16", "q5_1"]
+names = (
+    ["kernels.lanes", "codecs.q4_k", "codecs.q6_k"],
+    ["kernels.half", "kernels.scan", "kernels.absmax", "codecs.q8_0"],
+    ["codecs.f16", "codecs.bf16", "codecs.q5_1"],
+)
 load = lambda names: [importlib.import_module("gguf_tools.quants." + name) for name in names]
 threads = [threading.Thread(target=load, args=(some,)) for some in names]
 [thread.start() for thread in threads]
@@ -155,7 +159,7 @@ import json, numpy as np
 from gguf_tools import quants
 quants.quantize(np.ones(32, np.float32), "Q4_0")
 plain = sorted(kernel.__name__ for kernel in kernels() if kernel.signatures)
-types = sorted(name for name in sys.modules if name.startswith("gguf_tools.quants.q"))
+types = sorted(name for name in sys.modules if name.startswith("gguf_tools.quants.codecs."))
 quants.quantize(np.ones(32, np.float32), "Q4_0", weights=np.ones(32, np.float32))
 weighted = sorted(kernel.__name__ for kernel in kernels() if kernel.signatures)
 print(json.dumps([plain, types, weighted]))

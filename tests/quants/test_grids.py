@@ -26,7 +26,7 @@ def test_points_are_those_of_the_gguf_package(name: str) -> None:
 
 
 def test_the_file_holds_nothing_else() -> None:
-    data = resources.files("gguf_tools.quants").joinpath("data", "grids.bin").read_bytes()
+    data = resources.files("gguf_tools.quants.kernels").joinpath("data", "grids.bin").read_bytes()
     assert len(data) == 2 * sum(spec.points for spec in GRIDS.values())
 
 

@@ -57,7 +57,7 @@ with np.errstate(all="ignore"):
         layout = LAYOUTS[type_]
         names = [{one: other, other: one}.get(name, name) for name in layout.names]
         LAYOUTS[type_] = np.dtype([(name, layout[name]) for name in names])
-    keep = {f"gguf_tools.quants{rest}" for rest in ("", ".layouts", ".codec", ".table", ".numbers")}
+    keep = {f"gguf_tools.quants{rest}" for rest in ("", ".layouts", ".codec", ".table", ".kernels.numbers")}
     for name in [name for name in sys.modules if name.startswith("gguf_tools.quants.") and name not in keep]:
         del sys.modules[name]
     after = everything()
@@ -103,7 +103,7 @@ def test_layouts_are_without_padding_and_little_endian(type_: GGMLType) -> None:
     assert quants.codec(type_).layout is layout
 
 
-@pytest.mark.parametrize("path", ["container/blocks.py"])
+@pytest.mark.parametrize("path", ["container/block_fields.py"])
 def test_who_looks_at_blocks_knows_no_offsets(path: str) -> None:
     """Nor sizes: the only numbers of a block there are shifts and masks of its words."""
     source = (Path(quants.__file__).parents[1] / path).read_text()
