@@ -17,8 +17,8 @@ import atheris
 INSTRUMENTED = [
     f"gguf_tools.{name}"
     for name in (
-        *("analysis", "architectures", "checkpoint", "container", "conversion", "errors", "importance"),
-        *("looks", "reading", "recipes", "source", "tokenizers"),
+        *("architectures", "checkpoint", "container", "conversion", "errors", "hyperparameters"),
+        *("inspection", "io", "recipes", "source", "tokenizers", "verification"),
     )
 ]
 

@@ -423,8 +423,8 @@ def test_whatever_writes_says_what_it_reads() -> None:
 
 
 LOW_LEVEL = {
-    *("files.py", "conversion/output.py", "conversion/journal.py"),
-    *("editing/in_place.py", "remote/copies.py", "jit.py"),
+    *("io/atomic_files.py", "conversion/output.py", "conversion/journal.py", "system.py"),
+    *("editing/in_place.py", "io/remote/local_copies.py", "compute/kernel_cache.py"),
 }
 """Where files are written: whole ones, the journal of a run, an edit in place, a temporary copy, kernels."""
 

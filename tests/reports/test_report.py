@@ -118,8 +118,7 @@ class TestSelfContained:
     def test_the_parts_are_installed_with_the_package(self) -> None:
         patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
         parts = [
-            f"analysis/report/page/{part.name}"
-            for part in files("gguf_tools.reports").joinpath("page").iterdir()
+            f"reports/page/{part.name}" for part in files("gguf_tools.reports").joinpath("page").iterdir()
         ]
         assert len(parts) > 5
         assert [part for part in parts if not any(fnmatch(part, p) for p in patterns["gguf_tools"])] == []
