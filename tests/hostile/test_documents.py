@@ -15,7 +15,7 @@ from click.testing import CliRunner
 import gguf_tools
 from gguf_tools.checkpoint.json_files import MAX_DIGITS, parse_json, parse_object
 from gguf_tools.cli import main
-from gguf_tools.container.journal import InterruptedEditError, journal_path
+from gguf_tools.container.journal import journal_path
 from gguf_tools.conversion.lora import plan_lora
 from gguf_tools.conversion.to_gguf import plan_conversion
 from gguf_tools.editing.changes import Changes
@@ -171,8 +171,7 @@ def test_other_documents(value: str, tmp_path: Path) -> None:
     with pytest.raises(GGUFToolsError):
         gguf_tools.edit(model, Changes(set={"x": value}, type="int32"))
     journal_path(model).write_bytes(document("inode", value) + b"\n")
-    with pytest.raises(InterruptedEditError):
-        gguf_tools.open(model)
+    gguf_tools.open(model).close()  # it is no journal of ours
     with pytest.raises(GGUFToolsError, match="damaged"):
         recover(model)
 
@@ -182,13 +181,16 @@ def test_a_journal_of_no_file(value: str, tmp_path: Path) -> None:
     model = tmp_path / "model.gguf"
     gguf_tools.write(model, gguf_tools.Metadata(), [])
     journal_path(model).write_bytes(document("inode", value) + b"\n")
-    with pytest.raises(InterruptedEditError):
-        gguf_tools.open(model)
+    gguf_tools.open(model).close()
 
 
-READERS = {"checkpoint/documents.py", "container/journal.py"}
-"""The journal of an edit is read by whatever opens a file: a line that is longer than its readers look at, or
-is not what they expect, counts as one of that file."""
+READERS = {
+    "checkpoint/json_files.py",
+    "container/journal.py",  # a bounded first line; what is not as expected is no journal of ours
+    "architectures/hf_defaults.py",  # the package's own data
+    "tokenizers/special_tokens_hf.py",  # the same
+    "compute/jit.py",  # machine code of files nobody else can have written
+}
 
 
 def test_json_has_one_reader() -> None:
