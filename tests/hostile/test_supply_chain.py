@@ -226,7 +226,11 @@ class TestNothingIsRun:
                 elif isinstance(node, ast.keyword) and node.arg == "allow_pickle":
                     fine = not isinstance(node.value, ast.Constant) or node.value.value is False
                     found += [(path.name, "allow_pickle")] * (not fine)
-        assert found == []
+        allowed = {
+            ("jit.py", "pickle"),  # compiled kernels, of files that only the user or root can have written
+            ("http_connections.py", "socket"),  # where answers are bounded
+        }
+        assert set(found) == allowed
 
 
 class TestTemplates:
