@@ -164,7 +164,7 @@ def _faults_of_lines(shown: Shown) -> Iterator[str]:
     if "--key" not in shown.command and re.search(rf"(?:^|[\r\n])(?:\x1b\[[0-9;]*m)*{FORGED}", shown.output):
         yield "a forged line"  # the value of a key is shown line by line, and nothing else
     errors = [line for line in shown.lines if line.lower().startswith("error: ")]
-    own = [line for line in shown.lines if not line.startswith(("read ", "Usage: ", "Try "))]
+    own = [line for line in shown.lines if not line.startswith(("read ", "Usage: ", "Try ", "note: --"))]
     if errors and own != errors[:1] and shown.command[0] != "verify":
         yield f"{len(own)} lines instead of one for an error"
     if "--json" in shown.command and not errors:
