@@ -187,13 +187,6 @@ POLICIES: Final[tuple[Policy, ...]] = (
         "ggml's check divides, and refuses some products just below 2^63",
     ),
     Policy(
-        "empty tensor elsewhere",
-        "ggml",
-        "has offset",
-        _any_tensor(lambda tensor: tensor.nbytes == 0),
-        "a tensor without bytes is taken wherever it is said to lie",
-    ),
-    Policy(
         "data cut off",
         "us",
         "the tensor's data goes past the end of the file",

@@ -35,7 +35,6 @@ EXAMPLES: dict[str, bytes] = {
         [], [Tensor(b"n\0a", (1,), 0, floats(1)), Tensor(b"n\0b", (1,), 0, floats(1))]
     ),
     "number of elements at the limit": build([], [Tensor("x", ((1 << 63) - 1,), 99)]),
-    "empty tensor elsewhere": build([], [ONE, Tensor("y", (0,), 0, offset=0)]),
     "data cut off": build([], [Tensor("x", (64,), 0, floats(1))]),
     "size of a tensor overflows": build([], [Tensor("x", ((1 << 61) + 1024,), 13, bytes(176 * 4))]),
     "size of a tensor beyond 2^63": build([], [Tensor("x", (1 << 62,), 1)]),
