@@ -72,7 +72,8 @@ class Slow(Counted):
 
 gguf_tools.quantize(np.ones((1, LENGTH), np.float32), "Q8_0")  # loads the kernel
 print("working", flush=True)
-engine.execute(single(Slow(1), Slow(2)), sys.argv[1], resume=True, threads=2, chunk_elements=CHUNK)
+run = engine.RunOptions(resume=True, threads=2)
+engine.execute(single(Slow(1), Slow(2)), sys.argv[1], run, chunk_elements=CHUNK)
 """
 
 

@@ -226,7 +226,7 @@ def test_a_plain_mapping_will_do(tmp_path: Path) -> None:
 
 def test_tokens_between_holes_keep_their_ids(tmp_path: Path) -> None:
     """Padding in the middle: the model's vocabulary then holds every token, or later ids would shift."""
-    texts = ["a", "b", "[PAD2]", "c", "<|x|>", "[PAD5]", "<|y|>"]
+    texts = ["a", "b", "[PAD2]", "ab", "<|x|>", "[PAD5]", "<|y|>"]
     types = [1, 1, 5, 1, 3, 5, 3]
     metadata = Metadata(
         [
@@ -234,6 +234,7 @@ def test_tokens_between_holes_keep_their_ids(tmp_path: Path) -> None:
             ("tokenizer.ggml.pre", ValueType.STRING, "qwen2"),
             ("tokenizer.ggml.tokens", ValueType.ARRAY, Array(ValueType.STRING, texts)),
             ("tokenizer.ggml.token_type", ValueType.ARRAY, Array(ValueType.INT32, types)),
+            ("tokenizer.ggml.merges", ValueType.ARRAY, Array(ValueType.STRING, ["a b"])),
             ("tokenizer.ggml.eos_token_id", ValueType.UINT32, 6),
         ]
     )
