@@ -193,11 +193,25 @@ def _openelm(config: Json, state: State) -> Any:
     return _model("qwen3", _sizes(config, rms_norm_eps=1e-6), _renamed(state, *pairs), per_layer)
 
 
+def _maincoder(config: Json, state: State) -> Any:
+    """HunYuan, which norms query and key after the rotation too, by other names.
+
+    It rotates the first half of each head against the second, and Maincoder neighbours, as Llama 4 does.
+    """
+    for name, weight in state.items():
+        if name.endswith(("q_proj.weight", "k_proj.weight", "q_norm.weight", "k_norm.weight")):
+            pairwise = weight.reshape(-1, HEAD // 2, 2, *weight.shape[1:])
+            state[name] = np.ascontiguousarray(pairwise.swapaxes(1, 2)).reshape(weight.shape)
+    pairs = (("feed_forward.", "mlp."), ("q_norm", "query_layernorm"), ("k_norm", "key_layernorm"))
+    return _model("hunyuan_v1_dense", _sizes(config), _renamed(state, *pairs))
+
+
 EQUIVALENTS: dict[str, Callable[[Json, State], Any]] = {
     "baichuan": _baichuan,
     "exaone": _exaone,
     "internlm2": _internlm2,
     "internlm3": _llama,
+    "maincoder": _maincoder,
     "minicpm": _minicpm,
     "minicpm-longrope": _minicpm,
     "minicpm3": _minicpm3,

@@ -1,4 +1,4 @@
-"""Maincoder: Llama's shape with norms of each head's query and key, run by code beside its checkpoints."""
+"""Maincoder: Llama with norms of query and key after the rotation, in ggml's own rotary layout."""
 
 from ...spec import ValueType
 from ..decoder import QK_NORMS, decoder, norms
