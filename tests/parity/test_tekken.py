@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gguf_tools.architectures.vocabularies import LLAMA_VOCABULARY
 from gguf_tools.container import write_gguf
 from gguf_tools.spec import ValueType
 from gguf_tools.tokenizers import load
@@ -36,7 +37,7 @@ def test_a_published_file_is_what_mistral_common_reads(name: str, tmp_path: Path
     directory.mkdir()
     shutil.copyfile(oracles.mistral_data() / f"{name}.json", directory / "tekken.json")
     theirs = reference(directory, ALL_TEXTS)
-    ours = load(directory, {"vocab_size": 131072}, kinds=KINDS, architecture="llama")
+    ours = load(directory, {"vocab_size": 131072}, kinds=KINDS, traits=LLAMA_VOCABULARY)
     assert list(ours["tokenizer.ggml.tokens"]) == theirs["tokens"]
     assert list(ours["tokenizer.ggml.token_type"]) == theirs["types"]
     assert list(ours["tokenizer.ggml.merges"]) == theirs["merges"]
@@ -89,7 +90,7 @@ def test_a_checkpoint_gives_what_llama_cpps_converter_makes_of_it(
         os.symlink(weights, directory / weights.name)
     convert([Job(directory, tmp_path / "theirs.gguf", "f16")])
     config = {"vocab_size": tekken.config["default_vocab_size"]}
-    ours = load(directory, config, kinds=KINDS, architecture="llama")
+    ours = load(directory, config, kinds=KINDS, traits=LLAMA_VOCABULARY)
     expected = stored(tmp_path / "theirs.gguf")
     del expected["general.architecture"]
     assert differing(ours, expected) == {}

@@ -62,7 +62,7 @@ def test_a_variant_gives_what_llama_cpps_converter_makes_of_it(name: str, theirs
         directory,
         config,
         kinds=architecture.tokenizer_kinds,
-        traits=architecture.vocabulary,
+        traits=architecture.vocabulary_of(config),
         pre=VARIANTS[name].pre,
     )
     expected = stored(theirs[name])
