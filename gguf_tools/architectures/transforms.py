@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ..errors import ArchitectureError
-from ..source import Source
+from ..source import Source, row_count
 from ..spec import GGMLType
 from .rounding import exponentials, logarithms
 from .views import Concat, Elementwise, Reshaped, RowPermutation, RowSlice, Transposed, Zeros, by_rows, like
@@ -209,7 +209,7 @@ class StackExperts:
         if len(source.shape) < 2:
             raise ArchitectureError("stacked experts need a dimension of their own", found=source.shape)
         experts, shape = source.shape[0], source.shape[1:]
-        rows = int(np.prod(shape[:-1]))
+        rows = row_count(shape)
         return [RowSlice(source, expert * rows, shape) for expert in range(experts)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -40,12 +40,8 @@ def tokenizer_findings(metadata: Metadata) -> Iterator[Finding]:
 
 def vocabulary_findings(metadata: Metadata, tensors: Mapping[str, Source]) -> Iterator[Finding]:
     """What of the vocabulary does not fit together."""
-    key = "tokenizer.ggml.tokens"
-    tokens = metadata.get(key)
+    tokens = yield from _strings(metadata, "tokens")
     if tokens is None:
-        return
-    if not isinstance(tokens, Array) or tokens.element_type is not ValueType.STRING:
-        yield error("vocabulary", place(key=key), "the tokens are not an array of strings")
         return
     for key, kind in _TOKEN_ARRAYS:
         value = metadata.get(key)
@@ -72,18 +68,26 @@ def vocabulary_findings(metadata: Metadata, tensors: Mapping[str, Source]) -> It
         yield error("vocabulary-size", place(tensor="token_embd.weight"), message)
 
 
+def _strings(metadata: Metadata, name: str) -> Generator[Finding, None, Array | None]:
+    """The tokens or merges; None where there are none, or what is there is not an array of strings."""
+    key = f"tokenizer.ggml.{name}"
+    value = metadata.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, Array) or value.element_type is not ValueType.STRING:
+        yield error("vocabulary", place(key=key), f"the {name} are not an array of strings")
+        return None
+    return value
+
+
 def _merges(metadata: Metadata) -> Iterator[Finding]:
-    key = "tokenizer.ggml.merges"
-    merges = metadata.get(key)
+    merges = yield from _strings(metadata, "merges")
     if merges is None:
-        return
-    if not isinstance(merges, Array) or merges.element_type is not ValueType.STRING:
-        yield error("vocabulary", place(key=key), "the merges are not an array of strings")
         return
     for number, merge in enumerate(merges):
         if " " not in merge[1:-1]:
-            text = ascii(merge[:40])
-            yield error("vocabulary", place(key=key), f"merge {number}, {text}, is not two parts and a space")
+            message = f"merge {number}, {merge[:40]!a}, is not two parts and a space"
+            yield error("vocabulary", place(key="tokenizer.ggml.merges"), message)
             return
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from ...errors import CheckpointError, UnsupportedError
-from ...source import ComputedSource, Source
+from ...source import ComputedSource, Source, row_count
 from ..reader import SafetensorsTensor
 
 if TYPE_CHECKING:
@@ -166,15 +166,7 @@ def whole(tensor: SafetensorsTensor, dtype: str) -> NDArray[Any]:
     Raises:
         CheckpointError: larger than `MAX_AUXILIARY`.
     """
-    if tensor.nbytes > MAX_AUXILIARY:
-        raise CheckpointError(
-            "an auxiliary tensor is too large",
-            tensor=tensor.name,
-            found=tensor.nbytes,
-            expected=MAX_AUXILIARY,
-        )
-    rows = int(np.prod(tensor.shape[:-1], dtype=np.int64))
-    return tensor.raw(0, rows).reshape(-1).view(dtype).reshape(tensor.shape)
+    return tensor.raw(0, _all_rows(tensor)).reshape(-1).view(dtype).reshape(tensor.shape)
 
 
 def whole_floats(tensor: SafetensorsTensor) -> NDArray[np.float32]:
@@ -184,6 +176,15 @@ def whole_floats(tensor: SafetensorsTensor) -> NDArray[np.float32]:
         CheckpointError: larger than `MAX_AUXILIARY`.
         UnsupportedError: its values cannot be read.
     """
+    return tensor.rows(0, _all_rows(tensor)).reshape(tensor.shape)
+
+
+def _all_rows(tensor: SafetensorsTensor) -> int:
+    """How many rows a small tensor has.
+
+    Raises:
+        CheckpointError: larger than `MAX_AUXILIARY`.
+    """
     if tensor.nbytes > MAX_AUXILIARY:
         raise CheckpointError(
             "an auxiliary tensor is too large",
@@ -191,8 +192,7 @@ def whole_floats(tensor: SafetensorsTensor) -> NDArray[np.float32]:
             found=tensor.nbytes,
             expected=MAX_AUXILIARY,
         )
-    rows = int(np.prod(tensor.shape[:-1], dtype=np.int64))
-    return tensor.rows(0, rows).reshape(tensor.shape)
+    return row_count(tensor.shape)
 
 
 def checked_scales(scales: NDArray[np.float32], name: str, *, zero: bool = False) -> NDArray[np.float32]:
